@@ -1,0 +1,42 @@
+--- tideway.ffi -- finds and loads libtideway; the only caller of ffi.cdef and ffi.load.
+--
+-- The library is looked for in this order: the environment variable TIDEWAY_LIB, then
+-- beside the Lua modules' C path (package.cpath: a rock's tree, or build/?.so), then in the
+-- build tree that this file is part of, then by its soname. Returns the library's namespace.
+local ffi = require "ffi"
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)bindings/ffi/tideway/ffi%.lua$"
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function locate()
+  local path = os.getenv "TIDEWAY_LIB"
+  if path and path ~= "" then return path end
+  path = package.searchpath and package.searchpath("tideway.libtideway", package.cpath)
+  if path then return path end
+  path = here and here .. "build/tideway/libtideway.so"
+  if path and exists(path) then return path end
+  return "libtideway.so.0"
+end
+
+local function declarations(lib_path)
+  local beside = lib_path:gsub("[^/]*$", "") .. "cdef.lua"
+  if exists(beside) then return dofile(beside) end
+  return require "tideway.cdef"
+end
+
+local path = locate()
+ffi.cdef(declarations(path))
+local ok, lib = pcall(ffi.load, path)
+if not ok then
+  error(("tideway: the library cannot be loaded: %s (run make, or set TIDEWAY_LIB)"):format(lib), 0)
+end
+if lib.tw_abi() ~= lib.TW_ABI then
+  error(("tideway: %s has ABI %d, the Lua modules expect %d; they come from different builds")
+    :format(path, lib.tw_abi(), tonumber(lib.TW_ABI)), 0)
+end
+return lib

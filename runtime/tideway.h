@@ -1,0 +1,100 @@
+/* tideway.h -- the public API of libtideway.
+ *
+ * Everything between "cdef: begin" and "cdef: end" is also what LuaJIT reads: a make
+ * rule copies that text, unchanged, into the generated module tideway.cdef. So there:
+ * no macros, no static functions, no function-pointer types, enums instead of #define.
+ *
+ * Contracts stand above the prototypes and nowhere else. Ownership words: borrowed (the
+ * default for parameters), taken, new, view (valid until). A function that returns int
+ * gives >= 0 (a count, or 0) or a TW_E* status; after a failure nothing has changed.
+ * Handles belong to the thread that opened them.
+ */
+#ifndef TIDEWAY_H
+#define TIDEWAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* cdef: begin */
+
+/* ---- version and status ------------------------------------------------ */
+
+enum { TW_ABI = 1 };
+
+enum tw_status {
+  TW_OK = 0,
+  TW_EINVAL = -1,  /* an argument is out of range */
+  TW_ENOMEM = -2,  /* no memory */
+  TW_ETYPE = -3,   /* a value of the wrong type */
+  TW_EOF = -4,     /* the end has been reached */
+  TW_AGAIN = -5,   /* nothing now, later perhaps */
+  TW_EPARSE = -6,  /* the text is not what it should be */
+  TW_EIO = -7,     /* the operating system refused */
+  TW_ECORRUPT = -8 /* the bytes are damaged */
+};
+
+/* The ABI number of the loaded library; differs from TW_ABI when the Lua modules and
+ * the library come from different builds. Any thread. */
+int tw_abi(void);
+
+/* The name of a status ("TW_ENOMEM"), static. Any thread. */
+const char *tw_status_name(int status);
+
+/* ---- values ------------------------------------------------------------ */
+
+/* Type of a held element. ORDER TW_TYPE (lua/tideway/hold.lua) */
+enum tw_type {
+  TW_NIL = 0,
+  TW_NUM = 1,   /* as double */
+  TW_BOOL = 2,  /* u64: 0 or 1 */
+  TW_NULL = 3,  /* tideway's null */
+  TW_I64 = 4,   /* int64_t cdata */
+  TW_U64 = 5,   /* uint64_t cdata */
+  TW_BYTES = 6, /* bytes and len */
+  TW_REF = 7    /* any other Lua value: u64 is its id in the holder's anchor table */
+};
+
+typedef struct tw_value {
+  union {
+    double num;
+    int64_t i64;
+    uint64_t u64;
+    const char *bytes;
+  };
+  uint32_t len;  /* bytes */
+  uint32_t type; /* enum tw_type */
+} tw_value;
+
+/* ---- memory (core/mem.c) ------------------------------------------------ */
+
+/* ---- queue (op/queue.c) ------------------------------------------------- */
+
+/* ---- key set (op/keyset.c) ---------------------------------------------- */
+
+/* ---- rolling aggregates (window/roll.c) --------------------------------- */
+
+/* ---- views (core/view.c) ------------------------------------------------ */
+
+/* ---- loop (loop/loop.c) ------------------------------------------------- */
+
+/* ---- text source (source/textfile.c) ------------------------------------ */
+
+/* ---- text sink (sink/textfile.c) ----------------------------------------- */
+
+/* ---- codecs (codec/) ----------------------------------------------------- */
+
+/* cdef: end */
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TIDEWAY_H */
