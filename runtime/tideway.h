@@ -73,6 +73,15 @@ typedef struct tw_value {
 
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
+/* Bytes of native memory in use by the whole process, as the allocator rounds them.
+ * Any thread. */
+int64_t tw_mem_bytes(void);
+
+/* Make the n-th allocation from now fail, once; 0: none. For specs.
+ * Returns what was left of the number given before: 0 when that one has failed. Any
+ * thread. */
+int64_t tw_mem_fail_at(int64_t n);
+
 /* ---- queue (op/queue.c) ------------------------------------------------- */
 
 /* ---- key set (op/keyset.c) ---------------------------------------------- */

@@ -1,0 +1,24 @@
+/* mem.h -- where all native memory comes from.
+ *
+ * libc's allocator with a running total of the bytes in use and a way to make a chosen
+ * allocation fail: tw_mem_fail_at(n), or TW_FAIL_AT=n in the environment, which counts
+ * from the first allocation of the process. Any thread.
+ */
+#ifndef TIDEWAY_CORE_MEM_H
+#define TIDEWAY_CORE_MEM_H
+
+#include <stddef.h>
+
+/* As their namesakes in libc: new memory, or NULL and nothing has changed. A size of 0
+ * gives a block of its own. tw__free(NULL) does nothing. What came from here goes back
+ * here, never to free(). */
+void *tw__malloc(size_t size) __attribute__((malloc));
+void *tw__calloc(size_t count, size_t size) __attribute__((malloc));
+void *tw__realloc(void *block, size_t size);
+void tw__free(void *block);
+
+/* Memory whose address is a multiple of align, a power of two from sizeof(void *). It
+ * goes back through tw__free; tw__realloc would lose the alignment. */
+void *tw__malloc_aligned(size_t align, size_t size);
+
+#endif

@@ -1,0 +1,46 @@
+#!/bin/sh
+# run.sh -- builds and runs the C specs under AddressSanitizer and UBSan.
+#
+#     spec/c/run.sh                      all of them
+#     spec/c/run.sh op/queue window/roll these
+#     FAST=1 spec/c/run.sh window/roll   at -O2 without sanitizers
+#
+# Each spec/c/FOLDER/NAME.c is a program; runtime/*/*.c is built once as an archive that
+# they link. ARGS goes to every spec (--long, --seed=N); B is the build folder. Prints one
+# line per spec and at last `N passed, N failed`; the exit status is 1 when one failed.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+CC=${CC:-gcc}
+WARN="-std=gnu11 -Wall -Wextra -Wshadow -Wconversion"
+if [ -n "${FAST:-}" ]; then
+  B=${B:-build}/spec-c-fast
+  FLAGS="-O2 -g"
+else
+  B=${B:-build}/spec-c
+  FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+fi
+LIBS="-luv -lz -lzstd -lm -lpthread -ldl"
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
+
+# The runtime, by make, so that only what has changed is compiled.
+# A file that does not compile counts as one failed; specs that need it will not link.
+passed=0 failed=0
+make -s -k -j2 B="$B" CC="$CC" CFLAGS="$FLAGS" \
+  $(ls runtime/*/*.c | sed "s|^\(.*\)\.c$|$B/\1.o|") || failed=1
+rm -f "$B/runtime.a"
+ar rcs "$B/runtime.a" "$B"/runtime/*/*.o || exit 1
+
+if [ $# -gt 0 ]; then specs=$*; else
+  specs=$(ls spec/c/*/*.c | sed 's|^spec/c/\(.*\)\.c$|\1|')
+fi
+for spec in $specs; do
+  mkdir -p "$B/spec/$(dirname "$spec")"
+  if $CC $FLAGS $WARN -Iruntime "spec/c/$spec.c" "$B/runtime.a" -o "$B/spec/$spec" $LIBS &&
+     "$B/spec/$spec" ${ARGS:-}
+  then passed=$((passed + 1))
+  else failed=$((failed + 1)); echo "FAIL $spec"
+  fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
