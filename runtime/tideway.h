@@ -84,6 +84,55 @@ int64_t tw_mem_fail_at(int64_t n);
 
 /* ---- queue (op/queue.c) ------------------------------------------------- */
 
+/* The FIFO of values behind windows, partitions, zip and collect. The fields are for
+ * reading: element k (0 = oldest) is vals[(head + k) & mask], tail - head are held. A push
+ * may move vals. TW_BYTES elements are the queue's own copies, valid until they are dropped;
+ * what a TW_REF stands for is anchored by the caller, who lets go of it before the drop. */
+typedef struct tw_queue {
+  tw_value *vals; /* ring of mask + 1 places */
+  uint32_t mask;
+  uint32_t others; /* held elements that are not TW_NUM */
+  uint32_t refs;   /* held elements that are TW_REF */
+  uint64_t head;   /* elements taken out, ever */
+  uint64_t tail;   /* elements put in, ever */
+  int64_t text;    /* bytes in the held TW_BYTES */
+} tw_queue;
+
+/* A new, empty queue.
+ * room   how many elements it will probably hold; any number. Places for at most 1024
+ *        are made at once, more by doubling as they are needed.
+ * NULL: no memory. */
+tw_queue *tw_queue_open(int64_t room);
+
+/* Frees the queue, taken, and its bytes; NULL is fine. */
+void tw_queue_close(tw_queue *q);
+
+/* Put one element in, as the newest. Bytes are borrowed and copied (len below 2^32); id is
+ * the caller's name for a Lua value.
+ * Each returns 0, or TW_ENOMEM and then the queue is unchanged. O(1) amortized. */
+int tw_queue_push_num(tw_queue *q, double x);
+int tw_queue_push_bool(tw_queue *q, int x);
+int tw_queue_push_null(tw_queue *q);
+int tw_queue_push_i64(tw_queue *q, int64_t x);
+int tw_queue_push_u64(tw_queue *q, uint64_t x);
+int tw_queue_push_bytes(tw_queue *q, const char *bytes, size_t len);
+int tw_queue_push_ref(tw_queue *q, uint64_t id);
+
+/* Take the n oldest elements out, fewer when fewer are held, none when n <= 0.
+ * Returns how many. O(1) while others is 0, else O(n). */
+int64_t tw_queue_drop(tw_queue *q, int64_t n);
+
+/* Take element k (0 = oldest) out; the others keep their order.
+ * Returns 0, or TW_EINVAL when there is no element k. O(k). */
+int tw_queue_remove(tw_queue *q, int64_t k);
+
+/* Memory held, in bytes. */
+int64_t tw_queue_bytes(const tw_queue *q);
+
+/* Writes what is held as text, oldest first, cut to size - 1 characters and a 0.
+ * Returns the length of the uncut text. */
+int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
+
 /* ---- key set (op/keyset.c) ---------------------------------------------- */
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
