@@ -1,44 +1,122 @@
-# make            build the library and the tideway command into build/
-# make run        install what is missing, build, run the main example
-# make test       install what the tests need, build, pass them
-# make check      everything CI runs
-# make bench      side-by-side measurements (see bench/README.md)
+# make                build the library and the tideway command into build/
+# make run            install what is missing, build, run the main example
+# make test           install what the tests need, build, pass them
+# make check          everything CI runs: tests, sanitizers, style, docs, layers
+# make docs           the reference pages, written anew from the descriptors
+# make bench          side-by-side measurements (see bench/README.md)
+# make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
+#
+# B=DIR builds elsewhere. Nothing missing, nothing installed.
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 WARN     = -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Werror
 LUAJIT  ?= luajit
+INSTALL ?= install
 B        = build
 
-LUA_CFLAGS = $(shell pkg-config --cflags luajit 2>/dev/null || echo -I/usr/include/luajit-2.1)
-LUA_LIBS   = $(shell pkg-config --libs luajit 2>/dev/null || echo -lluajit-5.1)
-LIBS       = -luv -lz -lzstd -lm -lpthread
+PREFIX      ?= /usr/local
+BINDIR      ?= $(PREFIX)/bin
+LIBDIR      ?= $(PREFIX)/lib
+INCLUDEDIR  ?= $(PREFIX)/include
+LUADIR      ?= $(PREFIX)/share/lua/5.1
+LUA_LIBDIR  ?= $(LIBDIR)/lua/5.1
 
-SRC  := $(wildcard runtime/*/*.c)
-OBJ  := $(SRC:%.c=$(B)/%.o)
-LIB   = $(B)/tideway/libtideway.so
-CDEF  = $(B)/tideway/cdef.lua
+# Asked only when something is compiled or linked, so that `make run` can install them first.
+LUA_CFLAGS ?= $(shell pkg-config --cflags luajit 2>/dev/null || echo -I/usr/include/luajit-2.1)
+LUA_LIBS   ?= $(shell pkg-config --libs luajit 2>/dev/null || echo -lluajit-5.1)
+UV_CFLAGS  ?=
+UV_LIBS    ?= -luv
+LIBS        = $(UV_LIBS) -lz -lzstd -lm -lpthread
 
-.PHONY: all run test check bench clean deps deps-test
-all: $(LIB) $(CDEF) $(B)/bin/tideway
+SONAME = libtideway.so.0
+SRC   := $(wildcard runtime/*/*.c)
+OBJ   := $(SRC:%.c=$(B)/%.o)
+LIB    = $(B)/tideway/libtideway.so
+CDEF   = $(B)/tideway/cdef.lua
+BIN    = $(B)/bin/tideway
 
-$(B)/%.o: %.c
+.PHONY: all run test check docs bench clean install uninstall rock-install deps deps-test
+all: $(LIB) $(CDEF) $(BIN)
+
+$(B)/runtime/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) -fPIC -fvisibility=hidden -MMD -Iruntime -c $< -o $@
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(UV_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -Iruntime -c $< -o $@
 
-$(LIB): $(OBJ)
+# Only luajit's own state holds Lua values: the engine alone sees its headers.
+$(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
+
+# Linked anew also when a source file has gone.
+$(LIB): $(OBJ) $(B)/objects
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,libtideway.so.0 -Wl,--no-undefined $(OBJ) -o $@ $(LIBS)
+	$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
+	@mv -f $@.new $@
+
+$(B)/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
+FORCE:
 
 # The text between the markers of tideway.h, as a Lua module.
 $(CDEF): runtime/tideway.h
 	@mkdir -p $(@D)
 	@{ echo '-- generated from runtime/tideway.h'; echo 'return [==['; \
-	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $<; echo ']==]'; } > $@
+	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $<; echo ']==]'; } > $@.new
+	@mv -f $@.new $@
 
-$(B)/bin/tideway: bindings/cli/main.c
+$(BIN): bindings/cli/main.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LUA_LIBS) -lm -ldl
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
+
+deps:
+	@sh .ci/deps run
+deps-test:
+	@sh .ci/deps test
+
+# The second make sees what deps has just installed.
+run: deps
+	@$(MAKE) --no-print-directory all
+	@$(BIN) run examples/flights.lua
+
+test: deps-test
+	@$(MAKE) --no-print-directory all
+	@sh .ci/steps cspecs specs examples
+
+check: deps-test
+	@$(MAKE) --no-print-directory all
+	@sh .ci/steps lint format docs cspecs sanitizers specs examples
+
+docs: all
+	@TIDEWAY_LIB=$(abspath $(LIB)) $(LUAJIT) lua/tideway/docs.lua
+
+bench: all
+	@$(LUAJIT) bench/run.lua
+
+LUA_FILES = $(shell cd lua && find . -name '*.lua' -printf '%P\n')
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
+	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
+	$(INSTALL) -m 644 $(LIB) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so
+	ln -srf $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LUA_LIBDIR)/tideway/libtideway.so
+	$(INSTALL) -m 644 runtime/tideway.h $(DESTDIR)$(INCLUDEDIR)/tideway.h
+	@for f in $(LUA_FILES); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
+	$(INSTALL) -m 644 bindings/ffi/tideway/ffi.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
+	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua
+	rm -rf $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+
+# For luarocks: its own folders; the library stands among the Lua C modules.
+rock-install: all
+	@mkdir -p $(BINDIR) $(LUADIR)/tideway $(LUA_LIBDIR)/tideway
+	$(INSTALL) -m 755 $(BIN) $(BINDIR)/tideway
+	$(INSTALL) -m 755 $(LIB) $(LUA_LIBDIR)/tideway/libtideway.so
+	@for f in $(LUA_FILES); do $(INSTALL) -D -m 644 lua/$$f $(LUADIR)/$$f || exit 1; done
+	$(INSTALL) -m 644 bindings/ffi/tideway/ffi.lua $(CDEF) $(LUADIR)/tideway/
 
 clean:
 	rm -rf $(B)
