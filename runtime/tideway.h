@@ -135,9 +135,86 @@ int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
 
 /* ---- key set (op/keyset.c) ---------------------------------------------- */
 
+/* Which keys have been seen: all of them, the most recent ones, or those of late. */
+typedef struct tw_keyset tw_keyset;
+
+/* A new, empty key set.
+ * maxsize  how many keys it remembers, the least recently seen leave first; 0: no limit.
+ * ttl      seconds without being seen after which a key is forgotten; 0: never.
+ * NULL: an argument below 0 or not finite, or no memory. */
+tw_keyset *tw_keyset_open(int64_t maxsize, double ttl);
+
+/* Frees the set, taken; NULL is fine. */
+void tw_keyset_close(tw_keyset *ks);
+
+/* How many keys are remembered. */
+int64_t tw_keyset_count(const tw_keyset *ks);
+
+/* Forget every key. References are not reported by tw_keyset_dropped_ref. */
+void tw_keyset_clear(tw_keyset *ks);
+
+/* Tell the time, in seconds of a clock that never goes back; keys that are ttl old are
+ * forgotten. O(1) for each. Without a ttl nothing happens. */
+void tw_keyset_now(tw_keyset *ks, double seconds);
+
+/* Note that a key is seen now. Numbers are one key when they are equal, whatever their
+ * type (1, 1LL, 1ULL; 0 and -0); true is not 1 and "1" is not 1. Bytes are borrowed and
+ * copied (len below 2^32); id is the caller's name (from 1) for a Lua value.
+ * Each returns 1: the key was not there, 0: it was; it is the most recent one in both
+ * cases. TW_ENOMEM, or TW_EINVAL for NaN, and then the keys are as before. O(1) amortized. */
+int tw_keyset_add_num(tw_keyset *ks, double x);
+int tw_keyset_add_bool(tw_keyset *ks, int x);
+int tw_keyset_add_null(tw_keyset *ks);
+int tw_keyset_add_i64(tw_keyset *ks, int64_t x);
+int tw_keyset_add_u64(tw_keyset *ks, uint64_t x);
+int tw_keyset_add_bytes(tw_keyset *ks, const char *bytes, size_t len);
+int tw_keyset_add_ref(tw_keyset *ks, uint64_t id);
+
+/* Take the last key for which an add returned 1 out again; the key that left for it, if
+ * one did, is back, unless there was another add meanwhile. A reference taken out
+ * so is not reported by tw_keyset_dropped_ref.
+ * Returns 1, or 0 when there is no such key (any more). */
+int tw_keyset_undo(tw_keyset *ks);
+
+/* The next reference that has been forgotten by maxsize or ttl, in no special order; 0
+ * when there is none. One that left for the last new key is reported after the next add. */
+uint64_t tw_keyset_dropped_ref(tw_keyset *ks);
+
+/* Memory held, in bytes. */
+int64_t tw_keyset_bytes(const tw_keyset *ks);
+
+/* Writes the keys as text, with a limit or ttl the most recent one first, cut to size - 1
+ * characters and a 0. Returns the length of the uncut text. */
+int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
+
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
 
 /* ---- views (core/view.c) ------------------------------------------------ */
+
+/* Bytes in somebody else's buffer, what lua/tideway/view.lua puts methods on. ptr NULL:
+ * no longer valid. born 0: valid until its owner sets ptr to NULL; else valid while the
+ * Lua side's epoch is still born (a view of a view cannot be reached otherwise). */
+typedef struct tw_view {
+  const char *ptr;
+  int64_t len;
+  double born;
+} tw_view;
+
+/* Where the nlen bytes of needle first occur in the len bytes at ptr, from 0; -1 when
+ * nowhere. An empty needle is at 0. Reads nothing outside of the bytes. O(len + nlen), at
+ * 16-32 bytes a step. Any thread, like all of these. */
+int64_t tw_view_find(const char *ptr, int64_t len, const char *needle, int64_t nlen);
+
+/* 1 when needle occurs in the bytes, else 0. */
+int tw_view_has(const char *ptr, int64_t len, const char *needle, int64_t nlen);
+
+/* 1 when the len bytes at ptr and at text are equal, else 0. */
+int tw_view_same(const char *ptr, const char *text, int64_t len);
+
+/* Reads a plain decimal ("-12.50", blanks around it allowed) as a double, rightly rounded.
+ * Returns 1 and *out, or 0 when the text is anything else, also a number in a form or
+ * length that this leaves to the caller; then *out is unchanged. */
+int tw_view_number(const char *ptr, int64_t len, double *out);
 
 /* ---- loop (loop/loop.c) ------------------------------------------------- */
 
