@@ -154,7 +154,8 @@ int64_t tw_keyset_count(const tw_keyset *ks);
 void tw_keyset_clear(tw_keyset *ks);
 
 /* Tell the time, in seconds of a clock that never goes back; keys that are ttl old are
- * forgotten. O(1) for each. Without a ttl nothing happens. */
+ * forgotten. To be called before an add; the clock starts at 0. O(1) for each key that
+ * goes. Without a ttl nothing happens. */
 void tw_keyset_now(tw_keyset *ks, double seconds);
 
 /* Note that a key is seen now. Numbers are one key when they are equal, whatever their
@@ -223,6 +224,86 @@ int tw_view_number(const char *ptr, int64_t len, double *out);
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
 /* ---- codecs (codec/) ----------------------------------------------------- */
+
+/* What a record is taken apart into. ORDER TW_SLOT (lua/tideway/record.lua) */
+enum tw_slot_kind {
+  TW_SLOT_NONE = 0,   /* the field is not there */
+  TW_SLOT_NUM = 1,    /* num */
+  TW_SLOT_STRING = 2, /* bytes, len */
+  TW_SLOT_BOOL = 3,   /* len is 0 or 1 */
+  TW_SLOT_NULL = 4,
+  TW_SLOT_I64 = 5,    /* i64, of more bits than num holds */
+  TW_SLOT_U64 = 6,    /* u64, likewise */
+  TW_SLOT_LIST = 7,   /* len members */
+  TW_SLOT_MAP = 8     /* len pairs of a key and a value */
+};
+
+typedef struct tw_slot {
+  union {
+    double num;
+    int64_t i64;
+    uint64_t u64;
+    const char *bytes; /* in the record, or in the decoder where it had escapes */
+  };
+  int32_t len;
+  int32_t kind; /* enum tw_slot_kind */
+} tw_slot;
+
+enum {
+  TW_SLOTS = 64,  /* values of a record that come as slots; a larger one comes as a tape */
+  TW_DEPTH = 512, /* levels of nesting */
+  TW_SHAPES = 32  /* a decoder learns no more than so many shapes */
+};
+
+/* Why a record does not parse. ORDER TW_FAULT (lua/tideway/record.lua) */
+enum tw_fault {
+  TW_FAULT_NONE = 0,
+  TW_FAULT_BYTE = 1,    /* this byte may not be here */
+  TW_FAULT_END = 2,     /* the text ends too early */
+  TW_FAULT_ESCAPE = 3,  /* no such escape */
+  TW_FAULT_DEPTH = 4,   /* more than TW_DEPTH levels */
+  TW_FAULT_FIELDS = 5,  /* fields asked for of what has none, or too many or few */
+  TW_FAULT_KEY = 6,     /* what stands as a key can be none */
+  TW_FAULT_NUMBER = 7,  /* a number where there must be one, or out of range */
+  TW_FAULT_TIME = 8,    /* no time */
+  TW_FAULT_QUOTE = 9,   /* something after a closing quote */
+  TW_FAULT_TYPE = 10    /* a type that Lua has nothing for */
+};
+
+/* Takes records apart; what it has learnt of their shapes lasts as long as it does. Only
+ * these fields are for its user. */
+typedef struct tw_decoder {
+  tw_slot slots[TW_SLOTS]; /* the values of the last record, when it had a shape */
+  tw_slot *tape;           /* its text order, when it had none: see tw_json_decode */
+  int64_t at;              /* where the last record did not parse, from 0 */
+  int32_t fault;           /* enum tw_fault */
+  int32_t filled;          /* slots or fields filled (csv) */
+} tw_decoder;
+
+/* A decoder, new. NULL: no memory. */
+tw_decoder *tw_decoder_open(void);
+void tw_decoder_close(tw_decoder *dec); /* NULL is fine */
+
+/* Reads only the top-level fields named so, up to TW_SLOTS of them, in this order in
+ * slots; to be called before the first record. The name is copied. 0, or a status. */
+int tw_decoder_field(tw_decoder *dec, const char *name, int64_t len);
+
+/* The shape that a decode function returned (1 .. TW_SHAPES): a tape of its own, a
+ * TW_SLOT_MAP, then for each pair the key as TW_SLOT_STRING and the value: a map with
+ * pairs again, or the kind that the slot of that value has (the k-th value is in slot k).
+ * The decoder's, unchanged until it closes. NULL: no such shape. */
+const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
+
+/* Take one JSON text (RFC 8259) apart: text, len bytes, borrowed until the slots have
+ * been read. Strings are passed on as bytes: UTF-8 is not verified, an escaped half of a
+ * surrogate pair becomes U+FFFD. Numbers become doubles, correctly rounded.
+ * > 0     a shape: the values are in slots; a slot of kind LIST or MAP has the index on
+ *         the tape in i64
+ * 0       no shape: the text is on the tape. A LIST there is followed by its members, a
+ *         MAP by its pairs of STRING and value.
+ * TW_EPARSE: see fault and at. TW_ENOMEM. O(len); the decoder's memory grows to that of
+ * the longest record. */
+int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);
 
 /* cdef: end */
 

@@ -1,8 +1,8 @@
 /* mem.c -- libc's allocator, counted and able to fail on purpose.
  *
  * A block's size is asked of the allocator (malloc_usable_size), so blocks carry no
- * header and the total counts what the process really pays. The countdown to the failing
- * allocation is one relaxed decrement and is skipped while none is wanted.
+ * header and the total counts what the process really pays. The countdown to the
+ * failing allocation is one relaxed decrement and is skipped while none is wanted.
  */
 #include "core/mem.h"
 #include "tideway.h"
@@ -18,7 +18,8 @@
 #endif
 
 static _Atomic int64_t in_use;
-static _Atomic int64_t fail_after; /* allocations up to and with the failing one; 0: none */
+static _Atomic int64_t
+    fail_after; /* allocations up to and with the failing one; 0: none */
 
 __attribute__((constructor)) static void read_environment(void) {
   const char *text = getenv("TW_FAIL_AT");
@@ -37,15 +38,16 @@ int64_t tw_mem_fail_at(int64_t n) {
 static int must_fail(void) {
   int64_t left = atomic_load_explicit(&fail_after, memory_order_relaxed);
   while (left > 0)
-    if (atomic_compare_exchange_weak_explicit(&fail_after, &left, left - 1,
-                                              memory_order_relaxed, memory_order_relaxed))
+    if (atomic_compare_exchange_weak_explicit(
+            &fail_after, &left, left - 1, memory_order_relaxed, memory_order_relaxed))
       return left == 1;
   return 0;
 }
 
 static void count_in(void *block) {
   if (block)
-    atomic_fetch_add_explicit(&in_use, (int64_t)usable_size(block), memory_order_relaxed);
+    atomic_fetch_add_explicit(&in_use, (int64_t)usable_size(block),
+                              memory_order_relaxed);
 }
 
 static void count_out(int64_t size) {

@@ -27,9 +27,12 @@ static void add_bytes(struct tw__text *text, const char *bytes, uint32_t len) {
   tw__text_add(text, "\"");
   for (uint32_t i = 0; i < shown; i++) {
     unsigned char c = (unsigned char)bytes[i];
-    if (c == '"' || c == '\\') tw__text_add(text, "\\%c", c);
-    else if (c >= 32 && c < 127) tw__text_add(text, "%c", c);
-    else tw__text_add(text, "\\%03d", c);
+    if (c == '"' || c == '\\')
+      tw__text_add(text, "\\%c", c);
+    else if (c >= 32 && c < 127)
+      tw__text_add(text, "%c", c);
+    else
+      tw__text_add(text, "\\%03d", c);
   }
   tw__text_add(text, shown < len ? "...\"" : "\"");
 }

@@ -1,13 +1,13 @@
-/* text.h -- text written piece by piece into a buffer that may be too small: for dumps. */
+/* text.h -- text written piece by piece into a buffer that may be too small; dumps. */
 #ifndef TIDEWAY_CORE_TEXT_H
 #define TIDEWAY_CORE_TEXT_H
 
 #include "tideway.h"
 
 struct tw__text {
-  char *buf;    /* size characters, always ended by a 0 when size > 0 */
+  char *buf; /* size characters, always ended by a 0 when size > 0 */
   int64_t size;
-  int64_t len;  /* of the whole text, also of what did not fit */
+  int64_t len; /* of the whole text, also of what did not fit */
 };
 
 /* Starts an empty text. */

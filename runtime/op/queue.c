@@ -55,9 +55,13 @@ static int grow(tw_queue *q) {
   return TW_OK;
 }
 
-static inline int full(const tw_queue *q) { return q->tail - q->head > q->mask; }
+static inline int full(const tw_queue *q) {
+  return q->tail - q->head > q->mask;
+}
 
-static inline tw_value *next_place(tw_queue *q) { return &q->vals[q->tail & q->mask]; }
+static inline tw_value *next_place(tw_queue *q) {
+  return &q->vals[q->tail & q->mask];
+}
 
 int tw_queue_push_num(tw_queue *q, double x) {
   if (__builtin_expect(full(q), 0) && grow(q)) return TW_ENOMEM;
@@ -78,7 +82,9 @@ int tw_queue_push_bool(tw_queue *q, int x) {
   return push_other(q, (tw_value){.u64 = x != 0, .type = TW_BOOL});
 }
 
-int tw_queue_push_null(tw_queue *q) { return push_other(q, (tw_value){.type = TW_NULL}); }
+int tw_queue_push_null(tw_queue *q) {
+  return push_other(q, (tw_value){.type = TW_NULL});
+}
 
 int tw_queue_push_i64(tw_queue *q, int64_t x) {
   return push_other(q, (tw_value){.i64 = x, .type = TW_I64});
@@ -93,7 +99,8 @@ int tw_queue_push_bytes(tw_queue *q, const char *bytes, size_t len) {
   char *copy = tw__malloc(len);
   if (!copy) return TW_ENOMEM;
   if (len) memcpy(copy, bytes, len);
-  if (push_other(q, (tw_value){.bytes = copy, .len = (uint32_t)len, .type = TW_BYTES})) {
+  tw_value val = {.bytes = copy, .len = (uint32_t)len, .type = TW_BYTES};
+  if (push_other(q, val)) {
     tw__free(copy);
     return TW_ENOMEM;
   }

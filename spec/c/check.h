@@ -1,4 +1,5 @@
-/* check.h -- what the C specs are written with: checks that count, seeded random numbers.
+/* check.h -- what the C specs are written with: checks that count, seeded random
+ * numbers.
  *
  *     int main(int argc, char **argv) {
  *       check_open(argc, argv);
@@ -7,8 +8,8 @@
  *     }
  *
  * Each spec is one program and includes this once. The seed is `--seed=N` among the
- * arguments or TW_SEED in the environment, else fresh; every failure prints it. `--long`
- * sets check_long. After 20 failures a spec gives up.
+ * arguments or TW_SEED in the environment, else fresh; every failure prints it.
+ * `--long` sets check_long. After 20 failures a spec gives up.
  */
 #ifndef TIDEWAY_SPEC_CHECK_H
 #define TIDEWAY_SPEC_CHECK_H
@@ -19,9 +20,9 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t check_seed;   /* what this run was seeded with */
-static uint64_t check_state;  /* of the generator */
-static int check_long;        /* more of everything was asked for */
+static uint64_t check_seed;  /* what this run was seeded with */
+static uint64_t check_state; /* of the generator */
+static int check_long;       /* more of everything was asked for */
 static long check_count, check_failed;
 static const char *check_name = "spec";
 
@@ -29,16 +30,16 @@ static const char *check_name = "spec";
 #define CHECK(cond) CHECKF(cond, "%s", "")
 
 /* The same, with a printf text that says what was there instead. */
-#define CHECKF(cond, ...)                                                                \
-  do {                                                                                   \
-    check_count++;                                                                       \
-    if (!(cond)) {                                                                       \
-      printf("%s:%d: %s does not hold, --seed=%llu: ", __FILE__, __LINE__, #cond,        \
-             (unsigned long long)check_seed);                                            \
-      printf(__VA_ARGS__);                                                               \
-      putchar('\n');                                                                     \
-      if (++check_failed >= 20) exit(1);                                                 \
-    }                                                                                    \
+#define CHECKF(cond, ...)                                                              \
+  do {                                                                                 \
+    check_count++;                                                                     \
+    if (!(cond)) {                                                                     \
+      printf("%s:%d: %s does not hold, --seed=%llu: ", __FILE__, __LINE__, #cond,      \
+             (unsigned long long)check_seed);                                          \
+      printf(__VA_ARGS__);                                                             \
+      putchar('\n');                                                                   \
+      if (++check_failed >= 20) exit(1);                                               \
+    }                                                                                  \
   } while (0)
 
 /* xorshift64*, Vigna, TOMS 2016. */

@@ -1,4 +1,4 @@
-/* op/queue: holds what a plain array of values would, through any order of operations. */
+/* op/queue: holds what a plain array would, through any order of operations. */
 #include "../check.h"
 #include "core/mem.h"
 #include "tideway.h"
@@ -29,9 +29,18 @@ static int push_random(tw_queue *q) {
   if (check_below(2)) val.type = TW_NUM;
   for (int i = 0; i < 24; i++) bytes[i] = (char)check_below(256);
   switch (val.type) {
-  case TW_NUM: val.num = check_unit(); rc = tw_queue_push_num(q, val.num); break;
-  case TW_BOOL: val.u64 &= 1; rc = tw_queue_push_bool(q, val.u64 ? 77 : 0); break;
-  case TW_NULL: val.u64 = 0; rc = tw_queue_push_null(q); break;
+  case TW_NUM:
+    val.num = check_unit();
+    rc = tw_queue_push_num(q, val.num);
+    break;
+  case TW_BOOL:
+    val.u64 &= 1;
+    rc = tw_queue_push_bool(q, val.u64 ? 77 : 0);
+    break;
+  case TW_NULL:
+    val.u64 = 0;
+    rc = tw_queue_push_null(q);
+    break;
   case TW_I64: rc = tw_queue_push_i64(q, val.i64); break;
   case TW_U64: rc = tw_queue_push_u64(q, val.u64); break;
   case TW_BYTES:
@@ -57,7 +66,8 @@ static void same_as_the_model(const tw_queue *q) {
     CHECKF(got->type == want->type && got->len == want->len, "element %d", k);
     if (want->type == TW_BYTES)
       CHECK(!want->len || !memcmp(got->bytes, model.bytes[k], want->len));
-    else CHECKF(got->u64 == want->u64, "element %d", k);
+    else
+      CHECKF(got->u64 == want->u64, "element %d", k);
     others += want->type != TW_NUM;
     refs += want->type == TW_REF;
     if (want->type == TW_BYTES) text += want->len;
