@@ -1,0 +1,410 @@
+--- tideway.cli -- the `tideway` command: what stands behind each of its words.
+--
+-- bindings/cli/main.c calls cli.main(words, mute); its result is the exit status. Everything
+-- is required when it is needed, so that a filter's first output comes after 5 ms at most.
+local cli = {}
+
+local DONE, FAILED, MISUSE = 0, 1, 2
+local VERSION = "0.1.0"
+
+local usage = [[
+usage: tideway COMMAND ...
+
+  tideway run SCRIPT [ARGS]   run a pipeline script; - reads it from standard input
+  tideway eval 'EXPR'         run a pipeline written right here; short: tideway -e 'EXPR'
+  tideway check SCRIPT        build the graph, run nothing, report mistakes
+  tideway help [NAME]         about a command, an operator, a source, a sink, a codec
+  tideway version             which tideway this is
+
+tideway -e 'stdin():json():filter(function(r) return r.status >= 500 end):print()' < log
+
+Exit status: 0 done, 1 failed, 2 misuse.
+]]
+
+local pages = {
+  run = [[
+tideway run SCRIPT [ARGS]
+
+Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When the script
+has come to its end, sources that were never started are run: tw.run() may be left out.
+SCRIPT is a file, or - for standard input.
+]],
+  eval = [[
+tideway eval 'EXPR'
+tideway -e 'EXPR'
+
+Runs a pipeline given on the command line. Every function of the module `tideway` is a
+global (from_range, from_textfile, ...), so are `tw`, the module itself, and stdin(), the
+lines of standard input. EXPR may be several expressions, separated by ; or newlines, or
+any Lua. Elements of a pipeline that ends in no sink are printed, one JSON line each; so is
+a plain value.
+
+  tideway -e 'from_range(1, 5):map(function(x) return x * x end)'
+]],
+  check = [[
+tideway check SCRIPT [ARGS]
+
+Runs the script as far as it builds its graph: elements are not emitted, sources are not
+started, what it prints is dropped. Says what is wrong, exit status 1, or how large the
+graph is.
+]],
+  help = [[
+tideway help [NAME]
+tideway NAME --help
+
+Without a name: the commands and every operator, source, sink, codec and aggregate there
+is. With one: what it does, its arguments and settings, an example and what it gives.
+]],
+  version = [[
+tideway version
+tideway --version
+
+The version of tideway, of its library's interface (ABI) and of LuaJIT.
+]],
+}
+
+-- Words of later releases, commands and settings of `run`.
+local later = { graph = true, test = true, repl = true, bench = true, new = true }
+local later_settings = {
+  ["--workers"] = true, ["--state"] = true, ["--metrics"] = true, ["--dashboard"] = true,
+  ["--progress"] = true,
+}
+
+-- Messages --------------------------------------------------------------------------------
+
+local function misuse(fmt, ...)
+  io.stderr:write("tideway: ", fmt:format(...), "\n")
+  return MISUSE
+end
+
+local function did_you_mean(name, known)
+  return require "tideway.errors".suggestion(name, known)
+end
+
+local kinds = { "op", "source", "sink", "codec", "agg" }
+
+--- Every name a pipeline can use, from the catalog.
+local function known_names()
+  local catalog = require "tideway.catalog"
+  local names, seen = {}, {}
+  local function add(name)
+    if seen[name] then return end
+    seen[name] = true
+    names[#names + 1] = name
+  end
+  for _, kind in ipairs(kinds) do
+    for _, name in ipairs(catalog[kind]) do add(name) end
+  end
+  for name in pairs(catalog.alias) do add(name) end
+  local tw = package.loaded["tideway"]
+  for name, value in pairs(type(tw) == "table" and tw or {}) do
+    if type(name) == "string" and type(value) == "function" then add(name) end
+  end
+  table.sort(names)
+  return names
+end
+
+--- What Lua says of a call of nothing, with the name that was perhaps meant.
+local function explain(line)
+  local name = line:match "attempt to call %a+ '([%w_]+)' %(a nil value%)"
+  return name and line .. did_you_mean(name, known_names()) or line
+end
+
+--- Write an error to stderr: one line that says where and what, the rest indented.
+-- where  stands before a first line that does not say it itself
+local function report(err, where)
+  local text = err
+  if type(err) ~= "string" then
+    local meta = getmetatable(err)
+    text = type(meta) == "table" and meta.__tostring and tostring(err)
+      or ("error object is a %s"):format(type(err))
+  end
+  local first, rest = text:match "^([^\n]*)\n?(.*)$"
+  if not first:find "^[^%s:][^:]*:%d+:" then
+    -- the innermost line of the user's own that the traceback knows
+    local at = rest:match "^%s*([^\n:]+:%d+): in " or rest:match "\n%s*([^\n:]+:%d+): in "
+      or rest:match "built at ([^\n:]+:%d+)"
+    first = (at or where) .. ": " .. first
+  end
+  io.stdout:flush()
+  io.stderr:write(explain(first), "\n")
+  for line in rest:gmatch "[^\n]+" do
+    io.stderr:write(line:find "^%s" and "" or "  ", line, "\n")
+  end
+  return FAILED
+end
+
+--- Call fn with the traceback of tideway.errors on failure. Returns 0, or 1 when it failed.
+local function guarded(where, fn, ...)
+  local ok, err = xpcall(fn, require "tideway.errors".handler, ...)
+  return ok and DONE or report(err, where)
+end
+
+-- Scripts -----------------------------------------------------------------------------------
+
+--- The text and chunk name of a script; nil and why not.
+local function read_script(path)
+  if path == "-" then return io.read "*a", "=stdin" end
+  local file, err = io.open(path, "rb")
+  if not file then return nil, err end
+  local text, why = file:read "*a"
+  file:close()
+  if not text then return nil, ("%s: %s"):format(path, why or "cannot be read") end
+  return text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""), "@" .. path
+end
+
+--- Load SCRIPT, the first of words from position i on, and set `arg` as luajit has it.
+-- Returns the chunk and its further words, or nil and the exit status.
+local function load_script(words, i, command)
+  local path = words[i]
+  if not path then return nil, misuse("%s: which script? (tideway help %s)", command, command) end
+  local text, name = read_script(path)
+  if not text then return nil, misuse("%s", name) end
+  local chunk, err = loadstring(text, name)
+  if not chunk then return nil, report(err, path) end
+  local args, further = {}, {}
+  for k = 0, #words do args[k - i] = words[k] end
+  for k = i + 1, #words do further[k - i] = words[k] end
+  _G.arg = args
+  return chunk, further, path
+end
+
+--- Run the sources that a script has built and left alone.
+local function run_sources()
+  local tw = package.loaded["tideway"]
+  if type(tw) == "table" then tw.run() end
+end
+
+local commands = {}
+
+--- The position of a command's first word that is no option; nil and the status on misuse.
+local function after_options(words, i, command)
+  local word = words[i]
+  if word == "--" then return i + 1 end
+  if not word or word == "-" or word:sub(1, 1) ~= "-" then return i end
+  if word == "--help" or word == "-h" then
+    io.write(pages[command])
+    return nil, DONE
+  end
+  local option = word:match "^[^=]*"
+  if command == "run" and later_settings[option] then
+    return nil, misuse("%s: %s is not there yet", command, option)
+  end
+  return nil, misuse("%s: unknown option %s%s (tideway help %s)", command, option,
+    did_you_mean(option, { "--help" }), command)
+end
+
+function commands.run(words)
+  local i, status = after_options(words, 2, "run")
+  if not i then return status end
+  local chunk, further, path = load_script(words, i, "run")
+  if not chunk then return further end
+  return guarded(path, function()
+    chunk(unpack(further))
+    run_sources()
+  end)
+end
+
+-- Expressions -------------------------------------------------------------------------------
+
+--- The globals of an expression: Lua's own, and all that `tw` has.
+local function expression_globals(tw)
+  local globals = { tw = tw, stdin = function(opts) return tw.from_textfile("-", opts) end }
+  return setmetatable(globals, {
+    __index = function(_, name)
+      local value = rawget(tw, name)
+      if value == nil then value = rawget(_G, name) end
+      if value == nil then value = tw[name] end
+      return value
+    end,
+  })
+end
+
+--- Show what an expression came to: a stream without a sink is printed, a value too.
+local function show(tw, value)
+  if type(value) == "number" or type(value) == "string" or type(value) == "boolean" then
+    print(value)
+  elseif type(value) == "table" and rawget(value, "_node") then
+    local node = value._node
+    if not node.desc.sink and #node.downs == 0 and not node.destroyed then value:print() end
+  elseif type(value) == "table" and value ~= tw then
+    return value
+  end
+end
+
+function commands.eval(words)
+  local i, status = after_options(words, 2, "eval")
+  if not i then return status end
+  local text = words[i]
+  if not text then return misuse "eval: which expression? (tideway help eval)" end
+  if words[i + 1] then
+    return misuse("eval: one expression, in quotes; %q is a second", words[i + 1])
+  end
+  local chunk, err = loadstring("return " .. text, "=eval")
+  if not chunk then chunk, err = loadstring(text, "=eval") end
+  if not chunk then return report(err, "eval") end
+  return guarded("eval", function()
+    local tw = require "tideway"
+    local list = show(tw, setfenv(chunk, expression_globals(tw))())
+    tw.run()
+    if list then tw.from_iterable({ list }):print() tw.run() end
+  end)
+end
+
+-- Check -------------------------------------------------------------------------------------
+
+local HALT = {} -- raised where a script would begin to run
+
+--- Was the error raised by tideway itself, against what the script has built? (The others may
+-- come from results that are not there, because nothing ran.)
+local function is_misuse()
+  local level = 3
+  local info = debug.getinfo(level, "S")
+  if info and info.what == "C" then info = debug.getinfo(level + 1, "S") end
+  return info ~= nil and info.source:find("tideway", 1, true) ~= nil
+end
+
+--- Make every way to start the flow do nothing. Returns a function: has one been tried?
+local function disarm(tw)
+  local tried = false
+  local function nothing()
+    tried = true
+  end
+  for _, name in ipairs { "run", "step", "stop", "sleep" } do
+    if tw[name] then tw[name] = nothing end
+  end
+  local methods = require "tideway.stream".methods
+  for _, name in ipairs { "emit", "try_emit", "start", "stop", "flush" } do
+    if rawget(methods, name) then methods[name] = nothing end
+  end
+  return function() return tried end
+end
+
+--- Count the nodes that are built from now on, by whether they have upstreams.
+local function census()
+  local graph = require "tideway.graph"
+  local nodes, node = {}, graph.node
+  function graph.node(...)
+    local new = node(...)
+    nodes[#nodes + 1] = new
+    return new
+  end
+  return nodes
+end
+
+local function count(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
+
+function commands.check(words, mute)
+  local i, status = after_options(words, 2, "check")
+  if not i then return status end
+  local chunk, further, path = load_script(words, i, "check")
+  if not chunk then return further end
+
+  local nodes = census()
+  local tried = disarm(require "tideway")
+  local handler = require "tideway.errors".handler
+  local excused = false
+  rawset(os, "exit", function() error(HALT) end)
+  mute(true)
+  local ok, err = xpcall(chunk, function(err)
+    excused = err == HALT or tried() and not is_misuse()
+    return handler(err)
+  end, unpack(further))
+  mute(false)
+  if not ok and not excused then return report(err, path) end
+
+  local sources, sinks = 0, 0
+  for _, node in ipairs(nodes) do
+    if node.desc.sink then sinks = sinks + 1 end
+    if #node.ups == 0 then sources = sources + 1 end
+  end
+  print(("%s: ok: %s, %s, %s"):format(path, count(sources, "entry"):gsub("entrys", "entries"),
+    count(#nodes - sources - sinks, "operator"), count(sinks, "sink")))
+  return DONE
+end
+
+-- Help --------------------------------------------------------------------------------------
+
+function commands.version()
+  local C = require "tideway.ffi"
+  print(("tideway %s (ABI %d, %s)"):format(VERSION, C.tw_abi(), jit.version))
+  return DONE
+end
+
+local function list_names()
+  local catalog = require "tideway.catalog"
+  local titles = {
+    op = "operators", source = "sources", sink = "sinks", codec = "codecs", agg = "aggregates",
+  }
+  for _, kind in ipairs(kinds) do
+    local line = ("%-11s"):format(titles[kind])
+    for _, name in ipairs(catalog[kind]) do
+      if #line + #name > 86 then
+        print(line)
+        line = (" "):rep(11)
+      end
+      line = line .. " " .. name
+    end
+    print(line)
+  end
+end
+
+function commands.help(words)
+  local name = words[2]
+  if not name then
+    io.write(usage, "\n")
+    list_names()
+    return DONE
+  end
+  if pages[name] then
+    io.write(pages[name])
+    return DONE
+  end
+  if later[name] then return misuse("%s is not there yet", name) end
+  local text = require "tideway.docs".help(name)
+  if text then
+    io.write(text)
+    return DONE
+  end
+  for _, word in ipairs(require "tideway.catalog".later or {}) do
+    if word == name then return misuse("%s is not there yet", name) end
+  end
+  local known = known_names()
+  for command in pairs(pages) do known[#known + 1] = command end
+  return misuse("help: nothing is called %q%s", name, did_you_mean(name, known))
+end
+
+local spelled = {
+  ["-e"] = "eval", ["--version"] = "version", ["-v"] = "version", ["-V"] = "version",
+  ["--help"] = "help", ["-h"] = "help",
+}
+
+--- words[0] is the program's name, words[1] the command. mute(on) silences standard output.
+-- Returns the exit status.
+function cli.main(words, mute)
+  local word = words[1]
+  if not word then
+    io.stderr:write(usage)
+    return MISUSE
+  end
+  local name = spelled[word] or word
+  if commands[name] then
+    if words[2] == "--help" and name == "help" then words[2] = nil end
+    return commands[name](words, mute)
+  end
+  if later[name] then return misuse("%s is not there yet", name) end
+  if name:sub(1, 1) == "-" then
+    return misuse("unknown option %s%s (tideway help)", name,
+      did_you_mean(name, { "--help", "--version", "-e" }))
+  end
+  if words[2] == "--help" or words[2] == "-h" then return commands.help { name, name } end
+  if name:find "%.lua$" then
+    return misuse("unknown command %q (tideway run %s runs a script)", name, name)
+  end
+  local known = {}
+  for command in pairs(commands) do known[#known + 1] = command end
+  table.sort(known)
+  return misuse("unknown command %q%s (tideway help)", name, did_you_mean(name, known))
+end
+
+return cli
