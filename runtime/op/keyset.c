@@ -1,14 +1,13 @@
 /* keyset.c -- which keys have been seen: the memory of unique and its kin.
  *
- * An open-addressing table with linear probing; a slot holds the whole key (bytes of 8
- * and more behind a pointer), so a set without limit touches one cache line per key.
- * The tag is 29 bits of the key's hash over 3 bits of its kind; 0 marks an empty slot.
- * A slot is found at its tag's leading bits or after, and a key that leaves moves later
- * ones of its run back, so there are no tombstones (Knuth, TAOCP 3, 6.4, algorithm R).
+ * A chained hash table over two arrays. A node holds the whole key (bytes of 8 and more
+ * behind a pointer); nodes are numbered from 1 and never move, so the order of being
+ * seen is a list of numbers in an array of its own, which a set without maxsize and ttl
+ * does not have. The tag is 29 bits of the key's hash over 3 bits of its kind.
  *
- *     slots   | . | tag key link | tag key link | . | ...       link: its node
- *     nodes   0 <-> most recent <-> ... <-> least recent <-> 0  with maxsize or ttl
- * only
+ *     buckets   | 0 | 3 | 0 | 1 | ...         by the leading bits of the tag
+ *     nodes     | - | key tag chain | key tag chain | ...
+ *     order     | 0 <-> most recent <-> ... <-> least recent <-> 0
  *
  * The key that a new one pushes out leaves at the *next* add, so that undo finds the
  * set as it was. count may therefore be maxsize + 1 (settle puts that right).
@@ -33,45 +32,40 @@ enum kind {
   KINDS
 };
 
-enum { FIRST_BITS = 4, BITS_MAX = 29 };
+enum { FIRST_BITS = 5, BITS_MAX = 29 };
 
 struct bytes {
   uint32_t len;
   char text[];
 };
 
-struct slot {
+struct node {
   uint64_t key;
   uint32_t tag;
-  uint32_t link; /* its node; unused in a plain set */
+  uint32_t chain; /* the next node of the bucket, or the next unused one; 0: none */
 };
 
-struct node {
+struct order {
   uint32_t newer, older; /* nodes; 0 stands at both ends */
-  uint32_t slot;
 };
 
 struct tw_keyset {
-  struct slot *slots;
-  uint32_t mask, shift; /* slots - 1; 32 - log2(slots) */
-  uint32_t count, room; /* keys held, and how many before the table grows */
+  uint32_t *buckets;
+  struct node *nodes;  /* room + 1 */
+  struct order *order; /* room + 1; NULL: neither maxsize nor ttl */
+  double *seen;        /* room + 1, when; NULL: no ttl */
   uint64_t seed;
-  uint64_t maxsize;   /* 0: no limit */
-  double ttl, now;    /* 0: for ever */
-  struct node *nodes; /* room + 1, unused ones linked by older; NULL: plain */
-  double *seen;       /* when, per node; NULL without ttl */
-  uint32_t unused;    /* node */
-  uint64_t last_key;  /* the last new key; */
-  uint32_t last_tag;  /* 0: none, or it has left */
-  uint32_t refs;      /* keys held that are REF */
-  uint64_t *dropped;  /* references to report; there is always place for all refs too */
+  uint64_t maxsize;     /* 0: no limit */
+  uint32_t shift;       /* 32 - log2(buckets) */
+  uint32_t count, room; /* keys held, and how many before the table grows */
+  uint32_t unused;      /* nodes, chained */
+  uint32_t last;        /* the last new key; 0: none, or it has left */
+  uint32_t refs;        /* keys held that are REF */
+  double ttl, now;      /* 0: for ever */
+  uint64_t *dropped; /* references to report; there is always place for all refs too */
   uint32_t drops, dropped_room;
   int64_t text; /* bytes behind LONG keys */
 };
-
-static inline int ordered(const tw_keyset *ks) {
-  return ks->nodes != NULL;
-}
 
 /* ---- the table ---- */
 
@@ -83,168 +77,149 @@ static inline struct bytes *bytes_of(uint64_t key) {
   return (struct bytes *)(uintptr_t)key;
 }
 
-/* Room for 5/8 of the slots: runs stay short, and 4 slots share a cache line. */
-static int grow(tw_keyset *ks) {
-  uint32_t bits = ks->slots ? 33 - ks->shift : FIRST_BITS;
-  if (bits > BITS_MAX) return TW_ENOMEM;
-  uint32_t places = 1u << bits, mask = places - 1, room = places / 8 * 5;
-  struct slot *slots = NULL;
-  if (ordered(ks)) {
-    struct node *nodes = tw__realloc(ks->nodes, (room + 1) * sizeof *nodes);
-    if (!nodes) return TW_ENOMEM;
-    ks->nodes = nodes;
-  }
-  if (ks->ttl > 0) {
-    double *seen = tw__realloc(ks->seen, (room + 1) * sizeof *seen);
-    if (!seen) return TW_ENOMEM;
-    ks->seen = seen;
-  }
-  slots = tw__calloc(places, sizeof *slots);
-  if (!slots) return TW_ENOMEM;
+static inline uint32_t *bucket_of(const tw_keyset *ks, uint32_t tag) {
+  return &ks->buckets[tag >> ks->shift];
+}
 
-  for (uint32_t i = 0; ks->slots && i <= ks->mask; i++) {
-    if (!ks->slots[i].tag) continue;
-    uint32_t at = ks->slots[i].tag >> (32 - bits);
-    while (slots[at].tag) at = (at + 1) & mask;
-    slots[at] = ks->slots[i];
-    if (ordered(ks)) ks->nodes[slots[at].link].slot = at;
-  }
-  for (uint32_t i = room; ordered(ks) && i > ks->room; i--) {
-    ks->nodes[i].older = ks->unused;
-    ks->unused = i;
-  }
-  tw__free(ks->slots);
-  ks->slots = slots;
-  ks->mask = mask;
+static inline void chain_in(tw_keyset *ks, uint32_t i) {
+  uint32_t *bucket = bucket_of(ks, ks->nodes[i].tag);
+  ks->nodes[i].chain = *bucket;
+  *bucket = i;
+}
+
+static inline void give_back(tw_keyset *ks, uint32_t i) {
+  ks->nodes[i].chain = ks->unused;
+  ks->unused = i;
+}
+
+/* An array with place for more, or NULL; the old one then still stands. */
+static int enlarge(void *array, uint32_t room, size_t size) {
+  void *old, *more;
+  memcpy(&old, array, sizeof old);
+  more = tw__realloc(old, ((size_t)room + 1) * size);
+  if (!more) return TW_ENOMEM;
+  memcpy(array, &more, sizeof more);
+  return TW_OK;
+}
+
+/* Twice as many; half as many keys as buckets, so that chains are short. */
+static int grow(tw_keyset *ks) {
+  uint32_t bits = ks->buckets ? 33 - ks->shift : FIRST_BITS;
+  if (bits > BITS_MAX) return TW_ENOMEM;
+  uint32_t room = 1u << (bits - 1);
+  if (enlarge(&ks->nodes, room, sizeof *ks->nodes)) return TW_ENOMEM;
+  if (ks->order && enlarge(&ks->order, room, sizeof *ks->order)) return TW_ENOMEM;
+  if (ks->ttl > 0 && enlarge(&ks->seen, room, sizeof *ks->seen)) return TW_ENOMEM;
+  uint32_t *buckets = tw__calloc(2 * (size_t)room, sizeof *buckets);
+  if (!buckets) return TW_ENOMEM;
+
+  tw__free(ks->buckets);
+  ks->buckets = buckets;
   ks->shift = 32 - bits;
+  for (uint32_t i = 1; i <= ks->room; i++) chain_in(ks, i); /* all are in use */
+  for (uint32_t i = room; i > ks->room; i--) give_back(ks, i);
   ks->room = room;
   return TW_OK;
 }
 
-/* The slot of a key that is compared by its 64 bits, or the empty one where it belongs.
- */
-static inline struct slot *find(const tw_keyset *ks, uint64_t key, uint32_t tag) {
-  struct slot *slots = ks->slots;
-  uint32_t at = tag >> ks->shift;
-  while (slots[at].tag && (slots[at].key != key || slots[at].tag != tag))
-    at = (at + 1) & ks->mask;
-  return &slots[at];
+/* The node of a key that is compared by its 64 bits, or 0. */
+static inline uint32_t find(const tw_keyset *ks, uint64_t key, uint32_t tag) {
+  const struct node *nodes = ks->nodes;
+  uint32_t i = *bucket_of(ks, tag);
+  while (i && (nodes[i].key != key || nodes[i].tag != tag)) i = nodes[i].chain;
+  return i;
 }
 
-static struct slot *find_long(const tw_keyset *ks, const char *text, uint32_t len,
-                              uint32_t tag) {
-  struct slot *slots = ks->slots;
-  for (uint32_t at = tag >> ks->shift;; at = (at + 1) & ks->mask) {
-    if (!slots[at].tag) return &slots[at];
-    if (slots[at].tag != tag) continue;
-    const struct bytes *held = bytes_of(slots[at].key);
-    if (held->len == len && !memcmp(held->text, text, len)) return &slots[at];
+static uint32_t find_long(const tw_keyset *ks, const char *text, uint32_t len,
+                          uint32_t tag) {
+  for (uint32_t i = *bucket_of(ks, tag); i; i = ks->nodes[i].chain) {
+    if (ks->nodes[i].tag != tag) continue;
+    const struct bytes *held = bytes_of(ks->nodes[i].key);
+    if (held->len == len && !memcmp(held->text, text, len)) return i;
   }
-}
-
-/* Empties a slot; later ones of its run move back to where they are found. */
-static void vacate(tw_keyset *ks, uint32_t hole) {
-  struct slot *slots = ks->slots;
-  uint32_t mask = ks->mask;
-  for (uint32_t at = (hole + 1) & mask; slots[at].tag; at = (at + 1) & mask) {
-    uint32_t home = slots[at].tag >> ks->shift;
-    if (((at - home) & mask) < ((at - hole) & mask)) continue;
-    slots[hole] = slots[at];
-    if (ordered(ks)) ks->nodes[slots[hole].link].slot = hole;
-    hole = at;
-  }
-  slots[hole].tag = EMPTY;
+  return 0;
 }
 
 /* ---- the order of being seen ---- */
 
-static inline void unlink_node(struct node *nodes, uint32_t i) {
-  nodes[nodes[i].newer].older = nodes[i].older;
-  nodes[nodes[i].older].newer = nodes[i].newer;
+static inline void unlink_node(struct order *order, uint32_t i) {
+  order[order[i].newer].older = order[i].older;
+  order[order[i].older].newer = order[i].newer;
 }
 
-/* Links a node in as the most recent one, which nodes[0].older is. */
-static inline void link_node(struct node *nodes, uint32_t i) {
-  nodes[i].newer = 0;
-  nodes[i].older = nodes[0].older;
-  nodes[nodes[i].older].newer = i;
-  nodes[0].older = i;
+/* Links a node in as the most recent one, which order[0].older is. */
+static inline void link_node(struct order *order, uint32_t i) {
+  order[i].newer = 0;
+  order[i].older = order[0].older;
+  order[order[i].older].newer = i;
+  order[0].older = i;
 }
 
 /* ---- leaving ---- */
 
-/* Takes a key out; what it stands for is the caller's. */
-static void take_out(tw_keyset *ks, struct slot *slot) {
-  if (slot->tag == ks->last_tag && slot->key == ks->last_key) ks->last_tag = 0;
-  if ((slot->tag & 7) == REF) ks->refs--;
-  if (ordered(ks)) {
-    uint32_t node = slot->link;
-    unlink_node(ks->nodes, node);
-    ks->nodes[node].older = ks->unused;
-    ks->unused = node;
+/* Takes a key out, and frees its bytes. */
+static void take_out(tw_keyset *ks, uint32_t i) {
+  struct node *node = &ks->nodes[i];
+  uint32_t *at = bucket_of(ks, node->tag);
+  while (*at != i) at = &ks->nodes[*at].chain;
+  *at = node->chain;
+  if (ks->order) unlink_node(ks->order, i);
+  if (i == ks->last) ks->last = 0;
+  if ((node->tag & 7) == REF) ks->refs--;
+  if ((node->tag & 7) == LONG) {
+    ks->text -= (int64_t)(sizeof(struct bytes) + bytes_of(node->key)->len);
+    tw__free(bytes_of(node->key));
   }
+  give_back(ks, i);
   ks->count--;
-  vacate(ks, (uint32_t)(slot - ks->slots));
 }
 
-static void free_long(tw_keyset *ks, const struct slot *slot) {
-  if ((slot->tag & 7) != LONG) return;
-  ks->text -= (int64_t)(sizeof(struct bytes) + bytes_of(slot->key)->len);
-  tw__free(bytes_of(slot->key));
-}
-
-static void forget(tw_keyset *ks, uint32_t node) {
-  struct slot *slot = &ks->slots[ks->nodes[node].slot];
-  if ((slot->tag & 7) == REF) ks->dropped[ks->drops++] = slot->key;
-  free_long(ks, slot);
-  take_out(ks, slot);
+static inline void forget(tw_keyset *ks, uint32_t i) {
+  if ((ks->nodes[i].tag & 7) == REF) ks->dropped[ks->drops++] = ks->nodes[i].key;
+  take_out(ks, i);
 }
 
 /* Lets the key go that the last new one has pushed out. */
 static inline void settle(tw_keyset *ks) {
-  if (ks->maxsize && ks->count > ks->maxsize) forget(ks, ks->nodes[0].newer);
+  if (ks->maxsize && ks->count > ks->maxsize) forget(ks, ks->order[0].newer);
 }
 
 /* ---- coming ---- */
 
-static inline void seen_again(tw_keyset *ks, const struct slot *slot) {
-  if (!ordered(ks)) return;
-  uint32_t node = slot->link;
-  if (ks->nodes[0].older != node) {
-    unlink_node(ks->nodes, node);
-    link_node(ks->nodes, node);
+static inline void seen_again(tw_keyset *ks, uint32_t i) {
+  if (!ks->order) return;
+  if (ks->order[0].older != i) {
+    unlink_node(ks->order, i);
+    link_node(ks->order, i);
   }
-  if (ks->seen) ks->seen[node] = ks->now;
+  if (ks->seen) ks->seen[i] = ks->now;
 }
 
-/* Puts a key that is not there into the empty slot found for it. */
-static int put_in(tw_keyset *ks, struct slot *slot, uint64_t key, uint32_t tag) {
-  if (ks->count >= ks->room) {
-    if (grow(ks)) return TW_ENOMEM;
-    uint32_t at = tag >> ks->shift;
-    while (ks->slots[at].tag) at = (at + 1) & ks->mask;
-    slot = &ks->slots[at];
-  }
-  slot->key = ks->last_key = key;
-  slot->tag = ks->last_tag = tag;
+/* Puts a key in that is not there. */
+static inline int put_in(tw_keyset *ks, uint64_t key, uint32_t tag) {
+  if (__builtin_expect(!ks->unused, 0) && grow(ks)) return TW_ENOMEM;
+  uint32_t i = ks->last = ks->unused;
+  ks->unused = ks->nodes[i].chain;
+  ks->nodes[i].key = key;
+  ks->nodes[i].tag = tag;
+  chain_in(ks, i);
   ks->count++;
-  if (ordered(ks)) {
-    uint32_t node = slot->link = ks->unused;
-    ks->unused = ks->nodes[node].older;
-    ks->nodes[node].slot = (uint32_t)(slot - ks->slots);
-    link_node(ks->nodes, node);
-    if (ks->seen) ks->seen[node] = ks->now;
-  }
+  if (ks->order) link_node(ks->order, i);
+  if (ks->seen) ks->seen[i] = ks->now;
   return 1;
 }
 
-static inline int add(tw_keyset *ks, uint64_t key, enum kind kind) {
-  uint32_t tag = tag_of(tw__hash_u64(key, ks->seed), kind);
+static inline int add(tw_keyset *ks, uint64_t key, uint64_t hash, enum kind kind) {
+  uint32_t tag = tag_of(hash, kind);
   settle(ks);
-  struct slot *slot = find(ks, key, tag);
-  if (!slot->tag) return put_in(ks, slot, key, tag);
-  seen_again(ks, slot);
+  uint32_t i = find(ks, key, tag);
+  if (!i) return put_in(ks, key, tag);
+  seen_again(ks, i);
   return 0;
+}
+
+static int add_other(tw_keyset *ks, uint64_t key, enum kind kind) {
+  return add(ks, key, tw__hash_u64(key + (uint64_t)kind, ks->seed), kind);
 }
 
 int tw_keyset_add_num(tw_keyset *ks, double x) {
@@ -252,42 +227,42 @@ int tw_keyset_add_num(tw_keyset *ks, double x) {
   if (isnan(x)) return TW_EINVAL;
   x += 0.0; /* -0 becomes 0 */
   memcpy(&key, &x, sizeof key);
-  return add(ks, key, NUMBER);
+  return add(ks, key, tw__hash_num(key, ks->seed), NUMBER);
 }
 
 int tw_keyset_add_bool(tw_keyset *ks, int x) {
-  return add(ks, x != 0, ATOM);
+  return add_other(ks, x != 0, ATOM);
 }
 
 int tw_keyset_add_null(tw_keyset *ks) {
-  return add(ks, 2, ATOM);
+  return add_other(ks, 2, ATOM);
 }
 
 int tw_keyset_add_i64(tw_keyset *ks, int64_t x) {
   double num = (double)x;
   if (num < 0x1p63 && (int64_t)num == x) return tw_keyset_add_num(ks, num);
-  return add(ks, (uint64_t)x, x < 0 ? NEGATIVE : POSITIVE);
+  return add_other(ks, (uint64_t)x, x < 0 ? NEGATIVE : POSITIVE);
 }
 
 int tw_keyset_add_u64(tw_keyset *ks, uint64_t x) {
   double num = (double)x;
   if (num < 0x1p64 && (uint64_t)num == x) return tw_keyset_add_num(ks, num);
-  return add(ks, x, POSITIVE);
+  return add_other(ks, x, POSITIVE);
 }
 
 static int add_long(tw_keyset *ks, const char *text, uint32_t len) {
   uint32_t tag = tag_of(tw__hash_bytes(text, len, ks->seed), LONG);
   settle(ks);
-  struct slot *slot = find_long(ks, text, len, tag);
-  if (slot->tag) {
-    seen_again(ks, slot);
+  uint32_t i = find_long(ks, text, len, tag);
+  if (i) {
+    seen_again(ks, i);
     return 0;
   }
   struct bytes *held = tw__malloc(sizeof *held + len);
   if (!held) return TW_ENOMEM;
   held->len = len;
   memcpy(held->text, text, len);
-  int rc = put_in(ks, slot, (uintptr_t)held, tag);
+  int rc = put_in(ks, (uintptr_t)held, tag);
   if (rc < 0)
     tw__free(held);
   else
@@ -301,7 +276,7 @@ int tw_keyset_add_bytes(tw_keyset *ks, const char *bytes, size_t len) {
   if (len > 7) return add_long(ks, bytes, (uint32_t)len);
   if (len) memcpy(&key, bytes, len);
   ((char *)&key)[7] = (char)len;
-  return add(ks, key, SHORT);
+  return add_other(ks, key, SHORT);
 }
 
 /* Sees to it that all references held, and one more, can be reported. */
@@ -318,8 +293,8 @@ static int reserve_drops(tw_keyset *ks) {
 
 int tw_keyset_add_ref(tw_keyset *ks, uint64_t id) {
   if (!id) return TW_EINVAL;
-  if (ordered(ks) && reserve_drops(ks)) return TW_ENOMEM;
-  int rc = add(ks, id, REF);
+  if (ks->order && reserve_drops(ks)) return TW_ENOMEM;
+  int rc = add_other(ks, id, REF);
   if (rc == 1) ks->refs++;
   return rc;
 }
@@ -334,14 +309,15 @@ tw_keyset *tw_keyset_open(int64_t maxsize, double ttl) {
   ks->ttl = ttl;
   ks->seed = tw__hash_seed();
   if (maxsize || ttl > 0) {
-    ks->nodes = tw__calloc(1, sizeof *ks->nodes);
-    if (!ks->nodes) goto fail;
+    ks->order = tw__calloc(1, sizeof *ks->order);
+    if (!ks->order) goto fail;
   }
   if (grow(ks)) goto fail;
   return ks;
 
 fail:
   tw__free(ks->seen);
+  tw__free(ks->order);
   tw__free(ks->nodes);
   tw__free(ks);
   return NULL;
@@ -352,8 +328,9 @@ void tw_keyset_close(tw_keyset *ks) {
   tw_keyset_clear(ks);
   tw__free(ks->dropped);
   tw__free(ks->seen);
+  tw__free(ks->order);
   tw__free(ks->nodes);
-  tw__free(ks->slots);
+  tw__free(ks->buckets);
   tw__free(ks);
 }
 
@@ -363,33 +340,22 @@ int64_t tw_keyset_count(const tw_keyset *ks) {
 }
 
 void tw_keyset_clear(tw_keyset *ks) {
-  for (uint32_t i = 0; i <= ks->mask; i++) {
-    free_long(ks, &ks->slots[i]);
-    ks->slots[i].tag = EMPTY;
-  }
-  ks->unused = 0;
-  for (uint32_t i = ks->room; ordered(ks) && i > 0; i--) {
-    ks->nodes[i].older = ks->unused;
-    ks->unused = i;
-  }
-  if (ordered(ks)) ks->nodes[0] = (struct node){0};
-  ks->count = ks->refs = ks->drops = ks->last_tag = 0;
+  for (size_t b = 0; b < 2 * (size_t)ks->room; b++)
+    while (ks->buckets[b]) take_out(ks, ks->buckets[b]);
+  ks->drops = 0;
 }
 
 void tw_keyset_now(tw_keyset *ks, double seconds) {
   if (!ks->seen) return;
   settle(ks);
   ks->now = seconds;
-  for (uint32_t node;
-       (node = ks->nodes[0].newer) && seconds - ks->seen[node] >= ks->ttl;)
-    forget(ks, node);
+  for (uint32_t i; (i = ks->order[0].newer) && seconds - ks->seen[i] >= ks->ttl;)
+    forget(ks, i);
 }
 
 int tw_keyset_undo(tw_keyset *ks) {
-  if (!ks->last_tag) return 0;
-  struct slot *slot = find(ks, ks->last_key, ks->last_tag);
-  free_long(ks, slot);
-  take_out(ks, slot);
+  if (!ks->last) return 0;
+  take_out(ks, ks->last);
   return 1;
 }
 
@@ -398,17 +364,17 @@ uint64_t tw_keyset_dropped_ref(tw_keyset *ks) {
 }
 
 int64_t tw_keyset_bytes(const tw_keyset *ks) {
-  size_t places = (size_t)ks->mask + 1, nodes = (size_t)ks->room + 1;
-  size_t bytes = sizeof *ks + places * sizeof *ks->slots;
-  if (ks->nodes) bytes += nodes * sizeof *ks->nodes;
-  if (ks->seen) bytes += nodes * sizeof *ks->seen;
-  return (int64_t)(bytes + ks->dropped_room * sizeof *ks->dropped) + ks->text;
+  size_t each = 2 * sizeof *ks->buckets + sizeof *ks->nodes;
+  if (ks->order) each += sizeof *ks->order;
+  if (ks->seen) each += sizeof *ks->seen;
+  size_t bytes = sizeof *ks + ks->room * each + ks->dropped_room * sizeof *ks->dropped;
+  return (int64_t)bytes + ks->text;
 }
 
-static void dump_key(struct tw__text *text, const struct slot *slot) {
-  tw_value val = {.u64 = slot->key};
-  uint64_t key = slot->key;
-  switch (slot->tag & 7) {
+static void dump_key(struct tw__text *text, const struct node *node) {
+  tw_value val = {.u64 = node->key};
+  uint64_t key = node->key;
+  switch (node->tag & 7) {
   case NUMBER: val.type = TW_NUM; break;
   case NEGATIVE: val.type = TW_I64; break;
   case POSITIVE: val.type = TW_U64; break;
@@ -434,13 +400,13 @@ int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size) {
   tw__text_init(&text, buf, size);
   int64_t count = tw_keyset_count(ks);
   tw__text_add(&text, "keys, %lld:", (long long)count);
-  if (ordered(ks)) {
-    for (uint32_t node = ks->nodes[0].older; node && count--;
-         node = ks->nodes[node].older)
-      dump_key(&text, &ks->slots[ks->nodes[node].slot]);
+  if (ks->order) {
+    for (uint32_t i = ks->order[0].older; i && count--; i = ks->order[i].older)
+      dump_key(&text, &ks->nodes[i]);
     return text.len;
   }
-  for (uint32_t i = 0; i <= ks->mask; i++)
-    if (ks->slots[i].tag) dump_key(&text, &ks->slots[i]);
+  for (size_t b = 0; b < 2 * (size_t)ks->room; b++)
+    for (uint32_t i = ks->buckets[b]; i; i = ks->nodes[i].chain)
+      dump_key(&text, &ks->nodes[i]);
   return text.len;
 }
