@@ -141,6 +141,52 @@ function helper.run_failing(inputs, build)
   return out
 end
 
+local policies = {
+  raise = function() return "raise" end,
+  skip = function() return "skip" end,
+  retry = function() return { retry = 2, ["then"] = "skip" } end,
+  letters = function(engine) return engine.stream() end,
+}
+
+local function run_guarded(engine, policy, inputs, bad, build)
+  local log, calls = {}, 0
+  local source, governs = engine.stream(), policy(engine)
+  if type(governs) == "table" and governs.sink then
+    governs:sink(function(letter)
+      log[#log + 1] = { "letter", letter.element, helper.message(letter.error), letter.operator }
+    end)
+  end
+  source:on_error(governs)
+  local function guard(x)
+    if x == bad then
+      calls = calls + 1
+      error("boom")
+    end
+  end
+  build(source, guard, engine):sink(function(x) log[#log + 1] = x end)
+  for i = 1, #inputs do
+    local ok, err = pcall(source.emit, source, inputs[i])
+    if not ok then log[#log + 1] = { "raised", helper.message(err) } end
+  end
+  log[#log + 1] = { "failures", calls }
+  return log
+end
+
+--- Under every error policy, with a failure at the first, a middle and the last element: what comes
+-- out, before and after it, is what the reference gives.
+-- inputs  numbers, each once
+-- build   function(source, guard, engine) -> stream; guard(x), called in a user function, is what fails
+function helper.fails_alike(inputs, build)
+  for name, policy in pairs(policies) do
+    for _, at in ipairs { 1, math.ceil(#inputs / 2), #inputs } do
+      local want = run_guarded(reference, policy, inputs, inputs[at], build)
+      local got = run_guarded(helper.tw, policy, inputs, inputs[at], build)
+      local ok, err = pcall(helper.expect, want, got)
+      if not ok then error(("policy %s, failing at %d: %s"):format(name, at, err), 2) end
+    end
+  end
+end
+
 --- An error's own text: its first line, without the position that error() puts before it.
 function helper.message(err)
   if type(err) ~= "string" then return err end
@@ -152,6 +198,14 @@ function helper.fails_on(bad, fn)
   return function(x, ...)
     if x == bad then error("boom") end
     return fn(x, ...)
+  end
+end
+
+--- The same for functions of a state and an element.
+function helper.fails_on_second(bad, fn)
+  return function(state, x)
+    if x == bad then error("boom") end
+    return fn(state, x)
   end
 end
 
@@ -191,6 +245,19 @@ function helper.misuse(fn, ...)
     if not err:match("^[^\n]*"):find(word, 1, true) then
       error(("expected %q in the message: %s"):format(word, err), 2)
     end
+  end
+end
+
+--- build(stream) on a destroyed stream must raise at its line, naming op.
+function helper.misuse_on_destroyed(op, build)
+  local stream = helper.tw.stream():map(function(x) return x end)
+  stream:destroy()
+  local file, first = defined_at(build)
+  local ok, err = pcall(build, stream)
+  if ok then error(op .. " on a destroyed stream did not raise", 2) end
+  if not tostring(err):find(("%s:%d: "):format(file, first), 1, true)
+      or not tostring(err):find(op, 1, true) or not tostring(err):find("destroyed", 1, true) then
+    error(("expected %s:%d: %s: ... destroyed ..., got: %s"):format(file, first, op, err), 2)
   end
 end
 

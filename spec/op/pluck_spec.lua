@@ -1,0 +1,72 @@
+local helper = require "helper"
+local tw = helper.tw
+
+describe("pluck", function()
+  it("does what its example says", function()
+    helper.example "pluck"
+  end)
+
+  it("emits the field of each element", function()
+    local out = helper.run({ { x = 1 }, { x = false } }, function(s) return s:pluck "x" end)
+    helper.expect({ 1, false }, out)
+  end)
+
+  it("takes a position", function()
+    assert.same({ "b" }, helper.run({ { "a", "b" } }, function(s) return s:pluck(2) end))
+  end)
+
+  it("takes a boolean or a table as a key like Lua does", function()
+    assert.same({ 7 }, helper.run({ { [true] = 7 } }, function(s) return s:pluck(true) end))
+  end)
+
+  it("emits the array of several fields", function()
+    local out = helper.run({ { a = 1, b = 2, c = 3 } }, function(s) return s:pluck { "c", "a" } end)
+    assert.same({ { 3, 1 } }, out)
+  end)
+
+  it("emits nothing for a missing field", function()
+    assert.same({ 1 }, helper.run({ {}, { x = 1 } }, function(s) return s:pluck "x" end))
+  end)
+
+  it("raises for an element without fields, and goes on", function()
+    local out = helper.run_failing({ { x = 1 }, 5, true, { x = 2 } }, function(s)
+      return s:pluck "x"
+    end)
+    assert.equal(4, #out)
+    assert.equal("raised", out[2][1])
+    assert.equal("raised", out[3][1])
+    assert.equal(2, out[4])
+  end)
+
+  it("follows __index", function()
+    local t = setmetatable({}, { __index = function(_, k) return k .. "!" end })
+    assert.same({ "x!" }, helper.run({ t }, function(s) return s:pluck "x" end))
+  end)
+
+  it("goes on after an __index that failed, under every error policy", function()
+    helper.fails_alike({ 1, 2, 3, 4, 5 }, function(s, guard)
+      return s:map(function(x)
+        return setmetatable({}, { __index = function() guard(x) return x end })
+      end):pluck("field")
+    end)
+  end)
+
+  it("refuses a missing key, at the user's line", function()
+    helper.misuse(function() tw.stream():pluck() end, "pluck", "key")
+    helper.misuse(function() tw.stream():pluck {} end, "pluck", "key")
+    helper.misuse_on_destroyed("pluck", function(s) return s:pluck "x" end)
+  end)
+
+  it("agrees with the reference on random input", function()
+    helper.seeded(function(rng)
+      local rows = {}
+      for i = 1, 100 do
+        rows[i] = { helper.element(rng), x = rng:chance(0.7) and helper.element(rng) or nil,
+                    y = helper.element(rng) }
+      end
+      local key = rng:pick { "x", "y", 1, 2, "z" }
+      helper.agrees(rows, function(s) return s:pluck(key) end)
+      helper.agrees(rows, function(s) return s:pluck { "y", 1 } end)
+    end, 20)
+  end)
+end)
