@@ -1,0 +1,372 @@
+--- The contract of lifetimes (black box): what is collected, what stays, and flat memory.
+local tw = require "tideway"
+local C = require "tideway.ffi"
+local bb = require "support.black_box"
+
+local append, collect = bb.append, bb.collect
+
+local function same(x) return x end
+
+--- Whether what build returns is collected once nothing but the graph refers to it.
+local function collected(build)
+  local weak = setmetatable({}, { __mode = "v" })
+  local function make() weak.it = build() end
+  make()
+  collect()
+  return weak.it == nil
+end
+
+describe("a stream without a reference", function()
+  it("stops receiving after a collection when no sink is below it", function()
+    local source, got = tw.stream(), {}
+    local function build() source:map(append(got)) end
+    build()
+    collectgarbage()
+    source:emit(1)
+    assert.same({}, got)
+    assert.same({}, source:downstreams())
+  end)
+
+  it("stops receiving also when the graph has run before", function()
+    local source, got, kept = tw.stream(), {}, {}
+    source:sink(append(kept))
+    local function build() source:map(append(got)):filter():map(same) end
+    build()
+    for i = 1, 100 do source:emit(i) end
+    collect()
+    local n = #got
+    source:emit(101)
+    assert.equal(n, #got)
+    assert.equal(101, #kept)
+  end)
+
+  it("goes with everything that is below it", function()
+    local source = tw.stream()
+    assert.is_true(collected(function() return source:map(same):filter():partition(2) end))
+    assert.same({}, source:downstreams())
+  end)
+
+  it("receives as long as one below it is referred to", function()
+    local source, got = tw.stream(), {}
+    local last = source:map(append(got)):filter():map(same)
+    collect()
+    source:emit(1)
+    assert.same({ 1 }, got)
+    assert.equal("<map>", tostring(last))
+  end)
+
+  it("keeps receiving when it is referred to", function()
+    local source, got = tw.stream(), {}
+    local s = source:map(append(got))
+    collect()
+    source:emit(1)
+    assert.same({ 1 }, got)
+    s = nil -- luacheck: ignore
+    collect()
+    source:emit(2)
+    assert.same({ 1 }, got)
+  end)
+
+  it("is collected, whichever operator it is", function()
+    local source, other = tw.stream(), tw.stream()
+    local builders = {
+      map = function() return source:map(same) end,
+      starmap = function() return source:starmap(same) end,
+      filter = function() return source:filter() end,
+      remove = function() return source:remove(same) end,
+      accumulate = function() return source:accumulate(same, { start = {} }) end,
+      frequencies = function() return source:frequencies() end,
+      flatten = function() return source:flatten() end,
+      pluck = function() return source:pluck("x") end,
+      unique = function() return source:unique { maxsize = 3 } end,
+      slice = function() return source:slice(2, 5, 2) end,
+      partition = function() return source:partition(3) end,
+      partition_key = function() return source:partition(3, { key = same }) end,
+      partition_unique = function() return source:partition_unique(3) end,
+      sliding_window = function() return source:sliding_window(3) end,
+      sum = function() return source:sliding_window(3):sum() end,
+      median = function() return source:sliding_window(3):median() end,
+      collect = function() return source:collect() end,
+      union = function() return source:union(other) end,
+      zip = function() return source:zip(other) end,
+      combine_latest = function() return source:combine_latest(other) end,
+      zip_latest = function() return source:zip_latest(other) end,
+      json = function() return source:json() end,
+      csv = function() return source:csv { header = true } end,
+      enumerate = function() return source:enumerate() end,
+      reduce = function() return source:reduce(same) end,
+      stream = function() return tw.stream() end,
+      range = function() return tw.from_range(1, 10) end,
+      iterable = function() return tw.from_iterable { 1 } end,
+    }
+    for name, build in pairs(builders) do
+      assert.is_true(collected(build), name .. " is never collected")
+    end
+    assert.same({}, source:downstreams())
+    assert.same({}, other:downstreams())
+  end)
+
+  it("is collected with the elements that it holds", function()
+    local source = tw.stream()
+    local weak = setmetatable({}, { __mode = "v" })
+    local function build()
+      local window, parts = source:sliding_window(5), source:partition(100)
+      local seen, held = source:unique(), source:collect()
+      weak.element = {}
+      source:emit(weak.element)
+      return window, parts, seen, held
+    end
+    build()
+    collect()
+    source:emit({})
+    collect()
+    assert.is_nil(weak.element)
+  end)
+end)
+
+describe("a sink", function()
+  it("keeps itself and everything above it alive", function()
+    local got = {}
+    local weak = setmetatable({}, { __mode = "v" })
+    local function build()
+      local source = tw.stream()
+      weak.source = source
+      source:map(same):filter():sink(append(got))
+    end
+    build()
+    collect()
+    assert.is_truthy(weak.source)
+    weak.source:emit(1)
+    assert.same({ 1 }, got)
+    -- let it go again
+    weak.source:downstreams()[1]:downstreams()[1]:downstreams()[1]:destroy()
+    collect()
+    assert.is_nil(weak.source)
+  end)
+
+  it("lets go of everything when it is destroyed", function()
+    local got = {}
+    assert.is_true(collected(function()
+      local source = tw.stream()
+      local sink = source:map(same):sink(append(got))
+      source:emit(1)
+      sink:destroy()
+      return source
+    end))
+    assert.same({ 1 }, got)
+  end)
+
+  it("keeps what else hangs on its graph no longer than that", function()
+    local source, got, beside = tw.stream(), {}, {}
+    local function build()
+      source:sink(append(got))
+      source:map(append(beside))
+    end
+    build()
+    collect()
+    source:emit(1)
+    assert.same({ 1 }, got)
+    assert.same({}, beside)
+  end)
+
+  it("lets go of its function and what that refers to", function()
+    local source = tw.stream()
+    assert.is_true(collected(function()
+      local big = {}
+      local sink = source:sink(function() return big end)
+      source:emit(1)
+      sink:destroy()
+      return big
+    end))
+  end)
+end)
+
+describe("a cycle made by connect", function()
+  it("is collected when nothing refers to it", function()
+    assert.is_true(collected(function()
+      local source = tw.stream()
+      source:map(function(x) if x > 0 then return x - 1 end end):connect(source)
+      source:emit(10)
+      return source
+    end))
+  end)
+
+  it("of several streams is collected", function()
+    assert.is_true(collected(function()
+      local a, b = tw.stream(), tw.stream()
+      local x, y = a:filter(function() return false end), b:map(same)
+      x:connect(b)
+      y:connect(a)
+      a:emit(1)
+      b:emit(1)
+      return a
+    end))
+  end)
+
+  it("lives while a sink is below it", function()
+    local got = {}
+    local weak = setmetatable({}, { __mode = "v" })
+    local sink
+    local function build()
+      local source = tw.stream()
+      local loop = source:map(function(x) if x > 0 then return x - 1 end end)
+      loop:connect(source)
+      sink = loop:sink(append(got))
+      weak.source = source
+    end
+    build()
+    collect()
+    weak.source:emit(3)
+    assert.same({ 2, 1, 0 }, got)
+    sink:destroy()
+    sink = nil
+    collect()
+    assert.is_nil(weak.source)
+  end)
+end)
+
+describe("an operator", function()
+  -- what the operator has let go of is collected, although the operator lives
+  local function lets_go(build, others)
+    local source = tw.stream()
+    local keep = { build(source) }
+    local weak = setmetatable({}, { __mode = "v" })
+    local function feed()
+      local x = { key = 1 }
+      weak.x = x
+      source:emit(x)
+    end
+    feed()
+    for i = 1, others do source:emit({ key = i + 1 }) end
+    collect()
+    return weak.x == nil, keep
+  end
+
+  it("holds nothing that it has passed on", function()
+    local builders = {
+      map = function(s) return s:map(same) end,
+      filter = function(s) return s:filter() end,
+      accumulate = function(s) return s:accumulate(function(_, x) return x end) end,
+      flatten = function(s) return s:map(function(x) return { x } end):flatten() end,
+      sliding_window = function(s) return s:sliding_window(3) end,
+      partition = function(s) return s:partition(2) end,
+      partition_key = function(s) return s:partition(1, { key = "key" }) end,
+      partition_unique = function(s) return s:partition_unique(2, { key = "key" }) end,
+      unique = function(s) return s:unique { maxsize = 2 } end,
+      unique_key = function(s) return s:unique { key = "key" } end,
+      zip = function(s) return s:zip(s:map(same)) end,
+      combine_latest = function(s) return s:combine_latest(s:map(same)) end,
+      zip_latest = function(s) return s:zip_latest(s:map(same)) end,
+      collect = function(s) return s:collect { maxsize = 2 } end,
+      enumerate = function(s) return s:enumerate() end,
+      pluck = function(s) return s:pluck { "key" } end,
+      slice = function(s) return s:slice(1, nil, 2) end,
+    }
+    for name, build in pairs(builders) do
+      assert.is_true((lets_go(function(s)
+        local out = build(s)
+        return out, out:sink(same)
+      end, 5)), name .. " holds on to an element")
+    end
+  end)
+
+  it("lets go of what a destroyed stream held", function()
+    local source = tw.stream()
+    local window = source:sliding_window(10)
+    local sink = window:sink(same)
+    local weak = setmetatable({}, { __mode = "v" })
+    local function feed()
+      local x = {}
+      weak.x = x
+      source:emit(x)
+    end
+    feed()
+    collect()
+    assert.is_truthy(weak.x)
+    sink:destroy()
+    window:destroy()
+    window, sink = nil, nil
+    source:emit({})
+    collect()
+    assert.is_nil(weak.x)
+  end)
+end)
+
+describe("ten thousand graphs", function()
+  local function build_and_run(i)
+    local source = tw.stream { name = "graph" }
+    local total, windows = 0, 0
+    local a = source:map(function(x) return x + i end)
+    local sink = a:sliding_window(4):sum():sink(function(x) total = total + x end)
+    local other = source:partition(2):zip(source:unique { maxsize = 10 })
+      :sink(function() windows = windows + 1 end)
+    local list = source:sliding_window(3):sink_to_list()
+    local loop = source:filter(function(x) return x > 1e9 end)
+    loop:connect(source)
+    for x = 1, 4 do source:emit(x) end
+    assert(#list == 4 and windows == 2 and total > 0)
+    sink:destroy()
+    other:destroy()
+    for _, s in ipairs(source:downstreams()) do
+      for _, below in ipairs(s:downstreams()) do
+        if below ~= source then below:destroy() end
+      end
+    end
+  end
+
+  local function memory()
+    collect()
+    collect()
+    return collectgarbage("count") * 1024, tonumber(C.tw_mem_bytes())
+  end
+
+  it("built, run and dropped leave memory flat", function()
+    for i = 1, 500 do build_and_run(i) end
+    local lua_before, native_before = memory()
+    for i = 1, 10000 do build_and_run(i) end
+    local lua_after, native_after = memory()
+    -- less than 10 bytes and 1 byte for a graph: nothing of a graph is that small
+    assert.is_true(lua_after - lua_before < 100 * 1024,
+      ("Lua memory grew by %d bytes"):format(lua_after - lua_before))
+    assert.is_true(native_after - native_before < 10 * 1024,
+      ("native memory grew by %d bytes"):format(native_after - native_before))
+  end)
+
+  it("destroyed by their sinks alone are collected, too", function()
+    local function graph()
+      local source = tw.stream()
+      local sink = source:partition(100):sink(same)
+      for x = 1, 10 do source:emit(("x"):rep(100) .. x) end
+      sink:destroy()
+    end
+    for _ = 1, 200 do graph() end
+    local lua_before, native_before = memory()
+    for _ = 1, 2000 do graph() end
+    local lua_after, native_after = memory()
+    assert.is_true(lua_after - lua_before < 50 * 1024,
+      ("Lua memory grew by %d bytes"):format(lua_after - lua_before))
+    assert.is_true(native_after - native_before < 10 * 1024,
+      ("native memory grew by %d bytes"):format(native_after - native_before))
+  end)
+end)
+
+describe("a long run", function()
+  it("of a window, a partition and a limited unique holds a bounded amount", function()
+    local source, count = tw.stream(), 0
+    local sinks = {
+      source:sliding_window(100):sink(function() count = count + 1 end),
+      source:partition(50):sink(function() count = count + 1 end),
+      source:unique { maxsize = 100 }:sink(function() count = count + 1 end),
+      source:sliding_window(100):max():sink(function() count = count + 1 end),
+    }
+    for i = 1, 20000 do source:emit(i) end
+    collect()
+    local native, lua = tonumber(C.tw_mem_bytes()), collectgarbage("count")
+    for i = 20001, 60000 do source:emit(i) end
+    collect()
+    assert.is_true(tonumber(C.tw_mem_bytes()) - native < 4096)
+    assert.is_true(collectgarbage("count") - lua < 64)
+    assert.is_true(count > 0)
+    for _, sink in ipairs(sinks) do sink:destroy() end
+  end)
+end)
