@@ -255,41 +255,41 @@ end
 
 local HALT = {} -- raised where a script would begin to run
 
---- Was the error raised by tideway itself, against what the script has built? (The others may
--- come from results that are not there, because nothing ran.)
+--- Was the error at hand raised by tideway against what the script has built? (The others may
+-- come from results that are not there, because nothing ran.) For message handlers.
 local function is_misuse()
-  local level = 3
-  local info = debug.getinfo(level, "S")
-  if info and info.what == "C" then info = debug.getinfo(level + 1, "S") end
-  return info ~= nil and info.source:find("tideway", 1, true) ~= nil
+  local misuse_fn = require "tideway.errors".misuse
+  local info = debug.getinfo(4, "f") -- this function, the handler, error, who called it
+  return info ~= nil and info.func == misuse_fn
 end
 
---- Make every way to start the flow do nothing. Returns a function: has one been tried?
-local function disarm(tw)
-  local tried = false
-  local function nothing()
+local starters = { "run", "step", "stop", "emit", "try_emit", "start", "flush" }
+
+--- Make every way to start the flow do nothing, and collect the nodes that are built.
+-- Returns the growing array of nodes, and a function: has the script tried to run?
+local function disarm()
+  local tried, nodes = false, {}
+  local function nothing(self)
     tried = true
+    return self
   end
-  for _, name in ipairs { "run", "step", "stop", "sleep" } do
-    if tw[name] then tw[name] = nothing end
+  local function disarm_table(t)
+    for _, name in ipairs(starters) do
+      if rawget(t, name) then rawset(t, name, nothing) end
+    end
   end
-  local methods = require "tideway.stream".methods
-  for _, name in ipairs { "emit", "try_emit", "start", "stop", "flush" } do
-    if rawget(methods, name) then methods[name] = nothing end
-  end
-  return function() return tried end
-end
+  disarm_table(require "tideway")
+  disarm_table(require "tideway.stream".methods)
 
---- Count the nodes that are built from now on, by whether they have upstreams.
-local function census()
   local graph = require "tideway.graph"
-  local nodes, node = {}, graph.node
-  function graph.node(...)
-    local new = node(...)
+  local node = graph.node
+  function graph.node(desc, ...)
+    if desc.methods then disarm_table(desc.methods) end -- collect's flush
+    local new = node(desc, ...)
     nodes[#nodes + 1] = new
     return new
   end
-  return nodes
+  return nodes, function() return tried end
 end
 
 local function count(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
@@ -300,8 +300,7 @@ function commands.check(words, mute)
   local chunk, further, path = load_script(words, i, "check")
   if not chunk then return further end
 
-  local nodes = census()
-  local tried = disarm(require "tideway")
+  local nodes, tried = disarm()
   local handler = require "tideway.errors".handler
   local excused = false
   rawset(os, "exit", function() error(HALT) end)
