@@ -82,6 +82,11 @@ int64_t tw_mem_bytes(void);
  * thread. */
 int64_t tw_mem_fail_at(int64_t n);
 
+/* ---- clock (core/clock.c) ------------------------------------------------ */
+
+/* Seconds since some fixed moment, never going back. About 20 ns. Any thread. */
+double tw_clock_seconds(void);
+
 /* ---- queue (op/queue.c) ------------------------------------------------- */
 
 /* The FIFO of values behind windows, partitions, zip and collect. The fields are for
@@ -192,6 +197,12 @@ int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- views (core/view.c) ------------------------------------------------ */
 
+/* Bytes of somebody else's. */
+typedef struct tw_slice {
+  const char *ptr;
+  int64_t len;
+} tw_slice;
+
 /* Bytes in somebody else's buffer, what lua/tideway/view.lua puts methods on. ptr NULL:
  * no longer valid. born 0: valid until its owner sets ptr to NULL; else valid while the
  * Lua side's epoch is still born (a view of a view cannot be reached otherwise). */
@@ -219,11 +230,93 @@ int tw_view_number(const char *ptr, int64_t len, double *out);
 
 /* ---- loop (loop/loop.c) ------------------------------------------------- */
 
+/* One thread's event loop. Timers, files and sockets are opened on it; each has an id (from
+ * 1) by which it is reported. Nothing here calls back. */
+typedef struct tw_loop tw_loop;
+
+/* A new loop; NULL: no memory or no descriptors. Thread: the one that will poll it. */
+tw_loop *tw_loop_open(void);
+
+/* Closes the loop, taken, and everything that is still open on it; NULL is fine. Waits for
+ * reads that are under way. */
+void tw_loop_close(tw_loop *loop);
+
+/* Let native work proceed, waiting for it up to timeout_ms (0: not at all, below 0: without
+ * a limit), and report what has become ready.
+ * ready  room for max ids of handles, each at most once. What does not fit waits for the
+ *        next call. A report says "ask again": it may stand for several events or a past one.
+ * Returns the count; 0 also at once when nothing open on the loop can become ready. */
+int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max);
+
+/* For hosts with a loop of their own: poll when this descriptor is readable ... */
+int tw_loop_fd(const tw_loop *loop);
+
+/* ... or this many ms from now have passed; -1: no deadline, 0: poll now. */
+int64_t tw_loop_timeout_ms(const tw_loop *loop);
+
+/* Monotonic time. Any thread. */
+int64_t tw_loop_now_ns(void);
+
 /* ---- text source (source/textfile.c) ------------------------------------ */
+
+enum tw_encoding { TW_ENCODING_NONE = 0, TW_ENCODING_GZIP = 1, TW_ENCODING_ZSTD = 2 };
+
+typedef struct tw_textfile tw_textfile;
+
+typedef struct tw_textfile_options {
+  const char *name;  /* the path to open, and what error texts call the file */
+  void *file;        /* FILE * to read from where it stands; it stays open. NULL: fd */
+  int fd;            /* read this descriptor, which stays open; -1: open name */
+  int encoding;      /* enum tw_encoding */
+  const char *delim; /* dlen bytes, from 1 */
+  int64_t dlen;
+  int64_t max_line;  /* a longer record is an error; 0: no limit */
+  int partial;       /* deliver a last record without delimiter */
+  int from_end;      /* start at the present end of the file */
+} tw_textfile_options;
+
+/* Open a file and start to read it ahead, a bounded amount, on libuv's threads. Pipes,
+ * terminals and sockets are read when they have something.
+ * options  borrowed, all of it.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *options,
+                              char *error, int64_t size);
+
+/* Closes the file, taken; NULL is fine. A regular file that was given as fd is left at
+ * the end of what was delivered. */
+void tw_textfile_close(tw_textfile *file);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_textfile_id(const tw_textfile *file);
+
+/* The next batch of records. Returns how many are in tw_textfile_lines; TW_AGAIN: none yet,
+ * the file will be reported ready; TW_EOF: no more; TW_EIO, TW_ECORRUPT, TW_ENOMEM,
+ * TW_EPARSE (max_line): see tw_textfile_error. */
+int tw_textfile_next(tw_textfile *file);
+
+/* The records of the last batch: a view, valid until the next tw_textfile_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_textfile_lines(const tw_textfile *file);
+
+/* How many bytes (of the decompressed text, if it is) the delivered records and their
+ * delimiters took, counted from the start of the file. */
+int64_t tw_textfile_position(const tw_textfile *file);
+
+/* "NAME: byte N: what is wrong"; view, "" when nothing is. */
+const char *tw_textfile_error(const tw_textfile *file);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
 /* ---- codecs (codec/) ----------------------------------------------------- */
+
+/* Cut bytes into records at a delimiter.
+ * delim  dlen bytes, from 1.
+ * out    room for max slices of bytes, without the delimiter.
+ * used   how many bytes the records took, delimiters included; what is left is a record
+ *        that has not ended, or did not fit into out.
+ * Returns the count, or TW_EINVAL. Any thread. */
+int tw_lines_split(const char *bytes, int64_t len, const char *delim, int64_t dlen,
+                   tw_slice *out, int max, int64_t *used);
 
 /* What a record is taken apart into. ORDER TW_SLOT (lua/tideway/record.lua) */
 enum tw_slot_kind {
@@ -300,7 +393,8 @@ const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
  * > 0     a shape: the values are in slots; a slot of kind LIST or MAP has the index on
  *         the tape in i64
  * 0       no shape: the text is on the tape. A LIST there is followed by its members, a
- *         MAP by its pairs of STRING and value.
+ *         MAP by its pairs of STRING and value; i64 of both is the index after them. With
+ *         fields they are in slots, and the kind of each slot counts.
  * TW_EPARSE: see fault and at. TW_ENOMEM. O(len); the decoder's memory grows to that of
  * the longest record. */
 int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);

@@ -1,0 +1,230 @@
+--- tideway.record -- Lua values from the slots and tapes of the native decoders.
+--
+-- A decoder in C takes a record apart (tw_slot, tideway.h) and names its shape: the keys in
+-- order and the kind of each value. For every shape there is one generated constructor,
+--
+--     return function() return { name = str(s[0].bytes, s[0].len), x = s[1].num } end
+--
+-- whose keys are constants, so that LuaJIT allocates the table in one piece and, where it
+-- does not escape, not at all. Records without a shape are read from the tape, in a loop.
+local ffi = require "ffi"
+local C = require "tideway.ffi"
+local errors = require "tideway.errors"
+local null = require "tideway.null"
+local view = require "tideway.view"
+
+local tonumber, type = tonumber, type
+local ffi_string = ffi.string
+
+local record = {}
+
+-- ORDER TW_SLOT (tideway.h)
+local NUM, STRING, BOOL, NULL, I64, U64, LIST, MAP = 1, 2, 3, 4, 5, 6, 7, 8
+
+--- A Lua string as a literal of one line.
+function record.quoted(text)
+  return '"' .. text:gsub('[^\32\33\35-\91\93-\126]', function(c)
+    return ("\\%03d"):format(c:byte())
+  end) .. '"'
+end
+local quoted = record.quoted
+
+--- The beginning of a record, fit for an error message.
+function record.excerpt(text)
+  local cut = #text > 80
+  text = (cut and text:sub(1, 80) or text):gsub("%c", function(c)
+    return c == "\n" and "\\n" or c == "\r" and "\\r" or c == "\t" and "\\t"
+      or ("\\x%02X"):format(c:byte())
+  end)
+  return cut and text .. "..." or text
+end
+
+local function shown(byte)
+  if byte < 32 or byte > 126 then return ("byte 0x%02X"):format(byte) end
+  return ("'%c'"):format(byte)
+end
+
+-- ORDER TW_FAULT (tideway.h)
+local faults = {
+  function(byte) return "unexpected " .. shown(byte) end,
+  function() return "unexpected end" end,
+  function() return "invalid escape" end,
+  function() return ("nested deeper than %d levels"):format(tonumber(C.TW_DEPTH)) end,
+  function() return "a value that has no fields" end,
+  function() return "a key that can be none" end,
+  function() return "not a number" end,
+  function() return "not a time" end,
+  function(byte) return ("unexpected %s after a closing quote"):format(shown(byte)) end,
+  function(byte) return ("type 0x%02X has no Lua value"):format(byte) end,
+}
+
+--- The text of `text`, a string or a view; raises for anything else.
+function record.text(codec, text)
+  if type(text) == "string" then return text end
+  if view.is(text) then return text:string() end
+  error(("%s: decode takes text, got a %s"):format(codec, type(text)), 0)
+end
+
+--- Raise the error of a record that did not parse.
+function record.fail(codec, dec, status, text)
+  text = record.text(codec, text)
+  if status ~= C.TW_EPARSE then
+    error(("%s: %s"):format(codec, status == C.TW_ENOMEM and "not enough memory"
+      or "a record of 2 GB or more"), 0)
+  end
+  local at = tonumber(dec.at)
+  local what = faults[dec.fault](text:byte(at + 1) or 0)
+  error(("%s: %s at byte %d: %s"):format(codec, what, at + 1, record.excerpt(text)), 0)
+end
+
+--- The value at index i of a tape. Returns it and the index after it.
+local function walk(tape, i)
+  local kind = tape[i].kind
+  if kind == NUM then
+    return tape[i].num, i + 1
+  elseif kind == STRING then
+    return ffi_string(tape[i].bytes, tape[i].len), i + 1
+  elseif kind == BOOL then
+    return tape[i].len ~= 0, i + 1
+  elseif kind == NULL then
+    return null, i + 1
+  elseif kind == LIST then
+    local list, n = {}, tape[i].len
+    i = i + 1
+    for k = 1, n do list[k], i = walk(tape, i) end
+    return list, i
+  elseif kind == MAP then
+    local map, n, key = {}, tape[i].len, nil
+    i = i + 1
+    for _ = 1, n do
+      key, i = walk(tape, i)
+      map[key], i = walk(tape, i)
+    end
+    return map, i
+  elseif kind == I64 then
+    return tape[i].i64, i + 1
+  else
+    return tape[i].u64, i + 1
+  end
+end
+record.walk = walk
+
+--- The expression that makes the value of slot `k` (named `s`), of that kind.
+local function expression(kind, k)
+  if kind == NUM then return ("s[%d].num"):format(k) end
+  if kind == STRING then return ("str(s[%d].bytes, s[%d].len)"):format(k, k) end
+  if kind == BOOL then return ("s[%d].len ~= 0"):format(k) end
+  if kind == NULL then return "null" end
+  if kind == I64 then return ("s[%d].i64"):format(k) end
+  if kind == U64 then return ("s[%d].u64"):format(k) end
+  return ("nested(%d)"):format(k)
+end
+
+-- The table constructor of the map at index i of a shape's tape.
+local function constructor(tape, i, slot)
+  local parts, pairs_left = {}, tape[i].len
+  i = i + 1
+  while pairs_left > 0 do
+    local key = quoted(ffi_string(tape[i].bytes, tape[i].len))
+    local kind = tape[i + 1].kind
+    i = i + 1
+    if kind == MAP and tape[i].len > 0 then
+      local inner
+      inner, i, slot = constructor(tape, i, slot)
+      parts[#parts + 1] = ("[%s] = %s"):format(key, inner)
+    else
+      if kind ~= 0 then
+        parts[#parts + 1] = ("[%s] = %s"):format(key, expression(kind, slot))
+      end
+      slot, i = slot + 1, i + 1
+    end
+    pairs_left = pairs_left - 1
+  end
+  return "{ " .. table.concat(parts, ", ") .. " }", i, slot
+end
+
+--- Load a chunk that tideway wrote; `...` are what it is called with.
+function record.load(name, text, ...)
+  return assert(loadstring(text, "=tideway:" .. name))(...)
+end
+
+-- One prototype for every decoder: LuaJIT then takes its upvalues for constants.
+local template = [[
+local dec, make, slow, C = ...
+local type = type
+return function(text)
+  local status
+  if type(text) == "string" then
+    status = C.%s(dec, text, #text)
+  elseif type(text) == "cdata" then
+    local n = #text
+    status = C.%s(dec, text.ptr, n)
+  else
+    return slow(text, 0)
+  end
+  local fn = make[status]
+  if fn then return fn() end
+  return slow(text, status)
+end]]
+
+--- A decoder function over one of the tw_*_decode functions.
+-- codec   its name, for errors
+-- decode  the name of the C function
+-- fields  array of names, or nil: all
+function record.decoder(codec, decode, fields)
+  local owner = C.tw_decoder_open()
+  if owner == nil then error(codec .. ": not enough memory", 0) end
+  owner = ffi.gc(owner, C.tw_decoder_close)
+  if fields then
+    if type(fields) ~= "table" or #fields == 0 or #fields > C.TW_SLOTS then
+      errors.misuse("%s: fields must be an array of 1 .. %d names", codec, tonumber(C.TW_SLOTS))
+    end
+    for _, name in ipairs(fields) do
+      if type(name) ~= "string" then
+        errors.misuse("%s: fields must be an array of names, has a %s", codec, type(name))
+      end
+      C.tw_decoder_field(owner, name, #name)
+    end
+  end
+  local dec = ffi.cast("tw_decoder *", owner)
+  local slots = ffi.cast("tw_slot *", dec.slots)
+  local make = {}
+
+  local function nested(k)
+    return (walk(dec.tape, tonumber(slots[k].i64)))
+  end
+
+  local function learn(shape)
+    local text = constructor(C.tw_decoder_shape(owner, shape), 0, 0)
+    make[shape] = record.load(codec,
+      "local s, str, null, nested = ...\nreturn function() return " .. text .. " end",
+      slots, ffi_string, null, nested)
+    return make[shape]()
+  end
+
+  -- Fields in a mixture of kinds too varied for a constructor each.
+  local function loose()
+    local map = {}
+    for k = 0, #fields - 1 do
+      local kind = slots[k].kind
+      if kind == LIST or kind == MAP then
+        map[fields[k + 1]] = nested(k)
+      elseif kind ~= 0 then
+        map[fields[k + 1]] = walk(slots, k)
+      end
+    end
+    return map
+  end
+
+  local function slow(text, status)
+    if type(text) ~= "string" and not view.is(text) then record.text(codec, text) end
+    if status > 0 then return learn(status) end
+    if status < 0 then return record.fail(codec, owner, status, text) end
+    if fields then return loose() end
+    return (walk(dec.tape, 0))
+  end
+
+  return record.load(codec, template:format(decode, decode), dec, make, slow, C)
+end
+
+return record

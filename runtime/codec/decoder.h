@@ -1,0 +1,107 @@
+/* decoder.h -- the inside of tw_decoder: tape, unescaped bytes, and the shapes learnt.
+ *
+ * A *skeleton* is the nesting and the keys of a record without its values; a *shape* is a
+ * skeleton with the kind of each value. Lua has one constructor per shape, written out
+ * with constant keys. Records beyond the limits (slots, levels, shapes) have no shape and
+ * are read from the tape.
+ */
+#ifndef TIDEWAY_CODEC_DECODER_H
+#define TIDEWAY_CODEC_DECODER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/mem.h"
+#include "tideway.h"
+
+enum {
+  TW__DECODER_NEST = 16,    /* levels of maps in a skeleton (Lua's parser has 200) */
+  TW__DECODER_VARIANTS = 12 /* shapes of one skeleton: further ones are not worth a trace */
+};
+
+struct tw__skeleton {
+  uint64_t hash;
+  int count;         /* of nodes */
+  int values;        /* of slots */
+  int shapes;        /* how many have been made of it */
+  const tw_slot *nodes; /* MAP, then key, value ...; a value is a MAP again or NONE */
+};
+
+struct tw__shape {
+  int skeleton;
+  uint8_t kinds[TW_SLOTS]; /* zero past the values */
+  tw_slot *tape;           /* what tw_decoder_shape gives, made when asked for */
+};
+
+struct tw__layouts; /* json.c */
+
+struct tw__decoder {
+  tw_decoder pub;
+  uint8_t kinds[TW_SLOTS]; /* of the slots filled; zero past them */
+  const char *bad;         /* where parsing stopped */
+  bool starved;            /* it stopped for want of memory */
+  int tape_n, tape_room;
+  char *side; /* bytes that had escapes; as long as the longest record that had some */
+  int64_t side_n, side_room;
+  int field_n;
+  struct {
+    char *name;
+    int32_t len;
+  } field[TW_SLOTS];
+  int skeleton_n, shape_n;
+  struct tw__skeleton skeleton[TW_SHAPES];
+  struct tw__shape shape[TW_SHAPES];
+  struct tw__layouts *layouts; /* owned; NULL until the first one */
+};
+
+/* Forgets the record before this one. */
+static inline void tw__decoder_begin(struct tw__decoder *dec) {
+  dec->tape_n = 0;
+  dec->side_n = 0;
+  dec->starved = false;
+}
+
+/* Makes room for one more node. 0 or TW_ENOMEM. */
+int tw__decoder_grow(struct tw__decoder *dec);
+
+/* One more node on the tape, not yet filled in; NULL: no memory. It moves with the next. */
+static inline tw_slot *tw__decoder_push(struct tw__decoder *dec) {
+  if (dec->tape_n == dec->tape_room && tw__decoder_grow(dec)) return NULL;
+  return &dec->pub.tape[dec->tape_n++];
+}
+
+/* Room for the unescaped bytes of a record of len bytes, which come to no more than len
+ * altogether. Nothing may have been put there yet when it grows. NULL: no memory. */
+char *tw__decoder_side(struct tw__decoder *dec, int64_t len);
+
+/* Parsing stopped at p. Returns NULL. */
+static inline const char *tw__decoder_fail(struct tw__decoder *dec, const char *p, int fault) {
+  dec->bad = p;
+  dec->pub.fault = fault;
+  return NULL;
+}
+
+/* There was no memory to go on. Returns NULL. */
+static inline const char *tw__decoder_starve(struct tw__decoder *dec) {
+  dec->starved = true;
+  return NULL;
+}
+
+/* The status of a record, starting at text, that did not parse. */
+int tw__decoder_status(struct tw__decoder *dec, const char *text);
+
+/* The number of the field of that name, from 0, -1 when it is none; guess is tried first. */
+int tw__decoder_find(const struct tw__decoder *dec, const char *name, int64_t len, int guess);
+
+/* Takes what is on the tape, a map, as slots. Returns its skeleton's number, from 0, or -1
+ * when it has none within the limits; then the tape has to be read. */
+int tw__decoder_flatten(struct tw__decoder *dec);
+
+/* The shape of a skeleton with the kinds at hand, from 1; hint is tried first. 0 when there
+ * is none and no more may be made. With fields there is one skeleton, number 0. */
+int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint);
+
+/* Frees layouts (json.c). */
+void tw__json_forget(struct tw__layouts *layouts);
+
+#endif
