@@ -226,7 +226,11 @@ function Node:map(fn, ...)
   return node
 end
 
-Node.filter_map = Node.map
+function Node:filter_map(...)
+  local node = self:map(...)
+  node.kind = "filter_map"
+  return node
+end
 
 function Node:starmap(fn, ...)
   local node, extra = new("starmap", self), { n = select("#", ...), ... }
