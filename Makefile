@@ -90,7 +90,7 @@ docs: all
 	@TIDEWAY_LIB=$(abspath $(LIB)) $(LUAJIT) lua/tideway/docs.lua
 
 bench: all
-	@$(LUAJIT) bench/run.lua
+	@B=$(B) bench/run
 
 LUA_FILES = $(shell cd lua && find . -name '*.lua' -printf '%P\n')
 
