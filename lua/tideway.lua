@@ -1,0 +1,113 @@
+--- tideway -- a Lua-scriptable stream runtime. `local tw = require "tideway"`.
+local here = debug.getinfo(1, "S").source:match "^@(.*)lua/tideway%.lua$"
+if here and not package.loaded["tideway.ffi"] then
+  -- in the build tree the loader of the library is in a folder of its own
+  local path = here .. "bindings/ffi/?.lua"
+  if not package.path:find(path, 1, true) then package.path = package.path .. ";" .. path end
+end
+
+-- LuaJIT's own limits are made for small programs: a graph with many branches meets them and
+-- then runs in the interpreter (DESIGN.md D3).
+if jit then
+  pcall(jit.opt.start, "maxtrace=8000", "maxrecord=16000", "maxmcode=40960", "maxirconst=4000",
+    "maxsnap=2000", "maxside=1000", "sizemcode=64")
+end
+
+local catalog = require "tideway.catalog"
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local feed = require "tideway.feed"
+local graph = require "tideway.graph"
+local sched = require "tideway.sched"
+local stream = require "tideway.stream"
+
+local tw = {
+  null = require "tideway.null",
+  version = "0.1.0",
+}
+
+local kind_of = {} -- name -> the kind of its descriptor
+for _, kind in ipairs { "op", "sink", "source", "agg" } do
+  for _, name in ipairs(catalog[kind]) do kind_of[name] = kind end
+end
+
+--- The function form of a join: tw.zip({a, "literal", b}, {maxsize = 2}), tw.union(a, b).
+local function join(desc)
+  return function(first, ...)
+    if type(first) ~= "table" or check.is_stream(first) then return stream.join(desc, first, ...) end
+    if select("#", ...) > 1 then
+      errors.misuse("%s: takes an array of streams and a settings table", desc.name)
+    end
+    local n = 0
+    for i in pairs(first) do n = math.max(n, type(i) == "number" and i or 0) end
+    return stream.join_list(desc, first, n, (...))
+  end
+end
+
+--- What tw.NAME is, made when it is first asked for: a script loads what it uses.
+local function member(name)
+  local kind = kind_of[name]
+  if kind == "source" then return stream.source(require("tideway.source." .. name)) end
+  if kind == "agg" then
+    local agg = require("tideway.agg." .. name)
+    -- a specification for aggregate{...}: of the elements, or of a field of them
+    return function(...) return agg.spec(agg, ...) end
+  end
+  if kind == "op" then
+    local desc = require("tideway.op." .. name)
+    if desc.join then return join(desc) end
+  end
+  if graph.index_of(catalog.later, name) then errors.misuse("tw.%s is not there yet", name) end
+end
+
+local root = {
+  name = "stream", args = {}, outputs = "1",
+  emit = function(b, node, x) b:downstream(node, x) end,
+}
+
+--- A stream that is fed by hand (`emit`) or by connect.
+-- opts  nil or {name = "clicks"}
+function tw.stream(opts)
+  local settings = check.settings("stream", { { "name", "string?" } }, opts)
+  local node = graph.node(root, nil, nil, settings, {})
+  node.name = settings.name
+  return stream.wrap(node)
+end
+
+--- Run the loop until every started source has ended; starts those never started.
+-- fn  optional: runs as a task once the loop runs
+function tw.run(fn)
+  if fn ~= nil then check.value("run", "fn", "function", fn) end
+  if sched.in_task() then errors.misuse "run: the loop is running already" end
+  feed.start_all()
+  if fn then sched.spawn(fn) end
+  sched.run(function() feed.stop_all(false) end)
+  tw.flush()
+end
+
+--- End the run early and in order: sources stop, what is in flight is delivered, the streams
+-- below the sources end.
+function tw.stop() feed.stop_all(true) end
+
+--- Complete what sinks have buffered.
+function tw.flush()
+  local sinks = package.loaded["tideway.sink.sink_to_textfile"]
+  if sinks and sinks.flush_all then sinks.flush_all() end
+  io.stdout:flush()
+end
+
+--- Add an operator: a method of every stream.
+-- def  a function (stream, ...) -> stream, or a descriptor like the built-in operators' own
+function tw.register_operator(name, def) stream.register(name, def) end
+
+--- Limits for untrusted scripts, from now on: {memory = "64MB", instructions = 1e8, time = "1s"}.
+function tw.limits(opts) return require("tideway.limits").set(opts) end
+
+return setmetatable(tw, {
+  __index = function(self, name)
+    if type(name) ~= "string" then return nil end
+    local x = member(name)
+    rawset(self, name, x)
+    return x
+  end,
+})

@@ -1,0 +1,434 @@
+--- tideway.builder -- writes a region out as the text of Lua functions.
+--
+-- What comes out is a chunk that fills the table K: its constants (user functions, native
+-- states, nodes, other regions) were put there by the builder, its functions put themselves
+-- there when the chunk runs. Each function takes what it needs from K into locals of an
+-- enclosing function, so that LuaJIT sees them as immutable upvalues and folds them.
+--
+-- A *body* is what becomes of one tree of operators: one function, or, when it grows past
+-- what a trace can hold, several *segments* that a small loop runs one after the other (see
+-- fuse). The cut is made in the order of delivery, so nobody can tell: what still has to be
+-- done for each stream on the way is kept in V, and the next segment goes on from there.
+local graph = require "tideway.graph"
+local key = require "tideway.key"
+local region = require "tideway.region"
+local offence = require "tideway.offence"
+
+local Builder = {}
+Builder.__index = Builder
+
+local OPS_MAX = 24       -- calls in one segment: longer traces are refused or crawl
+local PATHS_MAX = 8      -- ways through a segment: each becomes a trace
+local CONSTANTS_MAX = 50 -- upvalues of a function: LuaJIT's limit is 60
+
+local builder = {}
+
+--- A builder for a region. policies: whether any error policy is in force above its nodes.
+function builder.new(owner)
+  return setmetatable({
+    region = owner,
+    K = {},          -- constants and functions
+    index_of = {},   -- constant -> its index in K
+    V = {},          -- elements between segments
+    defined = {},    -- finished functions: arrays of { text, node }
+    fn = nil,        -- the function being written
+    locals = 0, cuts = 0,
+    pieces = {},     -- node -> the index of the function with what is below it
+    governors = {},  -- node -> the node whose policy governs it, or false
+  }, Builder)
+end
+
+-- Functions ------------------------------------------------------------------------------
+
+local function begin(self, params)
+  self.fn = {
+    outer = self.fn, params = params, lines = {}, depth = 0, constants = {}, names = {},
+    ops = 0, paths = 1, cutting = false, cuttable = true, node = nil,
+  }
+end
+
+--- Finish the function being written; it becomes K[index]. Returns index.
+local function finish(self, first)
+  local fn = self.fn
+  self.fn = fn.outer
+  self.K[#self.K + 1] = false
+  local index = #self.K
+  local lines = { { ("K[%d] = (function()"):format(index) } }
+  if #fn.constants > 0 then
+    local names, values = {}, {}
+    for i, k in ipairs(fn.constants) do
+      names[i], values[i] = "k" .. k, ("K[%d]"):format(k)
+    end
+    lines[2] = { ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", ")) }
+  end
+  lines[#lines + 1] = { ("return function(%s)"):format(fn.params) }
+  for _, line in ipairs(first or {}) do lines[#lines + 1] = { line } end
+  for _, line in ipairs(fn.lines) do lines[#lines + 1] = line end
+  lines[#lines + 1] = { "end end)()" }
+  self.defined[#self.defined + 1] = lines
+  return index
+end
+
+--- One line of text into the function being written.
+function Builder:line(fmt, ...)
+  local fn = self.fn
+  local text = select("#", ...) > 0 and fmt:format(...) or fmt
+  fn.lines[#fn.lines + 1] = { ("  "):rep(fn.depth + 1) .. text, fn.node }
+end
+
+--- A line that opens a block, and the end of it. `branch`: which way it goes depends on the
+-- data, so it doubles the ways through what comes after.
+function Builder:open(fmt, ...)
+  self:line(fmt, ...)
+  local fn = self.fn
+  fn.depth = fn.depth + 1
+  fn[fn.depth] = fn.paths
+end
+
+function Builder:close()
+  local fn = self.fn
+  if fn[fn.depth .. "branch"] then fn.paths = fn.paths + fn[fn.depth] end
+  fn[fn.depth .. "branch"] = nil
+  fn.depth = fn.depth - 1
+  self:line "end"
+end
+
+--- As open, for a condition that the data decides element by element.
+function Builder:branch(fmt, ...)
+  self:open(fmt, ...)
+  self.fn[self.fn.depth .. "branch"] = true
+end
+
+--- The name under which a constant is known in the function being written.
+function Builder:constant(value)
+  if value == nil then return "nil" end
+  local key = value == value and value or self -- NaN is no key
+  local index = self.index_of[key]
+  if not index or key == self then
+    index = #self.K + 1
+    self.K[index] = value
+    self.index_of[key] = index
+  end
+  return self:name(index)
+end
+
+function Builder:name(index)
+  local fn = self.fn
+  if not fn.names[index] then
+    fn.names[index] = "k" .. index
+    fn.constants[#fn.constants + 1] = index
+  end
+  return fn.names[index]
+end
+
+--- A new local with the value of an expression; returns its name.
+function Builder:let(node, fmt, ...)
+  self.locals = self.locals + 1
+  local name = "x" .. self.locals
+  self.fn.node = node
+  self:line("local " .. name .. " = " .. fmt, ...)
+  return name
+end
+
+--- A fresh name for a local.
+function Builder:name_of()
+  self.locals = self.locals + 1
+  return "x" .. self.locals
+end
+
+--- The text of x as something that may be kept: of a view, its string.
+function Builder:kept(x) return ("keep(%s)"):format(x) end
+
+-- Calls ----------------------------------------------------------------------------------
+
+local function governor(self, node)
+  local found = self.governors[node]
+  if found == nil then
+    found = graph.governor(node) or false
+    self.governors[node] = found
+  end
+  return found
+end
+
+--- The policy that holds for failures in node, nil for "raise".
+local function policy(self, node)
+  local above = governor(self, node)
+  if above and above.policy ~= "raise" then return above.policy end
+end
+
+local function call(self, node, count, fn, args)
+  local f = self.fn
+  f.ops = f.ops + 1
+  f.node = node
+  local name = self:constant(fn)
+  local results = {}
+  for i = 1, count do
+    self.locals = self.locals + 1
+    results[i] = "x" .. self.locals
+  end
+  local list, arguments = table.concat(results, ", "), table.concat(args, ", ")
+  local rule = policy(self, node)
+  if not rule then
+    self:line("%s%s(%s)", count > 0 and "local " .. list .. " = " or "", name, arguments)
+  else
+    -- under a policy the call is protected; what failed decides `disposed` (tideway.policy)
+    local ok = "ok" .. self.locals
+    local tail = count > 0 and ", " .. list or ""
+    self.locals = self.locals + 1
+    local first = count > 0 and results[1] or "e" .. self.locals
+    if count == 0 then tail = ", " .. first end
+    self:line("local %s%s = xpcall(%s, handler%s)", ok, tail, name,
+      #args > 0 and ", " .. arguments or "")
+    self:line("if not %s then %s%s = dispose(%s, %s, %s, %s%s) if not %s then return true end end",
+      ok, ok, tail, self:constant(node), first, self.element_name, name,
+      #args > 0 and ", " .. arguments or "", ok)
+  end
+  return unpack(results)
+end
+
+--- Call a function of ours, known when the graph is built; its first result as a new local.
+-- node  for the error message and the policy; fn  the function; ...  argument expressions.
+function Builder:call(node, fn, ...) return call(self, node, 1, fn, { ... }) end
+
+local function with_extra(self, node, args)
+  for i = 1, node.extra.n do
+    local value = node.extra[i]
+    args[#args + 1] = value == nil and "nil" or self:constant(value)
+  end
+  return args
+end
+
+--- Call the user's function with the element and the extra arguments; one result.
+function Builder:user(node, fn, ...)
+  return call(self, node, 1, fn, with_extra(self, node, { ... }))
+end
+
+--- The same with two results.
+function Builder:user2(node, fn, ...)
+  return call(self, node, 2, fn, with_extra(self, node, { ... }))
+end
+
+--- The same for its effect only.
+function Builder:effect(node, fn, ...)
+  call(self, node, 0, fn, with_extra(self, node, { ... }))
+end
+
+--- The key of x by a function, a field's name, or (nil) x itself.
+function Builder:key(node, by, x)
+  if by == nil then return x end
+  if type(by) == "function" then return self:call(node, by, x) end
+  return self:call(node, key.field, x, self:constant(by), self:constant(node.kind))
+end
+
+-- Delivery -------------------------------------------------------------------------------
+
+local function must_cut(self)
+  local fn = self.fn
+  return fn.cuttable and (fn.ops >= OPS_MAX or fn.paths >= PATHS_MAX
+    or #fn.constants >= CONSTANTS_MAX or fn.offended)
+end
+
+local body
+
+--- Deliver x, which comes from `from`, to one node.
+local function deliver(self, node, x, from)
+  if #node.ups > 1 then
+    local fn = self.fn
+    fn.node, fn.ops = node, fn.ops + 1
+    local text = ("enter(%s, %s, %d)"):format(self:constant(region.into(node)), x,
+      graph.index_of(node.ups, from))
+    local above = policy(self, node) and governor(self, node)
+    -- an element that the policy dropped inside the join is dropped here as well, when the
+    -- same policy governs here
+    if above and above ~= from and governor(self, from) == above then
+      self:line("if %s then return true end", text)
+    else
+      self:line(text)
+    end
+    return
+  end
+  self.seen[#self.seen + 1] = node
+  if node.desc.functions and self.fn.cuttable then
+    local offender = offence.any(node)
+    if offender then self.fn.offended = true end
+  end
+  local before = self.element_name
+  self.element_name = x
+  node.desc.emit(self, node, x, from)
+  self.element_name = before
+end
+
+--- Deliver x to what is below node, from its i-th downstream on.
+local function fanout(self, node, x, i)
+  local downs, fn = node.downs, self.fn
+  while i <= #downs do
+    local lonely = downs[i].desc.functions and #downs[i].ups == 1 and offence.any(downs[i])
+    if fn.cutting or (must_cut(self) or lonely and fn.cuttable and fn.ops > 0) then
+      fn.cutting = true
+      self.cuts = self.cuts + 1
+      local cut = ("V[%d]"):format(self.cuts)
+      self:line("%s = %s", cut, x)
+      fn.pending[#fn.pending + 1] = { node = node, i = i, cut = cut }
+      return
+    end
+    local down = downs[i]
+    if node.desc.each then
+      node.desc.each(self, node, down, x, function(y) deliver(self, down, y, node) end)
+    else
+      deliver(self, down, x, node)
+    end
+    i = i + 1
+  end
+end
+
+--- Write a body: `params`, and `write(first parameter)` for what it does at first. Returns
+-- the index of its function.
+function body(self, params, write)
+  local segments, resets, before = {}, {}, self.cuts
+  begin(self, params)
+  self.fn.pending = {}
+  write()
+  local held = { self.fn }
+  local pending = self.fn.pending
+  if #pending == 0 then return finish(self) end
+  -- more segments, until nothing is left to be done
+  self.fn = self.fn.outer
+  while #pending > 0 do
+    begin(self, "")
+    local fn = self.fn
+    fn.pending = {}
+    for k, item in ipairs(pending) do
+      if fn.cutting then
+        fn.pending[#fn.pending + 1] = item
+      else
+        local x = self:let(item.node, item.cut)
+        self:line("%s = nil", item.cut)
+        self:open("if %s ~= nil then", x)
+        fanout(self, item.node, x, item.i)
+        self:close()
+        -- reached or not, this item has two ways behind it unless it is the main line
+        if k > 1 then fn.paths = fn.paths + 1 end
+      end
+    end
+    pending = fn.pending
+    self.fn = fn.outer
+    held[#held + 1] = fn
+  end
+  -- an element before may have stopped half way
+  for k = before + 1, self.cuts do resets[#resets + 1] = ("V[%d] = nil"):format(k) end
+  for k, fn in ipairs(held) do
+    fn.outer = self.fn
+    self.fn = fn
+    segments[k] = finish(self, k == 1 and resets or nil)
+  end
+  return segments
+end
+
+--- Write the function that runs a body's segments for one element. Returns its index.
+-- The number of the next segment is read from a table, so that LuaJIT does not know it: the
+-- loop becomes one trace with a side trace a segment, instead of one trace as long as all.
+local function sequence(self, segments, params)
+  if type(segments) == "number" then return segments end
+  begin(self, params)
+  local order = self:constant(self:order(#segments, 0))
+  self:line "local turn = 1"
+  self:open "repeat"
+  for k, index in ipairs(segments) do
+    self:line("%s turn == %d then if %s(%s) then return true end", k == 1 and "if" or "elseif", k,
+      self:name(index), k == 1 and params or "")
+  end
+  self:line "end"
+  self:line("turn = %s[turn]", order)
+  self.fn.depth = self.fn.depth - 1
+  self:line "until turn == 0"
+  return finish(self)
+end
+
+function Builder:order(count, last)
+  local order = {}
+  for k = 1, count - 1 do order[k] = k + 1 end
+  order[count] = last
+  return order
+end
+
+--- Deliver x to everything below node, inlined, in order of attachment.
+function Builder:downstream(node, x)
+  if node.out_region then
+    if node.out_region ~= self.region or self.entered then
+      if #node.downs > 0 then
+        self.fn.node = node
+        self:line("enter(%s, %s)", self:constant(node.out_region), x)
+      end
+      return
+    end
+  end
+  self.entered = true
+  if node.policy and node.policy ~= "raise" then
+    local f = sequence(self, body(self, "x", function() fanout(self, node, "x", 1) end), "x")
+    self:line("%s(%s)", self:name(f), x)
+  else
+    fanout(self, node, x, 1)
+  end
+end
+
+--- As downstream, for a place that is reached many times for one element (a loop), or that
+-- is written more than once: what is below node becomes a function of its own.
+function Builder:pieces_call(node, x)
+  local f = self.pieces[node]
+  if not f then
+    f = sequence(self, body(self, "x", function() self:downstream(node, "x") end), "x")
+    self.pieces[node] = f
+  end
+  self.fn.node = node
+  self:line("%s(%s)", self:name(f), x)
+end
+
+--- In a source's loop: deliver x, then come out when attention is asked for.
+-- after  the text that tells how far the batch has come, e.g. "i + 1".
+function Builder:element(_, x, after)
+  self:line("%s(%s)", self.run_name, x)
+  self:line("if R.attention then return %s end", after or "i + 1")
+end
+
+-- The whole ---------------------------------------------------------------------------------
+
+--- Write everything for the builder's region. Returns the text, K, V, the index of the
+-- element function, that of the batch function (or nil), line -> node.
+function builder.write(self)
+  local owner = self.region
+  local node = owner.node
+  local params = owner.kind == "in" and "x, port" or "x"
+  self.seen = { node }
+  local segments = body(self, params, function()
+    if owner.kind == "in" then
+      self.entered = true
+      self.element_name = "x"
+      node.desc.emit(self, node, "x", nil)
+    else
+      self:downstream(node, "x")
+    end
+  end)
+  local run = sequence(self, segments, params)
+  local batch
+  if owner.kind == "out" and node.desc.loop then
+    begin(self, "S, i, n")
+    self.run_name = self:name(run)
+    self:line("local R = %s", self:constant(owner))
+    self.fn.node = node
+    node.desc.loop(self, node)
+    self:line "return n"
+    batch = finish(self)
+  end
+  local lines, nodes = {
+    "local K, V, enter, handler, dispose, keep, ffi_string = ...",
+  }, {}
+  for _, fn in ipairs(self.defined) do
+    for _, line in ipairs(fn) do
+      lines[#lines + 1] = line[1]
+      nodes[#lines] = line[2]
+    end
+  end
+  return table.concat(lines, "\n"), run, batch, nodes
+end
+
+return builder

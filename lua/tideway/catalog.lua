@@ -1,0 +1,27 @@
+--- tideway.catalog -- every name there is, once. A name's descriptor is in the folder of its
+-- kind, its spec in the folder of the same name under spec/ (tree_spec checks both).
+return {
+  op = {
+    "map", "starmap", "filter", "remove", "filter_map", "flat_map", "tap", "enumerate",
+    "accumulate", "reduce", "frequencies", "flatten", "pluck", "unique", "distinct",
+    "slice", "take", "skip", "take_last", "partition", "partition_unique",
+    "sliding_window", "collect", "union", "zip", "combine_latest", "zip_latest",
+    "decode", "encode",
+  },
+  source = { "from_iterable", "from_range", "from_textfile" },
+  sink = { "sink", "sink_to_list", "sink_to_textfile", "print" },
+  codec = { "json", "csv", "logfmt", "combined", "msgpack" },
+  agg = {
+    "count", "sum", "mean", "min", "max", "var", "std", "median", "quantile", "first", "last",
+  },
+  -- further names of operators
+  alias = { scan = "accumulate", concat = "flatten" },
+  -- names of API.md that a later release brings: asked for, they say so
+  later = {
+    "buffer", "rate_limit", "delay", "timed_window", "timed_window_unique", "latest", "map_async",
+    "timeout", "to_batch", "to_dataframe", "scatter", "gather", "key_by", "window", "join",
+    "left_join", "outer_join", "interval_join", "enrich", "pattern", "through", "to_kafka",
+    "to_csv", "to_json", "to_tcp", "to_http", "to_websocket", "to_mqtt", "to_process", "output",
+    "visualize",
+  },
+}

@@ -1,0 +1,144 @@
+--- tideway.feed -- sources: started, pulled batch by batch, stopped, ended.
+local C = require "tideway.ffi"
+local errors = require "tideway.errors"
+local finish = require "tideway.finish"
+local fuse = require "tideway.fuse"
+local graph = require "tideway.graph"
+local region = require "tideway.region"
+local sched = require "tideway.sched"
+
+local feed = {}
+
+-- Sources that were made and never started, or are running. Weak for the first: one that
+-- nobody holds and that has no sink below it need not run.
+local waiting = setmetatable({}, { __mode = "k" })
+local active = {} -- array of running sources, in order of start
+
+function feed.register(node) waiting[node] = true end
+
+local function close(node)
+  if not node.running then return end
+  node.running = false
+  table.remove(active, graph.index_of(active, node))
+  if node.desc.close then node.desc.close(node) end
+end
+
+-- Measured cost of a batch, to notice a trace that no longer fits the flow.
+local WARM = 2        -- batches before the text is loaded afresh
+local SMALL = 256     -- elements: shorter batches tell nothing about cost
+local DRIFT = 2       -- times the best cost seen is drift
+local PATIENCE = 8    -- slow batches in a row before a reload; doubles with each reload
+
+local function drift(node, meter, elements, seconds)
+  if elements < SMALL then return end
+  meter.batches = meter.batches + 1
+  if meter.batches <= WARM then
+    if meter.batches == WARM then fuse.reload(node.out_region) end
+    return
+  end
+  local cost = seconds / elements
+  if cost < meter.best then meter.best = cost end
+  meter.slow = cost > DRIFT * meter.best and meter.slow + 1 or 0
+  if meter.slow >= meter.patience then
+    meter.slow, meter.best, meter.patience = 0, math.huge, meter.patience * 2
+    fuse.reload(node.out_region)
+  end
+end
+
+--- Does anybody listen? A source whose only listeners have left (take has had enough) is
+-- done; so is one whose remaining listeners nobody holds.
+local function heard(node)
+  if graph.sink_below(node) then return true end
+  if node.listened then
+    collectgarbage()
+    collectgarbage()
+  end
+  return #node.downs > 0
+end
+
+--- Deliver batches until the source ends or is stopped. Runs in the source's task.
+local function pump(node)
+  local desc, out = node.desc, region.below(node)
+  local meter = { batches = 0, best = math.huge, slow = 0, patience = PATIENCE }
+  local listeners = -1
+  while node.running do
+    if out.stale or listeners ~= #node.downs then
+      listeners = #node.downs
+      if not heard(node) then break end
+      node.listened = true
+    end
+    local n = desc.pull(node)
+    if not n then break end
+    local i, began = 0, C.tw_clock_seconds()
+    while i < n and node.running do
+      i = region.batch(out, node.state, i, n)
+      if i < n and out.stale and not heard(node) then break end
+    end
+    if not out.stale then drift(node, meter, i, C.tw_clock_seconds() - began) end
+    if node.running then sched.turn() end
+  end
+  if node.stopped then return end
+  close(node)
+  finish.node(node)
+end
+
+--- Start a source: at once when it is called, its elements come when the loop runs.
+function feed.start(node)
+  if node.running then return end
+  waiting[node] = nil
+  node.stopped = false
+  finish.revive(node)
+  node.desc.open(node)
+  node.running = true
+  active[#active + 1] = node
+  node.task = sched.spawn(function()
+    local ok, err = xpcall(pump, errors.handler, node)
+    if not ok then
+      node.stopped = true
+      close(node)
+      error(err, 0)
+    end
+  end)
+end
+
+--- Stop a source; the element on its way is delivered. It does not end what is below.
+function feed.stop(node)
+  waiting[node] = nil
+  if not node.running then return end
+  node.stopped = true
+  close(node)
+  if node.out_region then node.out_region.attention = true end
+  if node.desc.cancel then node.desc.cancel(node) end
+end
+
+--- Every source above a node, itself included.
+function feed.sources_above(node)
+  local list = {}
+  for _, up in ipairs(graph.above(node)) do
+    if up.desc.open then list[#list + 1] = up end
+  end
+  table.sort(list, function(a, b) return a.id < b.id end)
+  return list
+end
+
+--- Start what was never started, in order of creation.
+function feed.start_all()
+  local list = {}
+  for node in pairs(waiting) do list[#list + 1] = node end
+  table.sort(list, function(a, b) return a.id < b.id end)
+  for _, node in ipairs(list) do feed.start(node) end
+end
+
+--- Stop every running source; with `ended`, what is below them ends in order.
+function feed.stop_all(ended)
+  local list = {}
+  for i, node in ipairs(active) do list[i] = node end
+  for _, node in ipairs(list) do feed.stop(node) end
+  if ended then
+    sched.spawn(function()
+      for _, node in ipairs(list) do finish.node(node) end
+    end)
+  end
+end
+
+return feed

@@ -1,0 +1,205 @@
+--- tideway.graph -- nodes, edges, who is alive, what must be compiled again.
+--
+-- A *node* is the inside of a stream: operator, arguments, state, edges. What the user holds
+-- is a *handle* (tideway.stream), a small table that refers to its node; nodes refer to each
+-- other in both directions, but never (strongly) to handles. So a dropped graph is ordinary
+-- garbage, whatever its shape; and when a handle is collected, its finalizer asks `alive`
+-- whether the node still matters: it does while a sink or a live handle is below it.
+--
+-- A *region* (tideway.region) is the compiled form of a piece of the graph. Nodes know the
+-- regions that have been compiled from them, so that a changed edge makes just those stale.
+local errors = require "tideway.errors"
+
+local graph = {}
+
+local Node = {}
+Node.__index = Node
+
+function Node:__tostring()
+  if self.name then return ("<%s: %s>"):format(self.label or self.kind, self.name) end
+  return ("<%s>"):format(self.label or self.kind)
+end
+
+local sinks = {} -- node -> true: anchors sinks, and with them all that is above
+local handles = setmetatable({}, { __mode = "kv" }) -- node -> handle
+graph.handles = handles
+local nodes_of = setmetatable({}, { __mode = "kv" }) -- a handle's guard -> node
+local serial = 0
+
+--- A new node below `ups` (array of nodes, may be empty), attached in that order.
+-- desc  its descriptor (tideway.op.*, ...)
+function graph.node(desc, args, extra, opts, ups)
+  serial = serial + 1
+  local node = setmetatable({
+    id = serial, kind = desc.name, desc = desc,
+    args = args or {}, extra = extra or { n = 0 }, opts = opts or {},
+    ups = {}, downs = {},
+    regions = setmetatable({}, { __mode = "k" }), -- compiled with this node in them
+    where = errors.here(),
+    errors = 0, -- elements that failed here and were disposed of by a policy
+  }, Node)
+  if desc.new then desc.new(node) end
+  for _, up in ipairs(ups or {}) do graph.connect(up, node) end
+  if desc.built then desc.built(node) end
+  if desc.sink then sinks[node] = true end
+  return node
+end
+
+function graph.is_node(x) return getmetatable(x) == Node end
+
+local function index_of(list, x)
+  for i = 1, #list do
+    if list[i] == x then return i end
+  end
+end
+graph.index_of = index_of
+
+--- What was compiled from this node no longer holds.
+local function touch(node)
+  for region in pairs(node.regions) do region:expire() end
+end
+graph.touch = touch
+
+--- Every region that holds nodes below (or at) a node whose policy changed.
+function graph.touch_below(node, seen)
+  seen = seen or {}
+  if seen[node] then return end
+  seen[node] = true
+  touch(node)
+  for _, down in ipairs(node.downs) do graph.touch_below(down, seen) end
+end
+
+--- Subscribe down to up. A second time has no effect. True when it is new.
+function graph.connect(up, down)
+  if index_of(up.downs, down) then return false end
+  up.downs[#up.downs + 1] = down
+  down.ups[#down.ups + 1] = up
+  touch(up)
+  touch(down)
+  graph.touch_below(down)
+  if down.desc.connected then down.desc.connected(down, up) end
+  return true
+end
+
+--- Undo connect. False when they were not connected.
+function graph.disconnect(up, down)
+  local i = index_of(up.downs, down)
+  if not i then return false end
+  table.remove(up.downs, i)
+  local position = index_of(down.ups, up)
+  table.remove(down.ups, position)
+  touch(up)
+  graph.touch_below(down)
+  if down.desc.disconnected then down.desc.disconnected(down, up, position) end
+  return true
+end
+
+--- Detach from every upstream; a sink is no longer anchored.
+function graph.destroy(node)
+  node.destroyed = true
+  sinks[node] = nil
+  for i = #node.ups, 1, -1 do graph.disconnect(node.ups[i], node) end
+  if node.desc.destroyed then node.desc.destroyed(node) end
+end
+
+--- Is there, at node or below it, a sink or a stream somebody holds?
+local function alive(node, seen)
+  if seen[node] then return false end
+  seen[node] = true
+  if handles[node] or sinks[node] then return true end
+  for _, down in ipairs(node.downs) do
+    if alive(down, seen) then return true end
+  end
+  return false
+end
+
+--- Detach what nobody can observe any more, upwards from node.
+function graph.prune(node)
+  if alive(node, {}) then return end
+  for i = #node.ups, 1, -1 do
+    local up = node.ups[i]
+    graph.disconnect(up, node)
+    graph.prune(up)
+  end
+end
+
+local base = newproxy(true)
+getmetatable(base).__gc = function(guard)
+  local node = nodes_of[guard]
+  -- a destroyed node has no upstreams to leave
+  if node and #node.ups > 0 then graph.prune(node) end
+end
+
+--- Remember a node's handle, weakly, and watch for its collection.
+function graph.hold(node, handle)
+  local guard = newproxy(base)
+  nodes_of[guard] = node
+  handles[node] = handle
+  return guard
+end
+
+--- Every node connected with this one, in order of creation.
+function graph.component(node)
+  local seen, list = { [node] = true }, { node }
+  local i = 1
+  while list[i] do
+    for _, edges in ipairs { list[i].ups, list[i].downs } do
+      for _, other in ipairs(edges) do
+        if not seen[other] then
+          seen[other] = true
+          list[#list + 1] = other
+        end
+      end
+    end
+    i = i + 1
+  end
+  table.sort(list, function(a, b) return a.id < b.id end)
+  return list
+end
+
+--- Everything above a node, itself included, nearest first.
+function graph.above(node)
+  local seen, list = { [node] = true }, { node }
+  local i = 1
+  while list[i] do
+    for _, up in ipairs(list[i].ups) do
+      if not seen[up] then
+        seen[up] = true
+        list[#list + 1] = up
+      end
+    end
+    i = i + 1
+  end
+  return list
+end
+
+--- Does some sink hang below a node?
+function graph.sink_below(node, seen)
+  seen = seen or {}
+  if seen[node] then return false end
+  seen[node] = true
+  if sinks[node] then return true end
+  for _, down in ipairs(node.downs) do
+    if graph.sink_below(down, seen) then return true end
+  end
+  return false
+end
+
+--- The stream whose error policy governs what happens in a node: the nearest above it that
+-- has one (breadth first). Returns that node, or nil for the default.
+function graph.governor(node)
+  local list = graph.above(node)
+  for i = 2, #list do
+    if list[i].policy then return list[i] end
+  end
+  -- a node on a cycle is above itself too
+  if node.policy then
+    for _, up in ipairs(node.ups) do
+      for _, other in ipairs(graph.above(up)) do
+        if other == node then return node end
+      end
+    end
+  end
+end
+
+return graph

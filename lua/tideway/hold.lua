@@ -1,0 +1,135 @@
+--- tideway.hold -- elements held in native queues.
+--
+-- A hold is a tw_queue and a Lua table: numbers, booleans, null, 64-bit integers and bytes
+-- are in the queue itself; of any other value the queue has an id, and the table the value.
+-- ORDER tw_type
+local C = require "tideway.ffi"
+local ffi = require "ffi"
+local null = require "tideway.null"
+local view = require "tideway.view"
+
+local hold = {}
+
+local band = bit.band
+local table_new = require "table.new"
+local NUM, BOOL, NULL, I64, U64, BYTES = 1, 2, 3, 4, 5, 6
+local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
+local istype, ffi_string = ffi.istype, ffi.string
+
+--- A new hold. room: elements that it will have at least.
+function hold.new(room)
+  local queue = C.tw_queue_open(room or 8)
+  if queue == nil then error("tideway: no memory", 0) end
+  return { queue = ffi.gc(queue, C.tw_queue_close), values = {}, free = {}, spare = 0, ids = 0 }
+end
+
+local function checked(status)
+  if status < 0 then error("tideway: no memory for held elements", 0) end
+end
+
+--- Put anything that is not a number.
+local function push_other(h, x)
+  local queue, kind = h.queue, type(x)
+  if kind == "string" then return checked(C.tw_queue_push_bytes(queue, x, #x)) end
+  if kind == "boolean" then return checked(C.tw_queue_push_bool(queue, x and 1 or 0)) end
+  if x == null then return checked(C.tw_queue_push_null(queue)) end
+  if kind == "cdata" then
+    if istype(int64, x) then return checked(C.tw_queue_push_i64(queue, x)) end
+    if istype(uint64, x) then return checked(C.tw_queue_push_u64(queue, x)) end
+    if view.is(x) then
+      x = view.text(x)
+      return checked(C.tw_queue_push_bytes(queue, x, #x))
+    end
+  end
+  local id
+  if h.spare > 0 then
+    id = h.free[h.spare]
+    h.spare = h.spare - 1
+  else
+    id = h.ids + 1
+    h.ids = id
+  end
+  h.values[id] = x
+  checked(C.tw_queue_push_ref(queue, id))
+end
+
+--- Put x in, as the newest.
+function hold.push(h, x)
+  if type(x) == "number" then
+    if C.tw_queue_push_num(h.queue, x) < 0 then checked(-1) end
+  else
+    push_other(h, x)
+  end
+end
+
+function hold.count(h) return tonumber(h.queue.tail - h.queue.head) end
+
+local function other(h, value)
+  local kind = value.type
+  if kind == NUM then return value.num end
+  if kind == BYTES then return ffi_string(value.bytes, value.len) end
+  if kind == BOOL then return value.u64 ~= 0 end
+  if kind == NULL then return null end
+  if kind == I64 then return value.i64 end
+  if kind == U64 then return value.u64 end
+  return h.values[tonumber(value.u64)]
+end
+
+--- Element k, 0 being the oldest.
+function hold.at(h, k)
+  local queue = h.queue
+  return other(h, queue.vals[band(tonumber(queue.head) + k, queue.mask)])
+end
+
+local function forget(h, from, count)
+  local queue = h.queue
+  for k = from, from + count - 1 do
+    local value = queue.vals[band(tonumber(queue.head) + k, queue.mask)]
+    if value.type > BYTES then
+      local id = tonumber(value.u64)
+      h.values[id] = nil
+      h.spare = h.spare + 1
+      h.free[h.spare] = id
+    end
+  end
+end
+
+--- Let go of the n oldest.
+function hold.drop(h, n)
+  if h.queue.refs > 0 then forget(h, 0, n) end
+  C.tw_queue_drop(h.queue, n)
+end
+
+--- Let go of element k.
+function hold.remove(h, k)
+  if h.queue.refs > 0 then forget(h, k, 1) end
+  C.tw_queue_remove(h.queue, k)
+end
+
+--- Take the oldest out.
+function hold.shift(h)
+  local x = hold.at(h, 0)
+  hold.drop(h, 1)
+  return x
+end
+
+--- The n oldest as a fresh array.
+function hold.tuple(h, n)
+  local queue = h.queue
+  local vals, mask, head = queue.vals, queue.mask, tonumber(queue.head)
+  local tuple = table_new(n, 0)
+  if queue.others == 0 then
+    for k = 0, n - 1 do tuple[k + 1] = vals[band(head + k, mask)].num end
+  else
+    for k = 0, n - 1 do tuple[k + 1] = other(h, vals[band(head + k, mask)]) end
+  end
+  return tuple
+end
+
+--- x as something that may be kept: a view becomes a string.
+function hold.keep(x)
+  if type(x) == "cdata" and view.is(x) then return view.text(x) end
+  return x
+end
+
+return hold

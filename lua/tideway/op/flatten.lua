@@ -1,0 +1,39 @@
+local check = require "tideway.check"
+local view = require "tideway.view"
+
+local function members(x)
+  if type(x) == "table" and not check.is_stream(x) then return x end
+  if type(x) == "function" then return x end
+  local kind = type(x) == "cdata" and view.is(x) and "view" or type(x)
+  error("flatten: the element must be an array or an iterator function, got a " .. kind, 0)
+end
+
+--- The text that delivers each member of `list`, shared with flat_map.
+local function pieces(b, node, list)
+  local i, x = b:name_of(), b:name_of()
+  b:open('if type(%s) == "table" then', list)
+  b:open("for %s = 1, #%s do", i, list)
+  b:line("local %s = %s[%s]", x, list, i)
+  b:pieces_call(node, x)
+  b:close()
+  b:line "else"
+  b:open "while true do"
+  b:line("local %s = %s()", x, list)
+  b:line("if %s == nil then break end", x)
+  b:pieces_call(node, x)
+  b:close()
+  b:close()
+end
+
+return {
+  name = "flatten",
+  doc = [[Each member of an array, each value of an iterator function; any other element raises.
+Alias concat.]],
+  args = {},
+  outputs = "0..n",
+  example = [[ tw.from_iterable{{1, 2}, {}, {3}}:flatten() ]],
+  gives = { 1, 2, 3 },
+  pieces = pieces,
+  members = members,
+  emit = function(b, node, x) pieces(b, node, b:call(node, members, x)) end,
+}

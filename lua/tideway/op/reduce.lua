@@ -1,0 +1,31 @@
+local region = require "tideway.region"
+
+return {
+  name = "reduce",
+  doc = [[One result at the end of the stream: state = fn(state, x) over all elements. Without
+`start` the first element is the state; an empty stream without start gives nothing.]],
+  args = { { "fn", "function" }, { "start", "value", "the initial state" } },
+  functions = { "fn" },
+  outputs = "0..1 at the end",
+  state = "one Lua value",
+  example = [[ tw.from_iterable{1, 2, 3}:reduce(function(a, x) return a + x end) ]],
+  gives = { 6 },
+  new = function(node) node.state = { value = node.args.start } end,
+  emit = function(b, node, x)
+    local S = b:constant(node.state)
+    local state = b:let(node, "%s.value", S)
+    if node.args.start == nil then
+      b:open("if %s == nil then", state)
+      b:line("%s.value = %s", S, b:kept(x))
+      b:line "else"
+    else
+      b:open "do"
+    end
+    b:line("%s.value = %s", S, b:kept(b:user(node, node.args.fn, state, x)))
+    b:close()
+  end,
+  finish = function(node)
+    if node.state.value ~= nil then region.emit(node, node.state.value) end
+  end,
+  revive = function(node) node.state.value = node.args.start end,
+}

@@ -1,0 +1,67 @@
+--- tideway.policy -- what becomes of an element whose user function failed.
+--
+-- `stream:on_error(policy)` governs everything below the stream, the nearest one above
+-- counts. Calls that such a policy governs are made under xpcall in the fused text; the
+-- error comes here, and the answer is the results to go on with, or false: the element is
+-- dropped for all that it has not yet reached below that stream (below a flatten: the piece).
+local errors = require "tideway.errors"
+local check = require "tideway.check"
+local graph = require "tideway.graph"
+
+local policy = {}
+
+local emit -- tideway.stream's, which needs this module
+local pause -- tideway.sched's
+
+function policy.uses(stream_emit, sched_pause) emit, pause = stream_emit, sched_pause end
+
+local names = { "raise", "skip" }
+
+--- Check a policy when it is set. Returns it in its inner form:
+-- "raise", "skip", a stream, or { retry = n, backoff = seconds, next = policy }.
+function policy.check(given)
+  if given == "raise" or given == "skip" or check.is_stream(given) then return given end
+  if type(given) == "string" then
+    errors.misuse("on_error: unknown policy %s%s; known: raise, skip, {retry = n}, a stream",
+      check.show(given), errors.suggestion(given, names))
+  end
+  if type(given) ~= "table" or given.retry == nil then
+    errors.misuse('on_error: the policy must be "raise", "skip", {retry = n} or a stream, got %s',
+      check.show(given))
+  end
+  local opts = check.settings("on_error", {
+    { "retry", "count" }, { "backoff", "duration?" }, { "then", "any?" },
+  }, given)
+  local after = opts["then"]
+  return {
+    retry = opts.retry, backoff = opts.backoff or 0,
+    next = after == nil and "raise" or policy.check(after),
+  }
+end
+
+--- A governed call has failed: what now?
+-- node, err  where and what; element  what the operator was given; fn, ...  the call.
+-- Returns true and the results of a further attempt, or false: drop the element. Raises
+-- where the policy says so.
+function policy.dispose(node, err, element, fn, ...)
+  local rule = graph.governor(node).policy
+  while type(rule) == "table" and not check.is_stream(rule) do
+    local wait = rule.backoff
+    for _ = 1, rule.retry do
+      if wait > 0 then pause(wait) end
+      wait = wait * 2
+      local ok, first, second = xpcall(fn, errors.handler, ...)
+      if ok then return true, first, second end
+      err = first
+    end
+    rule = rule.next
+  end
+  if rule == "raise" then error(err, 0) end
+  node.errors = node.errors + 1
+  if rule ~= "skip" then
+    emit(rule, { element = element, error = err, operator = tostring(node) })
+  end
+  return false
+end
+
+return policy

@@ -1,0 +1,146 @@
+--- tideway.region -- a piece of the graph as one compiled function, and the turn-taking at
+-- its door.
+--
+-- There are two kinds. An *in* region is a join (a node with several upstreams): its function
+-- takes (x, port), port being the position of the upstream. An *out* region is all that is
+-- below a node: of a stream that is emitted to, of a source, of an operator that emits by
+-- itself. Everything between regions is inlined.
+--
+-- One element at a time goes through a region. The same task coming back (a feedback loop)
+-- is queued and served right after the current element, in constant stack; `attention` tells
+-- a batch loop that it has to come out after the element at hand: something is queued, the
+-- graph has changed, or the source shall stop.
+local errors = require "tideway.errors"
+local handler = errors.handler
+
+local region = {}
+
+local Region = {}
+Region.__index = Region
+
+local compile -- set by tideway.fuse, which needs this module
+
+function region.compiler(fn) compile = fn end
+
+--- A region of node, not yet compiled. kind: "in" or "out".
+function region.new(node, kind)
+  local self = setmetatable({
+    node = node, kind = kind,
+    busy = false, attention = false, stale = true,
+    first = 0, last = 0, -- the queue: elements first + 1 .. last
+    queue = {}, ports = {},
+  }, Region)
+  self:expire()
+  return self
+end
+
+function Region:__tostring() return ("<region %s of %s>"):format(self.kind, tostring(self.node)) end
+
+--- The graph under this region has changed: compile at the next element.
+function Region:expire()
+  self.stale = true
+  self.run = function(x, port)
+    self:prepare()
+    return self.run(x, port)
+  end
+  self.batch = nil
+  if self.busy then self.attention = true end
+end
+
+--- Compile when stale.
+function Region:prepare()
+  if self.stale then
+    self.stale = false
+    compile(self)
+  end
+end
+
+--- Emptied queue and freed door, after an error.
+local function fail(self, err)
+  self.busy = false
+  self.attention = false
+  for i = self.first + 1, self.last do
+    self.queue[i] = nil
+    self.ports[i] = nil
+  end
+  self.first, self.last = 0, 0
+  error(err, 0)
+end
+
+--- Put an element behind the one that is being delivered.
+local function enqueue(self, x, port)
+  local last = self.last + 1
+  self.queue[last], self.ports[last] = x, port
+  self.last = last
+  self.attention = true
+end
+
+--- Deliver what feedback has queued, in order. The region is busy meanwhile.
+local function drain(self)
+  self.attention = false
+  while self.first < self.last do
+    local first = self.first + 1
+    local x, port = self.queue[first], self.ports[first]
+    self.queue[first], self.ports[first] = nil, nil
+    self.first = first
+    if first == self.last then self.first, self.last = 0, 0 end
+    local ok, err = xpcall(self.run, handler, x, port)
+    if not ok then fail(self, err) end
+  end
+  self.attention = false
+end
+
+--- Deliver x into a region; the door of everything.
+-- Returns true when an error policy further up has dropped the element (see fuse), raises
+-- what a user function raised.
+local function enter(self, x, port)
+  if self.busy then return enqueue(self, x, port) end
+  self.busy = true
+  local ok, err = xpcall(self.run, handler, x, port)
+  if not ok then fail(self, err) end
+  if self.attention then drain(self) end
+  self.busy = false
+  return err
+end
+region.enter = enter
+
+--- Deliver elements i .. n - 1 of a source's current batch.
+-- Returns the number of the next element: n, or less when the loop was asked to come out.
+function region.batch(self, state, i, n)
+  self.busy = true
+  if self.stale or not self.batch then self:prepare() end
+  local ok, reached = xpcall(self.batch, handler, state, i, n)
+  if not ok then fail(self, reached) end
+  if self.attention then drain(self) end
+  self.busy = false
+  return reached
+end
+
+--- The in region of a join.
+function region.into(node)
+  local self = node.in_region
+  if not self then
+    self = region.new(node, "in")
+    node.in_region = self
+  end
+  return self
+end
+
+--- The out region of a node. From now on what comes to the node from above goes through this
+-- region too, so that no two elements are ever in it at once.
+function region.below(node)
+  local self = node.out_region
+  if not self then
+    self = region.new(node, "out")
+    node.out_region = self
+    for other in pairs(node.regions) do other:expire() end
+  end
+  return self
+end
+
+--- Emit x from a node by itself (a flush, the end of a stream).
+function region.emit(node, x)
+  if #node.downs > 0 then return enter(region.below(node), x) end
+end
+
+return region

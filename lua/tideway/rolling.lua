@@ -1,0 +1,160 @@
+--- tideway.rolling -- numeric aggregates of a sliding window, without a table per element.
+--
+-- `s:sliding_window(n):sum()` is a node below the window's, with a native aggregate of its
+-- own (tw_roll). The window sees that only aggregates are below it and hands them the
+-- elements instead of arrays.
+local C = require "tideway.ffi"
+local catalog = require "tideway.catalog"
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local ffi = require "ffi"
+
+local rolling = {}
+
+local istype = ffi.istype
+local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
+
+--- x as a number; raises when it is none.
+local function number(x, what)
+  if type(x) == "cdata" and (istype(int64, x) or istype(uint64, x)) then return tonumber(x) end
+  error(("%s: the element must be a number, got %s"):format(what, check.show(x)), 0)
+end
+
+local function step(roll, x, what)
+  if type(x) ~= "number" then x = number(x, what) end
+  return C.tw_roll_push(roll, x)
+end
+
+local function step_full(roll, x, what)
+  if type(x) ~= "number" then x = number(x, what) end
+  local result = C.tw_roll_push(roll, x)
+  if roll.fill < roll.size then return nil end
+  return result
+end
+
+local function open(spec, n)
+  local roll = C.tw_roll_open(spec.agg.kind, n, spec.param or 0)
+  if roll == nil then error("tideway: no memory for a window of " .. n, 0) end
+  return ffi.gc(roll, C.tw_roll_close)
+end
+
+--- The descriptor of sliding_window(n):NAME(...).
+local function descriptor(name)
+  local agg = require("tideway.agg." .. name)
+  return {
+    name = name, args = {}, outputs = "0..1", rolling = true, agg = agg,
+    doc = agg.doc, state = "n numbers, native",
+    new = function(node) node.state = { roll = nil } end,
+    connected = function(node, up)
+      if node.state.roll == nil then
+        node.state.roll = open(node.args.spec, up.args.n)
+        node.state.full = up.opts.return_partial == false
+      end
+    end,
+    emit = function(b, node, x)
+      local y = b:call(node, node.state.full and step_full or step, b:constant(node.state.roll), x,
+        b:constant(name))
+      if node.state.full then
+        b:open("if %s ~= nil then", y)
+        b:downstream(node, y)
+        b:close()
+      else
+        b:downstream(node, y)
+      end
+    end,
+  }
+end
+
+local function field_of(x, field)
+  if type(x) ~= "table" then
+    error(("aggregate: the element must be a table to have a field %q, got %s")
+      :format(field, check.show(x)), 0)
+  end
+  local value = x[field]
+  if type(value) ~= "number" then value = number(value, "aggregate: field " .. field) end
+  return value
+end
+
+--- The generated step of aggregate{...}: all values are read first, so that an element that
+-- does not fit is not taken in; then the table is written out field by field.
+local function aggregate_step(specs, rolls, full)
+  local names = {}
+  for name in pairs(specs) do names[#names + 1] = name end
+  table.sort(names)
+  local text = { "local specs, rolls, field_of, number, C = ..." }
+  local function put(fmt, ...) text[#text + 1] = fmt:format(...) end
+  for i, name in ipairs(names) do
+    put("local r%d = rolls[%q]", i, name)
+  end
+  put "return function(x)"
+  put "  local x0 = x"
+  for i, name in ipairs(names) do
+    if specs[name].field ~= nil then
+      put("  local v%d = field_of(x, %q)", i, specs[name].field)
+    else
+      put('  if type(x0) ~= "number" then x0 = number(x0, "aggregate") end')
+      put("  local v%d = x0", i)
+    end
+  end
+  local fields = {}
+  for i, name in ipairs(names) do
+    put("  local y%d = C.tw_roll_push(r%d, v%d)", i, i, i)
+    fields[i] = ("[%q] = y%d"):format(name, i)
+  end
+  if full then put "  if r1.fill < r1.size then return nil end" end
+  put("  return { %s }", table.concat(fields, ", "))
+  put "end"
+  local chunk = assert(loadstring(table.concat(text, "\n"), "=tideway:aggregate"))
+  return chunk(specs, rolls, field_of, number, C)
+end
+
+local aggregate = {
+  name = "aggregate", args = {}, outputs = "0..1", rolling = true,
+  doc = "A table with one value per named specification: aggregate{total = tw.sum(), ...}.",
+  connected = function(node, up)
+    if node.state then return end
+    local rolls = {}
+    for name, spec in pairs(node.args.specs) do rolls[name] = open(spec, up.args.n) end
+    node.state = aggregate_step(node.args.specs, rolls, up.opts.return_partial == false)
+  end,
+  emit = function(b, node, x)
+    local y = b:call(node, node.state, x)
+    b:open("if %s ~= nil then", y)
+    b:downstream(node, y)
+    b:close()
+  end,
+}
+
+--- The methods that only a sliding window's stream has, on top of `base`.
+function rolling.methods(base)
+  local methods = setmetatable({}, { __index = base })
+  local function below(handle, desc, args)
+    local stream, graph = require "tideway.stream", require "tideway.graph"
+    local up = stream.node_of(handle, desc.name)
+    return stream.wrap(graph.node(desc, args, nil, nil, { up }))
+  end
+  for _, name in ipairs(catalog.agg) do
+    local desc
+    methods[name] = function(self, ...)
+      desc = desc or descriptor(name)
+      return below(self, desc, { spec = desc.agg.window(desc.agg, ...) })
+    end
+  end
+  function methods:aggregate(specs)
+    if type(specs) ~= "table" or next(specs) == nil then
+      errors.misuse("aggregate: takes a table name -> specification, got %s", check.show(specs))
+    end
+    for name, spec in pairs(specs) do
+      if type(name) ~= "string" or type(spec) ~= "table" or not spec.agg then
+        errors.misuse("aggregate: %s must be a specification like tw.sum() or tw.sum \"field\", got %s",
+          tostring(name), check.show(spec))
+      end
+    end
+    local copy = {}
+    for name, spec in pairs(specs) do copy[name] = spec end
+    return below(self, aggregate, { specs = copy })
+  end
+  return methods
+end
+
+return rolling

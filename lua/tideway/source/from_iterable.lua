@@ -1,0 +1,46 @@
+local BATCH = 1024
+
+local function is_array(items) return type(items) == "table" and getmetatable(items) == nil end
+
+return {
+  name = "from_iterable",
+  doc = "The members of an array, or the values of an iterator function until it gives nil.",
+  args = { { "items", "table|function", "an array or an iterator function" } },
+  outputs = "1",
+  example = [[ tw.from_iterable{"a", "b"} ]],
+  gives = { "a", "b" },
+  open = function(node)
+    local items = node.args.items
+    node.state = { items = items, base = 0, size = 0, ended = false }
+  end,
+  pull = function(node)
+    local S = node.state
+    S.base = S.base + S.size
+    if not is_array(S.items) then
+      S.size = 0
+      return not S.ended and BATCH or nil
+    end
+    S.size = math.min(BATCH, #S.items - S.base)
+    return S.size > 0 and S.size or nil
+  end,
+  loop = function(b, node)
+    if is_array(node.args.items) then
+      b:line "local items, base = S.items, S.base + 1"
+      b:open "for i = i, n - 1 do"
+      b:open "if items[base + i] ~= nil then"
+      b:element(node, "items[base + i]")
+      b:close()
+      b:close()
+    else
+      b:line "local items = S.items"
+      b:open "for i = i, n - 1 do"
+      b:line "local x = items()"
+      b:open "if x == nil then"
+      b:line "S.ended = true"
+      b:line "do return n end"
+      b:close()
+      b:element(node, "x")
+      b:close()
+    end
+  end,
+}

@@ -1,0 +1,308 @@
+--- tideway.stream -- what users hold: handles with a method for every operator.
+local catalog = require "tideway.catalog"
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local feed = require "tideway.feed"
+local finish = require "tideway.finish"
+local graph = require "tideway.graph"
+local policy = require "tideway.policy"
+local region = require "tideway.region"
+local sched = require "tideway.sched"
+require "tideway.fuse"
+
+local misuse = errors.misuse
+local enter = region.enter
+
+local stream = {}
+local methods = {}
+stream.methods = methods
+
+local classes = {} -- methods table -> metatable of its handles
+
+local function class(of)
+  if not classes[of] then
+    classes[of] = {
+      __index = of,
+      __tostring = function(self) return tostring(self._node) end,
+    }
+  end
+  return classes[of]
+end
+
+--- The handle of a node.
+local function wrap(node)
+  local handle = graph.handles[node]
+  if not handle then
+    handle = setmetatable({ _node = node }, class(node.desc.methods or methods))
+    handle._guard = graph.hold(node, handle)
+  end
+  return handle
+end
+stream.wrap = wrap
+
+--- The node of a handle that must be a living stream.
+local function node_of(handle, op)
+  if not check.is_stream(handle) then
+    misuse("%s: must be called on a stream, as stream:%s(...), got %s", op, op, check.show(handle))
+  end
+  local node = handle._node
+  if node.destroyed then misuse("%s: the stream %s has been destroyed", op, tostring(node)) end
+  return node
+end
+stream.node_of = node_of
+
+-- Names that are no operator --------------------------------------------------------------
+
+local known  -- every method name, made when first needed
+local makers
+
+local function names()
+  if known then return known end
+  known = {}
+  for name in pairs(methods) do known[#known + 1] = name end
+  for name in pairs(makers) do
+    if rawget(methods, name) == nil then known[#known + 1] = name end
+  end
+  table.sort(known)
+  return known
+end
+
+-- Operators -------------------------------------------------------------------------------
+
+--- The method that a descriptor describes.
+local function method(desc)
+  if desc.join then
+    return function(self, ...) return stream.join(desc, self, ...) end
+  end
+  return function(self, ...)
+    local up = node_of(self, desc.name)
+    local args, extra, opts = check.call(desc, ...)
+    local node = graph.node(desc, args, extra, opts, { up })
+    local handle = wrap(node)
+    if desc.result then return desc.result(node, handle) end
+    return handle
+  end
+end
+
+--- Build a join: `first` (nil for the function form) and the other arguments, the last of
+-- which may be a table of settings.
+function stream.join(desc, first, ...)
+  local list, n = { ... }, select("#", ...)
+  if first ~= nil then
+    node_of(first, desc.name)
+    table.insert(list, 1, first)
+    n = n + 1
+  end
+  local settings
+  if n > 0 and type(list[n]) == "table" and not check.is_stream(list[n]) and n > 1
+    and getmetatable(list[n]) == nil then
+    settings, list[n], n = list[n], nil, n - 1
+  end
+  return stream.join_list(desc, list, n, settings)
+end
+
+--- The same with the upstreams and literals as an array.
+function stream.join_list(desc, list, n, settings)
+  local opts = check.settings(desc.name, desc.opts or {}, settings)
+  local ups, ports = {}, {}
+  for i = 1, n do
+    local x = list[i]
+    if check.is_stream(x) then
+      local up = node_of(x, desc.name)
+      ports[i] = { up = up }
+      if not graph.index_of(ups, up) then ups[#ups + 1] = up end
+    elseif desc.literals then
+      ports[i] = { literal = x }
+    else
+      misuse("%s: argument %d must be a stream, got %s", desc.name, i, check.show(x))
+    end
+  end
+  if #ups == 0 then misuse("%s: needs at least one stream", desc.name) end
+  local node = graph.node(desc, { ports = ports, n = n }, nil, opts, ups)
+  return wrap(node)
+end
+
+--- Add a method made from a descriptor (or a function on streams) under a name.
+function stream.add(name, def)
+  rawset(methods, name, type(def) == "function" and def or method(def))
+  known = nil
+end
+
+-- name -> how to make its method, for all that the catalog names
+makers = {}
+for _, kind in ipairs { "op", "sink" } do
+  for _, name in ipairs(catalog[kind]) do
+    makers[name] = function() return method(require("tideway." .. kind .. "." .. name)) end
+  end
+end
+for _, codec in ipairs(catalog.codec) do
+  makers[codec] = function()
+    return function(self, opts) return methods.decode(self, codec, opts) end
+  end
+end
+for alias, name in pairs(catalog.alias) do
+  makers[alias] = function() return methods[name] end
+end
+
+-- Methods are made when first used: a script loads what it needs.
+setmetatable(methods, {
+  __index = function(self, name)
+    if type(name) ~= "string" or name:sub(1, 1) == "_" then return nil end
+    local make = makers[name]
+    if make then
+      local made = make()
+      rawset(self, name, made)
+      return made
+    end
+    if graph.index_of(catalog.later, name) then misuse("stream: '%s' is not there yet", name) end
+    misuse("stream: there is no operator '%s'%s", name, errors.suggestion(name, names()))
+  end,
+})
+
+-- Emission --------------------------------------------------------------------------------
+
+--- Push x into the stream.
+-- x         any value but nil
+-- metadata  nil, or an array of tables that travels with x
+-- Returns once everything below has finished with x; raises what a user function raised.
+function methods:emit(x, metadata)
+  if x == nil then misuse "emit: nil is the absence of an element (use tw.null or false)" end
+  if metadata ~= nil and type(metadata) ~= "table" then
+    misuse("emit: the metadata must be an array of tables, got %s", check.show(metadata))
+  end
+  local node = self._node
+  local out = node.out_region
+  if not out then
+    if node.destroyed then misuse("emit: the stream %s has been destroyed", tostring(node)) end
+    out = region.below(node)
+  end
+  enter(out, x)
+end
+
+-- Edges -----------------------------------------------------------------------------------
+
+--- Subscribe another stream to this one. Connecting twice has no further effect.
+function methods:connect(downstream)
+  local up, down = node_of(self, "connect"), node_of(downstream, "connect")
+  if up.desc.sink then misuse("connect: a sink passes nothing on") end
+  if down.desc.open then misuse("connect: %s is a source, it has no upstreams", tostring(down)) end
+  graph.connect(up, down)
+end
+
+--- Undo connect; raises when the two are not connected.
+function methods:disconnect(downstream)
+  local up, down = node_of(self, "disconnect"), node_of(downstream, "disconnect")
+  if not graph.disconnect(up, down) then
+    misuse("disconnect: %s is not connected to %s", tostring(self), tostring(downstream))
+  end
+end
+
+--- Detach from all upstreams. A source stops; a sink lets go of what is above it.
+function methods:destroy()
+  if not check.is_stream(self) then misuse "destroy: must be called on a stream" end
+  local node = self._node
+  if node.destroyed then return end
+  if node.desc.open then feed.stop(node) end
+  graph.destroy(node)
+end
+
+local function handles_of(nodes)
+  local list = {}
+  for i, node in ipairs(nodes) do list[i] = wrap(node) end
+  return list
+end
+
+--- The streams that this one is subscribed to, a fresh array.
+function methods:upstreams() return handles_of(self._node.ups) end
+
+--- The streams subscribed to this one, in the order in which they are served.
+function methods:downstreams() return handles_of(self._node.downs) end
+
+--- fn(stream, ...): pipelines are functions from streams to streams.
+function methods:apply(fn, ...)
+  node_of(self, "apply")
+  check.value("apply", "fn", "function", fn)
+  return fn(self, ...)
+end
+
+--- Name the stream; returns it.
+function methods:named(name)
+  local node = node_of(self, "named")
+  check.value("named", "name", "string", name)
+  node.name = name
+  return self
+end
+
+--- Say what becomes of elements that fail below this stream; returns it.
+-- policy  "raise", "skip", {retry = n, backoff = "100ms", ["then"] = policy} or a stream
+function methods:on_error(given)
+  local node = node_of(self, "on_error")
+  node.policy = policy.check(given)
+  graph.touch_below(node)
+  return self
+end
+
+--- Call fn() when the stream has ended; returns the stream.
+function methods:on_end(fn)
+  local node = node_of(self, "on_end")
+  check.value("on_end", "fn", "function", fn)
+  node.on_end = node.on_end or {}
+  table.insert(node.on_end, fn)
+  return self
+end
+
+--- Start the sources above this stream; returns it.
+function methods:start()
+  for _, node in ipairs(feed.sources_above(node_of(self, "start"))) do feed.start(node) end
+  return self
+end
+
+--- Stop the sources above this stream; returns it.
+function methods:stop()
+  for _, node in ipairs(feed.sources_above(node_of(self, "stop"))) do feed.stop(node) end
+  return self
+end
+
+--- The graph that this stream is part of, as text.
+function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
+
+policy.uses(function(handle, x) return methods.emit(handle, x) end, sched.pause)
+
+-- Sources ---------------------------------------------------------------------------------
+
+--- The constructor that a source's descriptor describes.
+function stream.source(desc)
+  local known_opts = { { "start", "boolean?" }, { "name", "string?" } }
+  for _, row in ipairs(desc.opts or {}) do known_opts[#known_opts + 1] = row end
+  local full = setmetatable({ opts = known_opts }, { __index = desc })
+  return function(...)
+    local args, extra, opts = check.call(full, ...)
+    local node = graph.node(desc, args, extra, opts, {})
+    node.name = opts.name
+    feed.register(node)
+    local handle = wrap(node)
+    if opts.start then feed.start(node) end
+    return handle
+  end
+end
+
+--- Register what the user registers.
+function stream.register(name, def)
+  check.value("register_operator", "name", "string", name)
+  if rawget(methods, name) ~= nil or makers[name] then misuse("register_operator: the name '%s' is taken", name) end
+  if type(def) == "table" then
+    if type(def.emit) ~= "function" then
+      misuse "register_operator: a descriptor needs the function emit(b, node, x)"
+    end
+    local desc = {}
+    for key, x in pairs(def) do desc[key] = x end
+    desc.name, desc.args = name, def.args or {}
+    def = desc
+  elseif type(def) ~= "function" then
+    misuse("register_operator: def must be a function or a descriptor, got %s", check.show(def))
+  end
+  stream.add(name, def)
+end
+
+stream.finish = finish
+return stream
