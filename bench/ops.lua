@@ -15,6 +15,8 @@ local bit = require "bit"
 
 local band = bit.band
 
+package.path = (arg[0]:match "^(.*)/" or ".") .. "/?.lua;" .. package.path
+
 local rows = {}
 local function row(def) rows[#rows + 1] = def end
 
@@ -242,6 +244,12 @@ row { name = "20 random filter branches", n = 2e6, times = 80, ns = 200,
     local preds = functions(20, "function(x) return band(x, $b) ~= 0 end")
     local maps = functions(20, "function(x) return x + $ end")
     for k = 1, 20 do source:filter(preds[k]):map(maps[k]):sink(put) end
+    return tw.run
+  end }
+row { name = "graph of 100 nodes", n = 2e6, ns = 300,
+  start = function(tw, n, put)
+    local bits = random_numbers(65536, 2 ^ 20)
+    require "graph100"(tw.from_range(1, n):map(function(i) return bits[band(i, 65535)] end), put)
     return tw.run
   end }
 row { name = "on_error(skip).map, none fails", n = 5e7, ns = 4.5,

@@ -213,6 +213,35 @@ def branches(n, sink):
     return emitter(source, looked_up(random_numbers(65536, 1 << 20), n)), keep
 
 
+@row("graph of 100 nodes", per=20)
+def graph100(n, sink):
+    """bench/graph100.lua, node by node"""
+    source = Stream()
+    outs = []
+    for k in range(1, 11):
+        outs.append(
+            source.map(lambda x, k=k: x + k).filter(lambda x, k=k: x >> k & 1)
+            .map(lambda x, k=k: x * 2 + k).map(lambda x, k=k: x % (1000000 + k))
+            .map(lambda x, k=k: x - k if x > k else x)
+            .accumulate(lambda a, b, k=k: a - k if a > b else b))
+    joined = []
+    for k in range(1, 6):
+        joined.append(
+            outs[2 * k - 2].union(outs[2 * k - 1]).map(lambda x, k=k: x % (5000 + k))
+            .filter(lambda x, k=k: x >> k + 2 & 1).map(lambda x, k=k: x + 3 * k))
+    one = joined[0].combine_latest(joined[1]).starmap(plus)
+    two = joined[2].combine_latest(joined[3]).starmap(plus)
+    keep = [
+        one.union(two, joined[4]).map(lambda x: x + 1)
+        .accumulate(lambda a, b: a - 1 if a > b else b).sink(sink),
+        source.map(lambda x: x + 2).zip(source.map(lambda x: x + 3)).starmap(plus)
+        .map(lambda x: x - 1 if x > 1 else x).sink(sink),
+        source.sliding_window(50).map(lambda w: w[-1] - w[0] + 1000000).sink(sink),
+        source.map(lambda x: x + 4).sink(sink),
+    ]
+    return emitter(source, looked_up(random_numbers(65536, 1 << 20), n)), keep
+
+
 def failing(name, fails):
     """streamz has no error policy: what a user writes is a try around emit"""
     def negative(x):

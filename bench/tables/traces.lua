@@ -1,0 +1,52 @@
+--- bench.tables.traces -- disturbances that must pass; rows in bench/traces.lua.
+local harness = require "harness"
+local number, quote = harness.number, harness.quote
+
+local SLOWEST = 1 -- seconds that one timed run may take
+
+return function(settings)
+  local rows = assert(loadfile(settings.root .. "/bench/traces.lua"))("list")
+  local function run(row, n)
+    local out, failure = harness.capture(("%s%s/bench/traces.lua %s %.0f 2>&1"):format(
+      settings.ours, settings.root, quote(row.name), n))
+    local ns, ms = (out or ""):match "(%S+)\t(%S+)"
+    return tonumber(ns), tonumber(ms), failure
+  end
+
+  local medians = {}
+  local lines = { { "row", "ns an element", "limit", "ms to build", "reached" } }
+  for _, row in ipairs(rows) do
+    local wanted = row.name:find(settings.match, 1, true)
+    if wanted or not row.beside and not row.ns then
+      local n, times, builds = row.n, {}, {}
+      local probe, _, failure = run(row, n / 20)
+      if probe and probe * n > SLOWEST * 1e9 then n = math.max(n / 20, SLOWEST * 1e9 / probe) end
+      n = math.floor(n / 1000) * 1000
+      for _ = 1, failure and 0 or settings.rounds do
+        local ns, ms
+        ns, ms, failure = run(row, n)
+        table.insert(times, ns)
+        table.insert(builds, ms)
+      end
+      local ns, ms = harness.median(times), harness.median(builds)
+      medians[row.name] = ns
+      local limit = row.ns or row.beside and medians[row.beside] and medians[row.beside] * row.times
+      local reached = {}
+      if failure or not ns then reached[1] = "does not run" end
+      if ns and limit and ns > limit then
+        reached[#reached + 1] = ("%.1f x the limit"):format(ns / limit)
+      end
+      if ms and row.build_ms and ms > row.build_ms then
+        reached[#reached + 1] = ("> %d ms to build"):format(row.build_ms)
+      end
+      lines[#lines + 1] = { row.name, number(ns),
+        row.beside and ("<= %s (%.1f x %s)"):format(number(limit), row.times, row.beside)
+          or row.ns and ("<= %s"):format(row.ns) or "-",
+        number(ms), #reached > 0 and table.concat(reached, ", ") or "ok" }
+      io.stderr:write(table.concat(lines[#lines], "  "), "\n")
+      if failure then io.stderr:write("    ", failure:match "[^\n]*", "\n") end
+    end
+  end
+  return harness.markdown("What must not leave a flow slow for good", ([[
+Median of %d rounds. %s.]]):format(settings.rounds, harness.place()), lines)
+end
