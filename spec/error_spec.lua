@@ -587,7 +587,7 @@ describe("on_error", function()
       local letters, got = dead:sink_to_list(), {}
       source:on_error(dead):map(function(x) return x * 10 end)
         :map(failing_on(20)):named("parse"):sink(append(got))
-      local meta = { { ref = nil, id = 7 } }
+      local meta = { { id = 7 } }
       source:emit(1)
       source:emit(2, meta)
       source:emit(3)
