@@ -399,6 +399,32 @@ const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
  * the longest record. */
 int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);
 
+/* Text on its way out. What is put when there is no memory is left away and status says
+ * so from then on; the put functions return nothing, so that a loop of them needs no
+ * tests. */
+typedef struct tw_out {
+  char *bytes;    /* len bytes, not ended by a 0; NULL while there is no room */
+  int64_t len;
+  int64_t room;
+  int32_t status; /* 0, or TW_ENOMEM: something is missing */
+} tw_out;
+
+tw_out *tw_out_open(void); /* new; NULL: no memory */
+void tw_out_close(tw_out *out);
+
+/* Start again with nothing; status is 0. More than 1 MB of room is given back. */
+void tw_out_clear(tw_out *out);
+
+/* Append len bytes; a number (finite: the shortest text that reads back as x); an
+ * integer. */
+void tw_out_bytes(tw_out *out, const char *bytes, int64_t len);
+void tw_out_num(tw_out *out, double x);
+void tw_out_i64(tw_out *out, int64_t x);
+void tw_out_u64(tw_out *out, uint64_t x);
+
+/* Append a JSON string, quotes included; bytes from 0x80 on as they are. */
+void tw_json_string(tw_out *out, const char *bytes, int64_t len);
+
 /* cdef: end */
 
 #pragma GCC visibility pop
