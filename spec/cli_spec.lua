@@ -44,7 +44,7 @@ describe("tideway", function()
 
   it("finds its modules from wherever it is called, also through a link", function()
     local link = os.tmpname()
-    local status, out = shell(("ln -sf \"$PWD/%s\" %s && cd / && %s version"):format(command.path, link, link))
+    local status, out = shell(("ln -sf \"$(realpath %s)\" %s && cd / && %s version"):format(command.path, link, link))
     os.remove(link)
     assert.equal(0, status)
     assert.matches("^tideway %d", out)
@@ -157,7 +157,7 @@ describe("tideway run", function()
   it("fails when its output cannot be written", function()
     local status, _, err = shell "tideway -e 'from_range(1, 10):sink(print)' > /dev/full"
     assert.equal(1, status)
-    assert.equal("tideway: standard output: No space left on device\n", err)
+    assert.matches("^tideway: standard output: [^\n]+\n$", err)
   end)
 
   it("hands on the exit status of os.exit", function()

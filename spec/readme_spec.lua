@@ -13,7 +13,7 @@ local function blocks_of(path)
   local blocks, open, number = {}, nil, 0
   for line in (files.read(path) .. "\n"):gmatch "([^\n]*)\n" do
     number = number + 1
-    if open and line:find "^```" then
+    if open and line:find "^%s*```" then
       local last = blocks[#blocks]
       if open.language == "text" and last and not last.output then
         last.output = table.concat(open, "\n") .. "\n"
@@ -24,8 +24,8 @@ local function blocks_of(path)
       open = nil
     elseif open then
       open[#open + 1] = line
-    elseif line:find "^```" then
-      open = { language = line:match "^```(%w*)", line = number + 1 }
+    elseif line:find "^%s*```" then
+      open = { language = line:match "^%s*```(%w*)", line = number + 1 }
     end
   end
   return blocks

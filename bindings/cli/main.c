@@ -132,7 +132,7 @@ static int finish_output(int status) {
   int before = ferror(stdout);
   if (fflush(stdout) == 0 && !before) return status;
   fprintf(stderr, "tideway: standard output: %s\n",
-          before ? "a write failed" : strerror(errno));
+          before ? "a write has failed" : strerror(errno));
   return status ? status : FAILED;
 }
 

@@ -86,7 +86,7 @@ local kinds = { "op", "source", "sink", "codec", "agg" }
 --- Every name a pipeline can use, from the catalog.
 local function known_names()
   local catalog = require "tideway.catalog"
-  local names, seen = {}, {}
+  local names, seen = { "stdin" }, {}
   local function add(name)
     if seen[name] then return end
     seen[name] = true
@@ -199,10 +199,8 @@ function commands.run(words)
   if not i then return status end
   local chunk, further, path = load_script(words, i, "run")
   if not chunk then return further end
-  return guarded(path, function()
-    chunk(unpack(further))
-    run_sources()
-  end)
+  status = guarded(path, chunk, unpack(further))
+  return status == DONE and guarded(path, run_sources) or status
 end
 
 -- Expressions -------------------------------------------------------------------------------
