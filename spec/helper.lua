@@ -209,17 +209,23 @@ function helper.fails_on_second(bad, fn)
   end
 end
 
---- Run op's own example (in its descriptor) and hold it against what it says it gives.
+--- Run op's own example (in its descriptor) and hold it against what it says it gives. A sink's
+-- example fills the table `list`.
 function helper.example(name, kind)
   local def = require("tideway." .. (kind or "op") .. "." .. name)
   assert(def.example, name .. " has no example")
   assert(def.gives ~= nil, name .. " does not say what its example gives")
-  local env = setmetatable({ tw = helper.tw }, { __index = _G })
+  local env = setmetatable({ tw = helper.tw, list = {} }, { __index = _G })
   local text = def.example
   local chunk = loadstring("return " .. text) or assert(loadstring(text))
   local result = setfenv(chunk, env)()
-  if type(result) == "table" and result.sink_to_list then result = result:sink_to_list() end
-  helper.tw.run()
+  local tw = helper.tw
+  if kind == "sink" then
+    if type(result) ~= "table" or getmetatable(result) then result = env.list end
+  else
+    result = result:sink_to_list()
+  end
+  tw.run()
   helper.expect(def.gives, result)
 end
 

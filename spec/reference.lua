@@ -192,7 +192,7 @@ local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local function canonical(key)
   if ffi.istype(int64, key) or ffi.istype(uint64, key) then
     local as_number = tonumber(key)
-    if math.abs(as_number) <= 2 ^ 53 then return as_number end
+    if math.abs(as_number) < 2 ^ 62 and ffi.cast(int64, as_number) == key then return as_number end
     return "i64:" .. tostring(key):gsub("U?LL", "")
   end
   if type(key) == "string" then return "text:" .. key end
@@ -294,7 +294,7 @@ function Node:frequencies()
   local node, counts = new("frequencies", self), {}
   function node.step(x)
     local _, key = key_of(node, x)
-    if type(key) == "cdata" and key ~= null() then key = tonumber(key) end
+    if type(key) == "cdata" then key = tonumber(key) end
     counts[key] = (counts[key] or 0) + 1
     local fresh = {}
     for k, n in pairs(counts) do fresh[k] = n end

@@ -115,7 +115,7 @@ describe("combine_latest", function()
     helper.misuse(function() a:combine_latest(b, { emit_on = other }) end, "combine_latest", "emit_on")
     helper.misuse(function() a:combine_latest(b, { emit_on = { a, other } }) end, "combine_latest", "emit_on")
     helper.misuse(function() a:combine_latest(b, { emit_no = 1 }) end, "combine_latest", "emit_no", "emit_on")
-    helper.misuse_on_destroyed("combine_latest", function(s) return s:combine_latest(tw.stream()) end)
+    helper.misuse_on_destroyed("combine_latest", function(s) s:combine_latest(tw.stream()) end)
   end)
 
   it("agrees with the reference on random branches", function()

@@ -52,7 +52,8 @@ describe("decode", function()
     local rows = { "x,y", "1,a", '"2","b,c"' }
     assert.same({ { x = "1", y = "a" }, { x = "2", y = "b,c" } },
                 helper.run(rows, decode("csv", { header = true })))
-    assert.same({ { p = "1", q = "2" } }, helper.run({ "1;2" }, decode("csv", { header = { "p", "q" }, delimiter = ";" })))
+    assert.same({ { p = "1", q = "2" } },
+                helper.run({ "1;2" }, decode("csv", { header = { "p", "q" }, delimiter = ";" })))
     assert.same({ { x = 1, y = "a" } },
                 helper.run({ "x,y", "1,a" }, decode("csv", { header = true, schema = { x = "f64" } })))
   end)
@@ -111,6 +112,6 @@ describe("decode", function()
     helper.misuse(function() tw.stream():decode("json", { feilds = {} }) end, "feilds", "fields")
     helper.misuse(function() tw.stream():json { fields = 5 } end, "json", "fields")
     helper.misuse(function() tw.stream():csv { delimiter = 5 } end, "csv", "delimiter")
-    helper.misuse_on_destroyed("decode", function(s) return s:decode "json" end)
+    helper.misuse_on_destroyed("decode", function(s) s:decode "json" end)
   end)
 end)

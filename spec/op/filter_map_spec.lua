@@ -42,7 +42,7 @@ describe("filter_map", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():filter_map(bad) end, "filter_map", "fn")
     end
-    helper.misuse_on_destroyed("filter_map", function(s) return s:filter_map(print) end)
+    helper.misuse_on_destroyed("filter_map", function(s) s:filter_map(print) end)
   end)
 
   it("agrees with the reference on random input", function()

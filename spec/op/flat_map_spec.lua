@@ -70,7 +70,7 @@ describe("flat_map", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():flat_map(bad) end, "flat_map", "fn")
     end
-    helper.misuse_on_destroyed("flat_map", function(s) return s:flat_map(print) end)
+    helper.misuse_on_destroyed("flat_map", function(s) s:flat_map(print) end)
   end)
 
   it("agrees with the reference on random input", function()

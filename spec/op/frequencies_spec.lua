@@ -52,15 +52,15 @@ describe("frequencies", function()
 
   it("takes no arguments", function()
     helper.misuse(function() tw.stream():frequencies(5) end, "frequencies")
-    helper.misuse(function() tw.stream():frequencies({ size = 1 }) end, "frequencies", "size")
-    helper.misuse_on_destroyed("frequencies", function(s) return s:frequencies() end)
+    helper.misuse(function() tw.stream():frequencies({ size = 1 }) end, "frequencies")
+    helper.misuse_on_destroyed("frequencies", function(s) s:frequencies() end)
   end)
 
   it("agrees with the reference on random input", function()
     helper.seeded(function(rng)
       local inputs = helper.elements(rng, 100)
-      for i, x in ipairs(inputs) do
-        if type(x) == "cdata" and x ~= tw.null and tonumber(x) > 2 ^ 53 then inputs[i] = 4LL end
+      for i, x in ipairs(inputs) do                    -- the largest have no key in a Lua table
+        if type(x) == "cdata" and tonumber(x) > 2 ^ 50 then inputs[i] = 4LL end
       end
       helper.agrees(inputs, function(s) return s:frequencies() end)
     end, 20)

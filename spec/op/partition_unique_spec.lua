@@ -75,7 +75,7 @@ describe("partition_unique", function()
       helper.misuse(function() tw.stream():partition_unique(2, { keep = bad }) end, "partition_unique", "keep")
     end
     helper.misuse(function() tw.stream():partition_unique(2, { kep = 1 }) end, "partition_unique", "kep", "keep")
-    helper.misuse_on_destroyed("partition_unique", function(s) return s:partition_unique(2) end)
+    helper.misuse_on_destroyed("partition_unique", function(s) s:partition_unique(2) end)
   end)
 
   it("agrees with the reference on random input", function()

@@ -62,7 +62,7 @@ describe("reduce", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():reduce(bad) end, "reduce", "fn")
     end
-    helper.misuse_on_destroyed("reduce", function(s) return s:reduce(add) end)
+    helper.misuse_on_destroyed("reduce", function(s) s:reduce(add) end)
   end)
 
   it("agrees with the reference on random input", function()

@@ -77,7 +77,7 @@ describe("sliding_window", function()
     helper.misuse(function() tw.stream():sliding_window(2, { return_partial = 1 }) end,
       "sliding_window", "return_partial")
     helper.misuse(function() tw.stream():sliding_window(2, 3) end, "sliding_window")
-    helper.misuse_on_destroyed("sliding_window", function(s) return s:sliding_window(2) end)
+    helper.misuse_on_destroyed("sliding_window", function(s) s:sliding_window(2) end)
   end)
 
   it("agrees with the reference on random input", function()

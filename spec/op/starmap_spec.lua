@@ -57,7 +57,7 @@ describe("starmap", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():starmap(bad) end, "starmap", "fn")
     end
-    helper.misuse_on_destroyed("starmap", function(s) return s:starmap(print) end)
+    helper.misuse_on_destroyed("starmap", function(s) s:starmap(print) end)
   end)
 
   it("agrees with the reference on random tuples", function()

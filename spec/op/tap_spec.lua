@@ -39,7 +39,7 @@ describe("tap", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():tap(bad) end, "tap", "fn")
     end
-    helper.misuse_on_destroyed("tap", function(s) return s:tap(print) end)
+    helper.misuse_on_destroyed("tap", function(s) s:tap(print) end)
   end)
 
   it("agrees with the reference on random input", function()

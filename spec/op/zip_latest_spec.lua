@@ -74,8 +74,8 @@ describe("zip_latest", function()
 
   it("refuses what is no stream, at the user's line", function()
     helper.misuse(function() tw.stream():zip_latest(5) end, "zip_latest")
-    helper.misuse(function() tw.stream():zip_latest(tw.stream(), { size = 1 }) end, "zip_latest", "size")
-    helper.misuse_on_destroyed("zip_latest", function(s) return s:zip_latest(tw.stream()) end)
+    helper.misuse(function() tw.stream():zip_latest(tw.stream(), { size = 1 }) end, "zip_latest")
+    helper.misuse_on_destroyed("zip_latest", function(s) s:zip_latest(tw.stream()) end)
   end)
 
   it("agrees with the reference on random branches", function()

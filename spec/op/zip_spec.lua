@@ -57,7 +57,7 @@ describe("zip", function()
     local a, b = tw.stream(), tw.stream()
     local out = a:zip(b, { maxsize = 3 }):sink_to_list()
     for i = 1, 3 do a:emit(i) end
-    assert.is_false(a:try_emit(4))
+    assert.same({}, out)
     for i = 1, 3 do b:emit(-i) end
     assert.same({ { 1, -1 }, { 2, -2 }, { 3, -3 } }, out)
   end)
@@ -120,7 +120,7 @@ describe("zip", function()
     helper.misuse(function() tw.stream():zip(tw.stream(), { maxsise = 1 }) end, "zip", "maxsise", "maxsize")
     helper.misuse(function() tw.zip({ "no", "stream" }) end, "zip")
     helper.misuse(function() tw.zip(5) end, "zip")
-    helper.misuse_on_destroyed("zip", function(s) return s:zip(tw.stream()) end)
+    helper.misuse_on_destroyed("zip", function(s) s:zip(tw.stream()) end)
   end)
 
   it("agrees with the reference on random branches", function()
