@@ -1,10 +1,11 @@
 local check = require "tideway.check"
+local null = require "tideway.null"
 local view = require "tideway.view"
 
 local function members(x)
-  if type(x) == "table" and not check.is_stream(x) then return x end
+  if type(x) == "table" and x ~= null and not check.is_stream(x) then return x end
   if type(x) == "function" then return x end
-  local kind = type(x) == "cdata" and view.is(x) and "view" or type(x)
+  local kind = x == null and "null" or type(x) == "cdata" and view.is(x) and "view" or type(x)
   error("flatten: the element must be an array or an iterator function, got a " .. kind, 0)
 end
 

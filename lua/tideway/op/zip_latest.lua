@@ -44,7 +44,7 @@ with the latest of the others.]],
   outputs = "0..n",
   state = "the receiver's elements until all others have come, native; one per other upstream",
   example = [[ tw.from_iterable{1, 2}:zip_latest(tw.from_iterable{"a", "b"}) ]],
-  gives = { { 1, "b" }, { 2, "b" } },
+  gives = { { 1, "a" }, { 2, "a" } },
   new = function(node) node.state = { hold = hold.new(8), latest = {}, n = 0, missing = 0 } end,
   connected = function(node) arrange(node) end,
   disconnected = function(node, _, position)
