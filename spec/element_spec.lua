@@ -481,7 +481,6 @@ describe("a setting", function()
     accumulate = { function(s) s:accumulate(same, { strat = 1 }) end, "strat", "start" },
     scan = { function(s) s:scan(same, { strat = 1 }) end, "strat", "start" },
     unique = { function(s) s:unique { maxsise = 1 } end, "maxsise", "maxsize" },
-    distinct = { function(s) s:distinct { kye = 1 } end, "kye", "key" },
     partition = { function(s) s:partition(2, { kye = 1 }) end, "kye", "key" },
     partition_unique = { function(s) s:partition_unique(2, { keeep = 1 }) end, "keeep", "keep" },
     sliding_window = {

@@ -262,7 +262,8 @@ describe("after an error", function()
       build(clean):sink(append(expected))
       for _, x in ipairs(INPUT) do clean:emit(x) end
 
-      for position = 0, #INPUT do
+      -- accumulate's first element is the state: fn is not called for it
+      for position = name == "accumulate" and 1 or 0, #INPUT do
         local source, got = tw.stream(), {}
         build(source):sink(append(got))
         for i = 0, #INPUT do
