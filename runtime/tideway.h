@@ -195,6 +195,57 @@ int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
 
+/* What is made of a window of numbers. ORDER TW_AGG (lua/tideway/agg/) */
+enum tw_agg {
+  TW_AGG_COUNT,
+  TW_AGG_SUM,
+  TW_AGG_MEAN,
+  TW_AGG_VAR,
+  TW_AGG_STD,
+  TW_AGG_MIN,
+  TW_AGG_MAX,
+  TW_AGG_MEDIAN,
+  TW_AGG_QUANTILE,
+  TW_AGG_FIRST,
+  TW_AGG_LAST
+};
+
+/* One aggregate of the last size numbers. The fields are for reading; more follow. */
+typedef struct tw_roll {
+  int64_t size; /* of the window */
+  int64_t fill; /* elements in it now */
+} tw_roll;
+
+/* A new, empty window.
+ * agg    enum tw_agg.
+ * size   elements, from 1. Memory for all of them (8 to 48 bytes each) is asked for at
+ *        once, so that pushing never fails; the system hands it out as it is touched.
+ * param  var, std: ddof, from 0; quantile: q of [0, 1]; of no account else.
+ * NULL: an argument out of range, or no memory. */
+tw_roll *tw_roll_open(int agg, int64_t size, double param);
+
+/* Frees the window, taken; NULL is fine. */
+void tw_roll_close(tw_roll *r);
+
+/* Take x in and, when the window is full, the oldest element out.
+ * Returns the aggregate of the window with x in it. A NaN in the window makes it NaN
+ * (count, first and last excepted). Infinities count as IEEE arithmetic has it: inf and
+ * -inf sum to NaN, var and std of either are NaN. Both leave without a trace together
+ * with their element. var and std are NaN for ddof elements or fewer; a quantile between
+ * two elements is interpolated linearly.
+ * O(1) amortized, median and quantile O(log size); the worst single push is O(1) for min,
+ * max, count, first, last, O(sqrt(size)) for sum, mean, var, std. Nothing is ever
+ * subtracted for an element that leaves, so errors do not add up. */
+double tw_roll_push(tw_roll *r, double x);
+
+/* The same for n numbers in a row: out[i] is what pushing in[i] gives. in and out may be
+ * the same array. */
+void tw_roll_push_batch(tw_roll *r, const double *in, double *out, int64_t n);
+
+/* Writes the state as text, cut to size - 1 characters and a 0. Returns the length of the
+ * uncut text. */
+int64_t tw_roll_dump(const tw_roll *r, char *buf, int64_t size);
+
 /* ---- views (core/view.c) ------------------------------------------------ */
 
 /* Bytes of somebody else's. */
@@ -257,6 +308,10 @@ int64_t tw_loop_timeout_ms(const tw_loop *loop);
 /* Monotonic time. Any thread. */
 int64_t tw_loop_now_ns(void);
 
+/* Have tw_loop_poll report an id, also when nothing is open under it any more: for who waits
+ * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
+int tw_loop_wake(tw_loop *loop, uint32_t id);
+
 /* ---- text source (source/textfile.c) ------------------------------------ */
 
 enum tw_encoding { TW_ENCODING_NONE = 0, TW_ENCODING_GZIP = 1, TW_ENCODING_ZSTD = 2 };
@@ -304,6 +359,13 @@ int64_t tw_textfile_position(const tw_textfile *file);
 
 /* "NAME: byte N: what is wrong"; view, "" when nothing is. */
 const char *tw_textfile_error(const tw_textfile *file);
+
+/* The files that a path means: itself, or, when there is no file of that name and it has * ? or
+ * [, those that match, sorted.
+ * buf  room for size bytes: the paths, each ended by a 0. What does not fit is left out.
+ * Returns the bytes needed, 0 when nothing matches, or TW_ENOMEM / TW_EIO (a directory
+ * could not be read). Any thread. */
+int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
@@ -360,7 +422,9 @@ enum tw_fault {
   TW_FAULT_NUMBER = 7,  /* a number where there must be one, or out of range */
   TW_FAULT_TIME = 8,    /* no time */
   TW_FAULT_QUOTE = 9,   /* something after a closing quote */
-  TW_FAULT_TYPE = 10    /* a type that Lua has nothing for */
+  TW_FAULT_TYPE = 10,   /* a type that Lua has nothing for */
+  TW_FAULT_BOOL = 11,   /* no boolean */
+  TW_FAULT_WIDTH = 12   /* not as many fields (filled) as there must be (width) */
 };
 
 /* Takes records apart; what it has learnt of their shapes lasts as long as it does. Only
@@ -370,7 +434,8 @@ typedef struct tw_decoder {
   tw_slot *tape;           /* its text order, when it had none: see tw_json_decode */
   int64_t at;              /* where the last record did not parse, from 0 */
   int32_t fault;           /* enum tw_fault */
-  int32_t filled;          /* slots or fields filled (csv) */
+  int32_t filled;          /* fields of the last record (csv) */
+  int32_t width;           /* fields that a record must have, 0: any number (csv) */
 } tw_decoder;
 
 /* A decoder, new. NULL: no memory. */
@@ -384,7 +449,8 @@ int tw_decoder_field(tw_decoder *dec, const char *name, int64_t len);
 /* The shape that a decode function returned (1 .. TW_SHAPES): a tape of its own, a
  * TW_SLOT_MAP, then for each pair the key as TW_SLOT_STRING and the value: a map with
  * pairs again, or the kind that the slot of that value has (the k-th value is in slot k).
- * The decoder's, unchanged until it closes. NULL: no such shape. */
+ * For csv without names a TW_SLOT_LIST, then the kinds. The decoder's, unchanged until it
+ * closes. NULL: no such shape. */
 const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
 
 /* Take one JSON text (RFC 8259) apart: text, len bytes, borrowed until the slots have
@@ -398,6 +464,38 @@ const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
  * TW_EPARSE: see fault and at. TW_ENOMEM. O(len); the decoder's memory grows to that of
  * the longest record. */
 int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);
+
+/* Take a line of logfmt apart: strings, a key without a value true. As tw_json_decode. */
+int tw_logfmt_decode(tw_decoder *dec, const char *text, int64_t len);
+
+/* Take a line of a web server's log apart: the combined format, the common one, or the
+ * combined one with http_x_forwarded_for. The fields of tw_decoder_field are nginx's
+ * names and time, seconds since 1970. As tw_json_decode. */
+int tw_combined_decode(tw_decoder *dec, const char *text, int64_t len);
+
+/* Take a MessagePack value apart. Keys are strings, numbers or booleans. As
+ * tw_json_decode. */
+int tw_msgpack_decode(tw_decoder *dec, const char *bytes, int64_t len);
+
+/* What a column of csv is read as. ORDER TW_CSV (lua/tideway/codec/csv.lua) */
+enum tw_csv_type {
+  TW_CSV_STRING = 0,
+  TW_CSV_F64 = 1,
+  TW_CSV_I64 = 2,
+  TW_CSV_BOOL = 3,
+  TW_CSV_TIME = 4 /* ISO 8601 or a number: seconds since 1970 */
+};
+
+/* Take a csv record apart into its fields, in order; with fields of tw_decoder_field these
+ * are the names of the columns. As tw_json_decode, but what has no shape is on the tape as
+ * a LIST. An empty field of another type than string is null. */
+int tw_csv_decode(tw_decoder *dec, const char *text, int64_t len);
+
+/* The byte between fields (to be set before the first record); how many columns there must
+ * be, 0: any number (forgets the shapes); the type of a column, from 0. 0 or a status. */
+int tw_csv_delimiter(tw_decoder *dec, int delimiter);
+int tw_csv_width(tw_decoder *dec, int columns);
+int tw_csv_type(tw_decoder *dec, int column, int type);
 
 /* Text on its way out. What is put when there is no memory is left away and status says
  * so from then on; the put functions return nothing, so that a loop of them needs no
@@ -424,6 +522,28 @@ void tw_out_u64(tw_out *out, uint64_t x);
 
 /* Append a JSON string, quotes included; bytes from 0x80 on as they are. */
 void tw_json_string(tw_out *out, const char *bytes, int64_t len);
+
+/* Append a csv field, quoted where it must be. */
+void tw_csv_field(tw_out *out, const char *bytes, int64_t len, int delimiter);
+
+/* 1 when the bytes can be a key of logfmt, else 0. Append a value, quoted where it must be. */
+int tw_logfmt_is_key(const char *bytes, int64_t len);
+void tw_logfmt_value(tw_out *out, const char *bytes, int64_t len);
+
+/* Append a quoted field of a web server's log; a time_local in UTC. */
+void tw_combined_quoted(tw_out *out, const char *bytes, int64_t len);
+void tw_combined_time(tw_out *out, double seconds);
+
+/* Append MessagePack: a number (as an integer where it is one), integers, a string, the
+ * head of a list of n values or a map of n pairs, a byte (0xC0 nil, 0xC2 false, 0xC3
+ * true). Lengths and n are below 2^32. */
+void tw_msgpack_num(tw_out *out, double x);
+void tw_msgpack_i64(tw_out *out, int64_t x);
+void tw_msgpack_u64(tw_out *out, uint64_t x);
+void tw_msgpack_string(tw_out *out, const char *text, int64_t len);
+void tw_msgpack_list(tw_out *out, int64_t n);
+void tw_msgpack_map(tw_out *out, int64_t n);
+void tw_msgpack_byte(tw_out *out, int byte);
 
 /* cdef: end */
 

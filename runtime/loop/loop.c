@@ -1,7 +1,7 @@
 /* loop.c -- a uv loop as "poll -> list of ready handles".
  *
  * C never calls Lua: callbacks of libuv queue their handle, tw_loop_poll hands the ids of
- * the queued ones out. The ids are never used twice while fewer than 2^32 handles have been opened.
+ * the queued ones out. An id is not used again before 2^32 handles have been opened.
  */
 #include "loop/loop.h"
 
@@ -27,6 +27,21 @@ tw_loop *tw_loop_open(void) {
   return loop;
 }
 
+/* A handle that is nothing but a report still to be made. */
+static void close_wake(tw__handle *handle) {
+  tw__loop_detach(handle);
+  tw__free(handle);
+}
+
+int tw_loop_wake(tw_loop *loop, uint32_t id) {
+  tw__handle *handle = tw__calloc(1, sizeof *handle);
+  if (!handle) return TW_ENOMEM;
+  tw__loop_attach(loop, handle, close_wake);
+  handle->id = id;
+  tw__loop_ready(handle);
+  return TW_OK;
+}
+
 void tw_loop_close(tw_loop *loop) {
   if (!loop) return;
   while (loop->handles) loop->handles->close(loop->handles);
@@ -46,6 +61,7 @@ static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
     handle->next_ready = NULL;
     handle->ready = 0;
     ready[n++] = handle->id;
+    if (handle->close == close_wake) close_wake(handle);
   }
   if (!loop->first) loop->last = NULL;
   return n;

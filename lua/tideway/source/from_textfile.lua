@@ -1,0 +1,173 @@
+local C = require "tideway.ffi"
+local errors = require "tideway.errors"
+local ffi = require "ffi"
+local sched = require "tideway.sched"
+local view = require "tideway.view"
+
+local ERROR_SIZE = 1024
+local ENCODINGS = { none = C.TW_ENCODING_NONE, gzip = C.TW_ENCODING_GZIP, zstd = C.TW_ENCODING_ZSTD }
+local SUFFIXES = { gz = "gzip", zst = "zstd" }
+
+local function encoding(opts, path)
+  return opts.encoding or SUFFIXES[path:match "%.(%w+)$" or ""] or "none"
+end
+
+--- The paths that a path or glob means.
+local function match(pattern)
+  local size = 4096
+  while true do
+    local buf = ffi.new("char[?]", size)
+    local n = tonumber(C.tw_paths_match(pattern, buf, size))
+    if n < 0 then error(("from_textfile: %s: the directory cannot be read"):format(pattern), 0) end
+    if n == 0 then error(("from_textfile: no file matches %s"):format(pattern), 0) end
+    if n <= size then
+      local paths = {}
+      for path in ffi.string(buf, n):gmatch "([^%z]+)%z" do paths[#paths + 1] = path end
+      return paths
+    end
+    size = n
+  end
+end
+
+--- Open what `source` is: a path, "-", or a Lua file object.
+local function open_one(S, source)
+  local o = ffi.new "tw_textfile_options"
+  local opts = S.opts
+  local name = source
+  o.fd = -1
+  if source == "-" then
+    name, o.fd = "standard input", 0
+  elseif type(source) ~= "string" then
+    name, o.file = tostring(source), source
+  end
+  local delim = opts.delimiter or "\n"
+  o.name, o.delim, o.dlen = name, delim, #delim
+  o.encoding = ENCODINGS[encoding(opts, name)]
+  o.max_line = opts.max_line or 0
+  o.partial = opts.partial ~= false and 1 or 0
+  o.from_end = opts.from_end and 1 or 0
+  local message = ffi.new("char[?]", ERROR_SIZE)
+  local file = C.tw_textfile_open(sched.loop(), o, message, ERROR_SIZE)
+  if file == nil then error("from_textfile: " .. ffi.string(message), 0) end
+  S.file, S.id, S.line = file, C.tw_textfile_id(file), C.tw_textfile_lines(file)
+  S.handed = type(source) ~= "string" and source or nil
+end
+
+local function close_one(S)
+  local file = S.file
+  if not file then return end
+  S.file = nil
+  if S.handed and io.type(S.handed) == "file" then
+    -- leave it behind what was delivered; fails where a file has no position, a pipe
+    pcall(S.handed.seek, S.handed, "set", tonumber(C.tw_textfile_position(file)))
+  end
+  C.tw_textfile_close(file)
+end
+
+--- No line of the last batch is valid any more.
+local function expire(S)
+  if S.view then
+    S.view.ptr = nil
+    view.expire()
+  end
+end
+
+local function open_next(S)
+  local source = S.sources[S.next]
+  if source == nil then return false end
+  S.next = S.next + 1
+  open_one(S, source)
+  return true
+end
+
+return {
+  name = "from_textfile",
+  doc = "The lines of a text file, without the delimiter. Reading, unpacking and splitting are "
+    .. "native. With the default delimiter a line of a CRLF file keeps its \"\\r\"; "
+    .. "delimiter = \"\\r\\n\" takes both.",
+  args = { { "file", "any", "a path, a glob, \"-\" for standard input, or an open Lua file" } },
+  opts = {
+    { "delimiter", "string?", "what ends a line, any text; default \"\\n\"" },
+    { "encoding", '"gzip"|"zstd"|"none"?', "default: by the suffix, .gz or .zst" },
+    { "view", "boolean?", "give views of the lines instead of strings: much faster" },
+    { "partial", "boolean?", "deliver a last line that has no delimiter; default true" },
+    { "from_end", "boolean?", "start at the present end of the file" },
+    { "max_line", "count?", "a longer line is an error; default: no limit" },
+    { "follow", "boolean?", "true: go on reading what is appended (not there yet)" },
+    { "poll_interval", "duration?", "how often to look for more, with follow" },
+  },
+  outputs = "1",
+  example = [[ tw.from_textfile("examples/data/seattle-weather.csv"):take(1) ]],
+  gives = { "date,precipitation,temp_max,temp_min,wind,weather" },
+
+  new = function(node)
+    local file, opts = node.args.file, node.opts
+    if type(file) ~= "string" and io.type(file) ~= "file" then
+      errors.misuse("from_textfile: file must be a path or an open file, got %s",
+        io.type(file) or type(file))
+    end
+    if opts.delimiter == "" then errors.misuse "from_textfile: delimiter must not be empty" end
+    if opts.follow then errors.misuse "from_textfile: follow = true is not there yet" end
+    if opts.from_end and type(file) == "string" and encoding(opts, file) ~= "none" then
+      errors.misuse "from_textfile: an archive has no end to start from (from_end)"
+    end
+  end,
+
+  open = function(node)
+    local file = node.args.file
+    local S = {
+      opts = node.opts, next = 1,
+      view = node.opts.view and view.new() or nil, epoch = view.epoch,
+    }
+    if type(file) == "string" and file ~= "-" then
+      S.sources = match(file)
+    else
+      if file ~= "-" and io.type(file) ~= "file" then
+        error("from_textfile: the file has been closed", 0)
+      end
+      S.sources = { file }
+    end
+    open_next(S)
+    node.state = S
+  end,
+
+  pull = function(node)
+    local S = node.state
+    expire(S)
+    while S.file do
+      local n = C.tw_textfile_next(S.file)
+      if n > 0 then return n end
+      if n == C.TW_AGAIN then
+        sched.wait(S.id)
+      elseif n == C.TW_EOF then
+        close_one(S)
+        if not open_next(S) then return nil end
+      else
+        error("from_textfile: " .. ffi.string(C.tw_textfile_error(S.file)), 0)
+      end
+    end
+    return nil
+  end,
+
+  loop = function(b, node)
+    b:line "local line = S.line"
+    if node.opts.view then
+      b:line "local v, epoch = S.view, S.epoch"
+      b:open "for i = i, n - 1 do"
+      b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
+      b:element(node, "v")
+    else
+      b:open "for i = i, n - 1 do"
+      b:element(node, "ffi_string(line[i].ptr, line[i].len)")
+    end
+    b:close()
+  end,
+
+  close = function(node)
+    expire(node.state)
+    close_one(node.state)
+  end,
+
+  -- stopped while its task waits: have it look
+  cancel = function(node) C.tw_loop_wake(sched.loop(), node.state.id) end,
+}
