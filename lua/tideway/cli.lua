@@ -86,7 +86,7 @@ local kinds = { "op", "source", "sink", "codec", "agg" }
 --- Every name a pipeline can use, from the catalog.
 local function known_names()
   local catalog = require "tideway.catalog"
-  local names, seen = { "stdin" }, {}
+  local names, seen = {}, {}
   local function add(name)
     if seen[name] then return end
     seen[name] = true
@@ -101,6 +101,7 @@ local function known_names()
     if type(name) == "string" and type(value) == "function" then add(name) end
   end
   table.sort(names)
+  table.insert(names, 1, "stdin")
   return names
 end
 

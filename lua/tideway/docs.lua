@@ -76,11 +76,12 @@ function show(x)
 end
 docs.show = show
 
---- "2, 4": what an example gives, element by element.
-local function elements(list)
+--- "--> 2, 4": what an example gives, element by element, or the lines that it prints.
+local function results(desc)
+  if desc.prints then return (desc.prints:gsub("\n$", ""):gsub("[^\n]+", "--> %0")) end
   local parts = {}
-  for i = 1, #list do parts[i] = show(list[i]) end
-  return #parts > 0 and table.concat(parts, ", ") or "nothing"
+  for i = 1, #desc.gives do parts[i] = show(desc.gives[i]) end
+  return "--> " .. (#parts > 0 and table.concat(parts, ", ") or "nothing")
 end
 
 -- Descriptors as text -----------------------------------------------------------------------
@@ -97,7 +98,9 @@ local function dedent(text)
   return trim(text)
 end
 
-local function has_settings(desc) return desc.opts and #desc.opts > 0 end
+local function has_settings(desc)
+  return type(desc.opts) == "function" or desc.opts and #desc.opts > 0
+end
 
 --- "filter(pred?, ...)"
 local function signature(desc, name)
@@ -128,6 +131,11 @@ end
 local function cell(text) return (trim(text or ""):gsub("%s*\n%s*", " "):gsub("|", "\\|")) end
 
 local function rows(add, title, list)
+  if type(list) == "function" then -- of decode and encode
+    add "Settings: the codec's own."
+    add ""
+    return
+  end
   add(("| %s | type | |"):format(title))
   add "| --- | --- | --- |"
   for _, row in ipairs(list) do
@@ -158,7 +166,7 @@ local function section(add, kind, desc)
   if desc.example then
     add "```lua"
     add(dedent(desc.example))
-    add(("--> %s"):format(elements(desc.gives or {})))
+    add(results(desc))
     add "```"
     add ""
   end
@@ -186,6 +194,7 @@ end
 -- Help --------------------------------------------------------------------------------------
 
 local function help_rows(add, list)
+  if type(list) == "function" then return add "  the codec's own" end
   local width = 0
   for _, row in ipairs(list) do
     if row ~= "..." then width = math.max(width, #row[1] + #row[2] + 1) end
@@ -218,7 +227,7 @@ local function help_one(add, kind, desc)
   if desc.example then
     add "example"
     for line in dedent(desc.example):gmatch "[^\n]+" do add("  " .. line) end
-    add("  --> " .. elements(desc.gives or {}))
+    for line in results(desc):gmatch "[^\n]+" do add("  " .. line) end
     add ""
   end
 end
