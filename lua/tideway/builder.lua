@@ -17,9 +17,12 @@ local offence = require "tideway.offence"
 local Builder = {}
 Builder.__index = Builder
 
-local OPS_MAX = 24       -- calls in one segment: longer traces are refused or crawl
-local PATHS_MAX = 8      -- ways through a segment: each becomes a trace
-local CONSTANTS_MAX = 50 -- upvalues of a function: LuaJIT's limit is 60
+-- of a segment, which LuaJIT makes a trace of
+local OPS_MAX = 80       -- calls: longer traces are refused or crawl
+local PATHS_MAX = 8      -- ways through it: each becomes a trace
+-- of one function; what goes on is another function, which LuaJIT inlines
+local CONSTANTS_MAX = 50 -- upvalues: the limit is 60
+local DEPTH_MAX = 50     -- nested blocks: the limit is 200, and locals live as long
 
 local builder = {}
 
@@ -40,10 +43,12 @@ end
 
 -- Functions ------------------------------------------------------------------------------
 
-local function begin(self, params)
+--- Begin a function. segment: the one it goes on with, nil for a new one.
+local function begin(self, params, segment)
   self.fn = {
     outer = self.fn, params = params, lines = {}, depth = 0, constants = {}, names = {},
-    ops = 0, paths = 1, cutting = false, cuttable = true, node = nil,
+    node = nil, -- the operator whose text is being written
+    segment = segment or { ops = 0, paths = 1, cutting = false, offended = false, pending = {} },
   }
 end
 
@@ -82,12 +87,13 @@ function Builder:open(fmt, ...)
   self:line(fmt, ...)
   local fn = self.fn
   fn.depth = fn.depth + 1
-  fn[fn.depth] = fn.paths
+  fn[fn.depth] = fn.segment.paths
 end
 
 function Builder:close()
   local fn = self.fn
-  if fn[fn.depth .. "branch"] then fn.paths = fn.paths + fn[fn.depth] end
+  local segment = fn.segment
+  if fn[fn.depth .. "branch"] then segment.paths = segment.paths + fn[fn.depth] end
   fn[fn.depth .. "branch"] = nil
   fn.depth = fn.depth - 1
   self:line "end"
@@ -158,7 +164,7 @@ end
 
 local function call(self, node, count, fn, args)
   local f = self.fn
-  f.ops = f.ops + 1
+  f.segment.ops = f.segment.ops + 1
   f.node = node
   local name = self:constant(fn)
   local results = {}
@@ -168,6 +174,7 @@ local function call(self, node, count, fn, args)
   end
   local list, arguments = table.concat(results, ", "), table.concat(args, ", ")
   local rule = policy(self, node)
+  if rule then self.policies = true end
   if not rule then
     self:line("%s%s(%s)", count > 0 and "local " .. list .. " = " or "", name, arguments)
   else
@@ -222,10 +229,9 @@ end
 
 -- Delivery -------------------------------------------------------------------------------
 
-local function must_cut(self)
-  local fn = self.fn
-  return fn.cuttable and (fn.ops >= OPS_MAX or fn.paths >= PATHS_MAX
-    or #fn.constants >= CONSTANTS_MAX or fn.offended)
+--- Has the segment all that a trace can hold?
+local function must_cut(segment)
+  return segment.ops >= OPS_MAX or segment.paths >= PATHS_MAX or segment.offended
 end
 
 local body
@@ -234,7 +240,7 @@ local body
 local function deliver(self, node, x, from)
   if #node.ups > 1 then
     local fn = self.fn
-    fn.node, fn.ops = node, fn.ops + 1
+    fn.node, fn.segment.ops = node, fn.segment.ops + 1
     local text = ("enter(%s, %s, %d)"):format(self:constant(region.into(node)), x,
       graph.index_of(node.ups, from))
     local above = policy(self, node) and governor(self, node)
@@ -248,10 +254,7 @@ local function deliver(self, node, x, from)
     return
   end
   self.seen[#self.seen + 1] = node
-  if node.desc.functions and self.fn.cuttable then
-    local offender = offence.any(node)
-    if offender then self.fn.offended = true end
-  end
+  if node.desc.functions and offence.any(node) then self.fn.segment.offended = true end
   local before = self.element_name
   self.element_name = x
   node.desc.emit(self, node, x, from)
@@ -261,14 +264,22 @@ end
 --- Deliver x to what is below node, from its i-th downstream on.
 local function fanout(self, node, x, i)
   local downs, fn = node.downs, self.fn
+  local segment = fn.segment
   while i <= #downs do
-    local lonely = downs[i].desc.functions and #downs[i].ups == 1 and offence.any(downs[i])
-    if fn.cutting or (must_cut(self) or lonely and fn.cuttable and fn.ops > 0) then
-      fn.cutting = true
+    local offender = downs[i].desc.functions and #downs[i].ups == 1 and offence.any(downs[i])
+    if segment.cutting or must_cut(segment) or offender and segment.ops > 0 then
+      segment.cutting = true
       self.cuts = self.cuts + 1
       local cut = ("V[%d]"):format(self.cuts)
       self:line("%s = %s", cut, x)
-      fn.pending[#fn.pending + 1] = { node = node, i = i, cut = cut }
+      table.insert(segment.pending, { node = node, i = i, cut = cut })
+      return
+    end
+    if #fn.constants >= CONSTANTS_MAX or fn.depth >= DEPTH_MAX then
+      begin(self, "x", segment)
+      fanout(self, node, "x", i)
+      local f = finish(self)
+      self:line(self.policies and "if %s(%s) then return true end" or "%s(%s)", self:name(f), x)
       return
     end
     local down = downs[i]
@@ -286,20 +297,18 @@ end
 function body(self, params, write)
   local segments, resets, before = {}, {}, self.cuts
   begin(self, params)
-  self.fn.pending = {}
   write()
   local held = { self.fn }
-  local pending = self.fn.pending
+  local pending = self.fn.segment.pending
   if #pending == 0 then return finish(self) end
   -- more segments, until nothing is left to be done
   self.fn = self.fn.outer
   while #pending > 0 do
     begin(self, "")
-    local fn = self.fn
-    fn.pending = {}
+    local fn, segment = self.fn, self.fn.segment
     for k, item in ipairs(pending) do
-      if fn.cutting then
-        fn.pending[#fn.pending + 1] = item
+      if segment.cutting then
+        table.insert(segment.pending, item)
       else
         local x = self:let(item.node, item.cut)
         self:line("%s = nil", item.cut)
@@ -307,10 +316,10 @@ function body(self, params, write)
         fanout(self, item.node, x, item.i)
         self:close()
         -- reached or not, this item has two ways behind it unless it is the main line
-        if k > 1 then fn.paths = fn.paths + 1 end
+        if k > 1 then segment.paths = segment.paths + 1 end
       end
     end
-    pending = fn.pending
+    pending = segment.pending
     self.fn = fn.outer
     held[#held + 1] = fn
   end

@@ -41,14 +41,12 @@ end
 
 local last_annotated -- the last text the handler made, so that it passes unchanged upwards
 
---- The message handler of every delivery (for xpcall).
--- A table or other object is left alone. A string keeps its own text first; then come the
--- operator in which it happened and the traceback through the user's own lines.
-function errors.handler(err)
-  if type(err) ~= "string" or err == last_annotated then return err end
+local LEVELS = 150 -- of the stack, looked at from the place of the error
+
+--- The lines that say where an error came from.
+local function annotate(err)
   local lines = { err }
-  local level = 2
-  while level < 200 do
+  for level = 3, LEVELS do
     local info = debug.getinfo(level, "Snlf")
     if not info then break end
     local region = chunks[info.source]
@@ -61,9 +59,31 @@ function errors.handler(err)
         or ("function <%s:%d>"):format(info.short_src, info.linedefined)
       lines[#lines + 1] = ("  %s:%d: in %s"):format(info.short_src, info.currentline, name)
     end
-    level = level + 1
   end
-  last_annotated = table.concat(lines, "\n")
+  return table.concat(lines, "\n")
+end
+
+--- The operator nearest to the error, for a stack too full to be walked from its top.
+local function deep(err)
+  local depth = 1
+  while debug.getinfo(depth * 2, "S") do depth = depth * 2 end
+  for level = 2 * depth, 1, -1 do
+    local info = debug.getinfo(level, "Sl")
+    local region = info and chunks[info.source]
+    local node = region and region.lines and region.lines[info.currentline]
+    if node then return ("%s\n  in %s, built at %s"):format(err, tostring(node), node.where) end
+  end
+  return err
+end
+
+--- The message handler of every delivery (for xpcall).
+-- A table or other object is left alone. A string keeps its own text first; then come the
+-- operator in which it happened and the traceback through the user's own lines.
+function errors.handler(err)
+  if type(err) ~= "string" or err == last_annotated then return err end
+  local overflow = err:find("stack overflow", 1, true)
+  local ok, text = pcall(overflow and deep or annotate, err)
+  last_annotated = ok and text or err
   return last_annotated
 end
 

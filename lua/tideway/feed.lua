@@ -48,11 +48,9 @@ end
 --- Does anybody listen? A source whose only listeners have left (take has had enough) is
 -- done; so is one whose remaining listeners nobody holds.
 local function heard(node)
-  if graph.sink_below(node) then return true end
-  if node.listened then
-    collectgarbage()
-    collectgarbage()
-  end
+  if graph.sink_below(node) or not node.listened then return true end
+  collectgarbage()
+  collectgarbage()
   return #node.downs > 0
 end
 
@@ -65,7 +63,7 @@ local function pump(node)
     if out.stale or listeners ~= #node.downs then
       listeners = #node.downs
       if not heard(node) then break end
-      node.listened = true
+      node.listened = #node.downs > 0
     end
     local n = desc.pull(node)
     if not n then break end

@@ -31,7 +31,7 @@ local serial = 0
 function graph.node(desc, args, extra, opts, ups)
   serial = serial + 1
   local node = setmetatable({
-    id = serial, kind = desc.name, desc = desc,
+    id = serial, kind = desc.kind or desc.name, desc = desc,
     args = args or {}, extra = extra or { n = 0 }, opts = opts or {},
     ups = {}, downs = {},
     regions = setmetatable({}, { __mode = "k" }), -- compiled with this node in them

@@ -126,6 +126,28 @@ function hold.tuple(h, n)
   return tuple
 end
 
+local tuplers = {} -- n -> function, for small n
+
+--- A function that gives the n oldest of a hold as a fresh array. For small n it is written
+-- out, so that LuaJIT makes the table in one piece instead of leaving its loop for another.
+function hold.tupler(n)
+  if n > 40 then return function(h) return hold.tuple(h, n) end end
+  if not tuplers[n] then
+    local items = {}
+    for k = 0, n - 1 do items[k + 1] = ("vals[band(head + %d, mask)].num"):format(k) end
+    local text = ([[
+      local hold, band = ...
+      return function(h)
+        local queue = h.queue
+        if queue.others > 0 then return hold.tuple(h, %d) end
+        local vals, mask, head = queue.vals, queue.mask, tonumber(queue.head)
+        return { %s }
+      end]]):format(n, table.concat(items, ", "))
+    tuplers[n] = assert(loadstring(text, "=tideway:tuple"))(hold, band)
+  end
+  return tuplers[n]
+end
+
 --- x as something that may be kept: a view becomes a string.
 function hold.keep(x)
   if type(x) == "cdata" and view.is(x) then return view.text(x) end

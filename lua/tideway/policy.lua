@@ -7,6 +7,7 @@
 local errors = require "tideway.errors"
 local check = require "tideway.check"
 local graph = require "tideway.graph"
+local region = require "tideway.region"
 
 local policy = {}
 
@@ -25,7 +26,7 @@ function policy.check(given)
     errors.misuse("on_error: unknown policy %s%s; known: raise, skip, {retry = n}, a stream",
       check.show(given), errors.suggestion(given, names))
   end
-  if type(given) ~= "table" or given.retry == nil then
+  if type(given) ~= "table" then
     errors.misuse('on_error: the policy must be "raise", "skip", {retry = n} or a stream, got %s',
       check.show(given))
   end
@@ -59,7 +60,9 @@ function policy.dispose(node, err, element, fn, ...)
   if rule == "raise" then error(err, 0) end
   node.errors = node.errors + 1
   if rule ~= "skip" then
-    emit(rule, { element = element, error = err, operator = tostring(node) })
+    emit(rule, {
+      element = element, error = err, operator = tostring(node), metadata = region.metadata,
+    })
   end
   return false
 end

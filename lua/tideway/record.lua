@@ -56,6 +56,10 @@ local faults = {
   function() return "not a time" end,
   function(byte) return ("unexpected %s after a closing quote"):format(shown(byte)) end,
   function(byte) return ("type 0x%02X has no Lua value"):format(byte) end,
+  function() return "not a boolean" end,
+  function(_, dec)
+    return ("%d field%s, expected %d"):format(dec.filled, dec.filled == 1 and "" or "s", dec.width)
+  end,
 }
 
 --- The text of `text`, a string or a view; raises for anything else.
@@ -73,7 +77,7 @@ function record.fail(codec, dec, status, text)
       or "a record of 2 GB or more"), 0)
   end
   local at = tonumber(dec.at)
-  local what = faults[dec.fault](text:byte(at + 1) or 0)
+  local what = faults[dec.fault](text:byte(at + 1) or 0, dec)
   error(("%s: %s at byte %d: %s"):format(codec, what, at + 1, record.excerpt(text)), 0)
 end
 
@@ -121,7 +125,7 @@ local function expression(kind, k)
 end
 
 -- The table constructor of the map at index i of a shape's tape.
-local function constructor(tape, i, slot)
+local function map_constructor(tape, i, slot)
   local parts, pairs_left = {}, tape[i].len
   i = i + 1
   while pairs_left > 0 do
@@ -130,7 +134,7 @@ local function constructor(tape, i, slot)
     i = i + 1
     if kind == MAP and tape[i].len > 0 then
       local inner
-      inner, i, slot = constructor(tape, i, slot)
+      inner, i, slot = map_constructor(tape, i, slot)
       parts[#parts + 1] = ("[%s] = %s"):format(key, inner)
     else
       if kind ~= 0 then
@@ -143,6 +147,13 @@ local function constructor(tape, i, slot)
   return "{ " .. table.concat(parts, ", ") .. " }", i, slot
 end
 
+local function constructor(tape)
+  if tape[0].kind == MAP then return (map_constructor(tape, 0, 0)) end
+  local parts = {}
+  for k = 1, tape[0].len do parts[k] = expression(tape[k].kind, k - 1) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
 --- Load a chunk that tideway wrote; `...` are what it is called with.
 function record.load(name, text, ...)
   return assert(loadstring(text, "=tideway:" .. name))(...)
@@ -150,13 +161,13 @@ end
 
 -- One prototype for every decoder: LuaJIT then takes its upvalues for constants.
 local template = [[
-local dec, make, slow, C = ...
+local dec, make, slow, C, istype, view = ...
 local type = type
 return function(text)
   local status
   if type(text) == "string" then
     status = C.%s(dec, text, #text)
-  elseif type(text) == "cdata" then
+  elseif istype(view, text) then
     local n = #text
     status = C.%s(dec, text.ptr, n)
   else
@@ -167,37 +178,55 @@ return function(text)
   return slow(text, status)
 end]]
 
+local function add_fields(codec, dec, fields)
+  if #fields == 0 or #fields > C.TW_SLOTS then
+    errors.misuse("%s: fields must be an array of 1 .. %d names", codec, tonumber(C.TW_SLOTS))
+  end
+  for _, name in ipairs(fields) do
+    if type(name) ~= "string" then
+      errors.misuse("%s: fields must be an array of names, has a %s", codec, type(name))
+    end
+    record.check(codec, C.tw_decoder_field(dec, name, #name))
+  end
+end
+
+--- Raise unless a status of a C function is 0.
+function record.check(codec, status)
+  if status ~= 0 then
+    error(("%s: %s"):format(codec, status == C.TW_ENOMEM and "not enough memory"
+      or ffi_string(C.tw_status_name(status))), 0)
+  end
+end
+
 --- A decoder function over one of the tw_*_decode functions.
 -- codec   its name, for errors
 -- decode  the name of the C function
 -- fields  array of names, or nil: all
-function record.decoder(codec, decode, fields)
+-- how     nil, or a table of optional functions:
+--   first(record)  takes the first record, which makes no element
+--   blank(text)    says whether a record that does not parse is none at all
+--   tape(record)   makes the value of a record that had no slots
+-- Returns the function, the native decoder and a function that adds fields later on.
+function record.decoder(codec, decode, fields, how)
   local owner = C.tw_decoder_open()
   if owner == nil then error(codec .. ": not enough memory", 0) end
   owner = ffi.gc(owner, C.tw_decoder_close)
-  if fields then
-    if type(fields) ~= "table" or #fields == 0 or #fields > C.TW_SLOTS then
-      errors.misuse("%s: fields must be an array of 1 .. %d names", codec, tonumber(C.TW_SLOTS))
-    end
-    for _, name in ipairs(fields) do
-      if type(name) ~= "string" then
-        errors.misuse("%s: fields must be an array of names, has a %s", codec, type(name))
-      end
-      C.tw_decoder_field(owner, name, #name)
-    end
-  end
+  if fields then add_fields(codec, owner, fields) end
   local dec = ffi.cast("tw_decoder *", owner)
   local slots = ffi.cast("tw_slot *", dec.slots)
   local make = {}
+  how = how or {}
+  local first = how.first
 
   local function nested(k)
     return (walk(dec.tape, tonumber(slots[k].i64)))
   end
 
   local function learn(shape)
-    local text = constructor(C.tw_decoder_shape(owner, shape), 0, 0)
+    local tape = C.tw_decoder_shape(owner, shape)
+    if tape == nil then error(codec .. ": not enough memory", 0) end
     make[shape] = record.load(codec,
-      "local s, str, null, nested = ...\nreturn function() return " .. text .. " end",
+      "local s, str, null, nested = ...\nreturn function() return " .. constructor(tape) .. " end",
       slots, ffi_string, null, nested)
     return make[shape]()
   end
@@ -218,13 +247,34 @@ function record.decoder(codec, decode, fields)
 
   local function slow(text, status)
     if type(text) ~= "string" and not view.is(text) then record.text(codec, text) end
-    if status > 0 then return learn(status) end
-    if status < 0 then return record.fail(codec, owner, status, text) end
-    if fields then return loose() end
-    return (walk(dec.tape, 0))
+    if status < 0 then
+      if how.blank and how.blank(text) then return nil end
+      return record.fail(codec, owner, status, text)
+    end
+    local value
+    if status > 0 then
+      value = learn(status)
+    elseif fields then
+      value = loose()
+    else
+      value = walk(dec.tape, 0)
+      if how.tape then value = how.tape(value) end
+    end
+    if not first then return value end
+    local take = first
+    first = nil
+    take(value)
+    return nil
   end
 
-  return record.load(codec, template:format(decode, decode), dec, make, slow, C)
+  local function set_fields(names)
+    fields = names
+    add_fields(codec, owner, names)
+    for shape in pairs(make) do make[shape] = nil end
+  end
+
+  return record.load(codec, template:format(decode, decode), dec, make, slow, C, ffi.istype,
+    view.ctype), owner, set_fields
 end
 
 return record

@@ -43,7 +43,7 @@ function Region:expire()
     self:prepare()
     return self.run(x, port)
   end
-  self.batch = nil
+  self.batch, self.K, self.V = nil, nil, nil -- let go of what the old text called
   if self.busy then self.attention = true end
 end
 
@@ -103,6 +103,15 @@ local function enter(self, x, port)
   return err
 end
 region.enter = enter
+
+--- Deliver x with metadata: region.metadata is that of the element on its way.
+function region.enter_with(self, x, metadata)
+  local before = region.metadata
+  region.metadata = metadata
+  local ok, err = pcall(enter, self, x)
+  region.metadata = before
+  if not ok then error(err, 0) end
+end
 
 --- Deliver elements i .. n - 1 of a source's current batch.
 -- Returns the number of the next element: n, or less when the loop was asked to come out.

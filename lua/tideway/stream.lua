@@ -1,6 +1,7 @@
 --- tideway.stream -- what users hold: handles with a method for every operator.
 local catalog = require "tideway.catalog"
 local check = require "tideway.check"
+local coding = require "tideway.coding"
 local errors = require "tideway.errors"
 local feed = require "tideway.feed"
 local finish = require "tideway.finish"
@@ -136,12 +137,25 @@ for _, kind in ipairs { "op", "sink" } do
   end
 end
 for _, codec in ipairs(catalog.codec) do
+  -- json{...} is decode("json", {...})
   makers[codec] = function()
-    return function(self, opts) return methods.decode(self, codec, opts) end
+    local decode = require "tideway.op.decode"
+    local opts = coding.settings "decode"
+    return method(setmetatable({
+      name = codec, kind = "decode", args = {},
+      opts = function(_, given) return opts({ codec = codec }, given) end,
+      new = function(node)
+        node.args.codec = codec
+        decode.new(node)
+      end,
+    }, { __index = decode }))
   end
 end
 for alias, name in pairs(catalog.alias) do
-  makers[alias] = function() return methods[name] end
+  makers[alias] = function()
+    return method(setmetatable({ name = alias, kind = name },
+      { __index = require("tideway.op." .. name) }))
+  end
 end
 
 -- Methods are made when first used: a script loads what it needs.
@@ -176,7 +190,11 @@ function methods:emit(x, metadata)
     if node.destroyed then misuse("emit: the stream %s has been destroyed", tostring(node)) end
     out = region.below(node)
   end
-  enter(out, x)
+  if metadata == nil then
+    enter(out, x)
+  else
+    region.enter_with(out, x, metadata)
+  end
 end
 
 -- Edges -----------------------------------------------------------------------------------

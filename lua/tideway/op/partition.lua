@@ -15,7 +15,7 @@ local function step(state, x)
     return nil
   end
   state.held = 0
-  local t = tuple(h, n)
+  local t = state.full(h)
   drop(h, n)
   return t
 end
@@ -24,7 +24,7 @@ local function step_keyed(state, x, k)
   k = key_of("partition", k)
   local part = state.parts[k]
   if not part then
-    part = { hold = hold.new(state.n), n = state.n, held = 0 }
+    part = { hold = hold.new(state.n), n = state.n, held = 0, full = state.full }
     state.parts[k] = part
     state.order[#state.order + 1] = k
   end
@@ -68,9 +68,9 @@ the stream is dropped, or emitted with flush = true.]],
     if node.opts.timeout then errors.misuse "partition: timeout is not there yet" end
     local n = node.args.n
     if node.opts.key == nil then
-      node.state = { hold = hold.new(n), n = n, held = 0 }
+      node.state = { hold = hold.new(n), n = n, held = 0, full = hold.tupler(n) }
     else
-      node.state = { parts = {}, order = {}, n = n }
+      node.state = { parts = {}, order = {}, n = n, full = hold.tupler(n) }
     end
   end,
   emit = function(b, node, x)

@@ -12,11 +12,11 @@ local function step(state, x)
   push(h, x)
   if held == n then
     drop(h, 1)
-  else
-    held = held + 1
-    state.held = held
-    if held < n and not state.partial then return nil end
+    return state.full(h)
   end
+  held = held + 1
+  state.held = held
+  if held < n and not state.partial then return nil end
   return tuple(h, held)
 end
 
@@ -46,6 +46,7 @@ aggregate{name = tw.sum(), ...}.]],
   new = function(node)
     node.state = {
       hold = hold.new(node.args.n), n = node.args.n, held = 0,
+      full = hold.tupler(node.args.n),
       partial = node.opts.return_partial ~= false,
     }
   end,
