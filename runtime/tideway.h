@@ -369,6 +369,38 @@ int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
+typedef struct tw_textsink tw_textsink;
+
+/* Open a file for records.
+ * name      the path to open (made when it is missing), and what error texts call the file.
+ * fd        write to this descriptor, which stays open; -1: open name.
+ * truncate  1: empty the file first, 0: append to it.
+ * delim     dlen bytes that end each record, may be none.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char *delim,
+                              int64_t dlen, char *error, int64_t size);
+
+/* Writes what is buffered and closes the sink, taken in any case; NULL is fine. Returns the
+ * status of that write. */
+int tw_textsink_close(tw_textsink *sink);
+
+/* Add a record: bytes, or a number as Lua's tostring has it, but with as many digits as it
+ * takes to read back the same. Waits for the file when the buffer (64 KB) is full.
+ * Returns TW_OK, or TW_EIO / TW_ENOMEM, and then nothing of the record was taken. */
+int tw_textsink_put(tw_textsink *sink, const char *bytes, int64_t len);
+int tw_textsink_put_num(tw_textsink *sink, double x);
+int tw_textsink_put_i64(tw_textsink *sink, int64_t x);
+int tw_textsink_put_u64(tw_textsink *sink, uint64_t x);
+
+/* Write what is buffered. Returns TW_OK, or TW_EIO; what was not written stays buffered. */
+int tw_textsink_flush(tw_textsink *sink);
+
+/* "NAME: byte N: what is wrong"; view. */
+const char *tw_textsink_error(const tw_textsink *sink);
+
+/* The descriptor of a FILE *. */
+int tw_file_number(void *file);
+
 /* ---- codecs (codec/) ----------------------------------------------------- */
 
 /* Cut bytes into records at a delimiter.

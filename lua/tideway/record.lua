@@ -30,9 +30,10 @@ end
 local quoted = record.quoted
 
 --- The beginning of a record, fit for an error message.
-function record.excerpt(text)
+-- binary: bytes beyond ASCII are escaped, too.
+function record.excerpt(text, binary)
   local cut = #text > 80
-  text = (cut and text:sub(1, 80) or text):gsub("%c", function(c)
+  text = (cut and text:sub(1, 80) or text):gsub(binary and "[^ -~]" or "%c", function(c)
     return c == "\n" and "\\n" or c == "\r" and "\\r" or c == "\t" and "\\t"
       or ("\\x%02X"):format(c:byte())
   end)
@@ -78,7 +79,7 @@ function record.fail(codec, dec, status, text)
   end
   local at = tonumber(dec.at)
   local what = faults[dec.fault](text:byte(at + 1) or 0, dec)
-  error(("%s: %s at byte %d: %s"):format(codec, what, at + 1, record.excerpt(text)), 0)
+  error(("%s: %s at byte %d: %s"):format(codec, what, at + 1, record.excerpt(text, codec == "msgpack")), 0)
 end
 
 --- The value at index i of a tape. Returns it and the index after it.

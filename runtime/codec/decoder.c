@@ -19,6 +19,7 @@ void tw_decoder_close(tw_decoder *pub) {
   for (int i = 0; i < dec->skeleton_n; i++) tw__free((void *)dec->skeleton[i].nodes);
   for (int i = 0; i < dec->shape_n; i++) tw__free(dec->shape[i].tape);
   tw__json_forget(dec->layouts);
+  tw__free(dec->column);
   tw__free(dec->side);
   tw__free(dec->pub.tape);
   tw__free(dec);
@@ -116,6 +117,7 @@ static int flatten(struct flattening *f, int i, int depth) {
   f->nodes += 1 + pairs;
   i++;
   while (pairs--) {
+    if (tape[i].kind != TW_SLOT_STRING) return -1;
     f->hash = hash_bytes(f->hash, tape[i].bytes, tape[i].len);
     f->key_bytes += tape[i].len;
     i++;
@@ -220,9 +222,11 @@ int tw__decoder_flatten(struct tw__decoder *dec) {
 /* ---- shapes -------------------------------------------------------------- */
 
 int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
-  int values = dec->field_n ? dec->field_n : dec->skeleton[skeleton].values;
+  int values = dec->field_n      ? dec->field_n
+               : dec->skeleton_n ? dec->skeleton[skeleton].values
+                                 : TW_SLOTS;
   size_t words = (size_t)(values + 7) / 8 * 8;
-  if (hint > 0 && dec->shape[hint - 1].skeleton == skeleton &&
+  if (hint > 0 && hint <= dec->shape_n && dec->shape[hint - 1].skeleton == skeleton &&
       tw__scan_same((char *)dec->kinds, (char *)dec->shape[hint - 1].kinds, words))
     return hint;
   for (int i = 0; i < dec->shape_n; i++)
@@ -231,9 +235,12 @@ int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
       return i + 1;
 
   if (dec->shape_n == TW_SHAPES) return 0;
-  if (!dec->field_n && dec->skeleton[skeleton].shapes++ >= TW__DECODER_VARIANTS) return 0;
+  if (!dec->field_n && dec->skeleton_n &&
+      dec->skeleton[skeleton].shapes++ >= TW__DECODER_VARIANTS)
+    return 0;
   struct tw__shape *shape = &dec->shape[dec->shape_n++];
   shape->skeleton = skeleton;
+  shape->tape = NULL;
   memcpy(shape->kinds, dec->kinds, sizeof shape->kinds);
   return dec->shape_n;
 }
@@ -261,12 +268,24 @@ static tw_slot *skeleton_tape(const struct tw__skeleton *skeleton, const struct 
   return tape;
 }
 
+/* Of records without names, by csv. */
+static tw_slot *list_tape(const struct tw__shape *shape) {
+  int n = 0;
+  while (n < TW_SLOTS && shape->kinds[n]) n++;
+  tw_slot *tape = tw__malloc((size_t)(1 + n) * sizeof *tape);
+  if (!tape) return NULL;
+  tape[0] = (tw_slot){.len = n, .kind = TW_SLOT_LIST};
+  for (int i = 0; i < n; i++) tape[1 + i] = (tw_slot){.kind = shape->kinds[i]};
+  return tape;
+}
+
 const tw_slot *tw_decoder_shape(const tw_decoder *pub, int number) {
   struct tw__decoder *dec = (struct tw__decoder *)(uintptr_t)pub;
   if (number < 1 || number > dec->shape_n) return NULL;
   struct tw__shape *shape = &dec->shape[number - 1];
   if (!shape->tape)
-    shape->tape = dec->field_n ? field_tape(dec, shape)
-                               : skeleton_tape(&dec->skeleton[shape->skeleton], shape);
+    shape->tape = dec->field_n      ? field_tape(dec, shape)
+                  : dec->skeleton_n ? skeleton_tape(&dec->skeleton[shape->skeleton], shape)
+                                    : list_tape(shape);
   return shape->tape;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "codec/time.h"
 #include "core/mem.h"
 #include "tideway.h"
 
@@ -51,7 +52,17 @@ struct tw__decoder {
   int skeleton_n, shape_n;
   struct tw__skeleton skeleton[TW_SHAPES];
   struct tw__shape shape[TW_SHAPES];
-  struct tw__layouts *layouts; /* owned; NULL until the first one */
+  int last_shape; /* of the record before, or 0 */
+  struct tw__layouts *layouts; /* json: owned; NULL until the first one */
+
+  bool sourced;             /* combined: source is filled in */
+  int8_t source[TW_SLOTS];  /* which part of the line a field is, -1: none */
+  char time_text[TW__TIME_LOG];
+  double time; /* of time_text */
+
+  char delimiter;  /* csv */
+  uint8_t *column; /* owned: enum tw_csv_type of the first column_n columns */
+  int column_n;
 };
 
 /* Forgets the record before this one. */

@@ -14,6 +14,7 @@
 
 #include "codec/decoder.h"
 #include "codec/number.h"
+#include "codec/out.h"
 #include "codec/scan.h"
 
 enum {
@@ -489,4 +490,36 @@ int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
   int shape = skeleton < 0 ? 0 : tw__decoder_shape(dec, skeleton, 0);
   if (shape) learn(dec, text, end, skeleton, shape);
   return shape;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+void tw_json_string(tw_out *out, const char *bytes, int64_t len) {
+  const char *p = bytes, *end = bytes + len;
+  bool plain = tw__scan_string(p, end) == end;
+  char *to = tw__out_room(out, (plain ? len : 6 * len) + 2); /* \u0000 for every byte */
+  if (!to) return;
+  char *first = to;
+  *to++ = '"';
+  for (;;) {
+    const char *q = plain ? end : tw__scan_string(p, end);
+    memcpy(to, p, (size_t)(q - p));
+    to += q - p;
+    if (q == end) break;
+    static const char special[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+    static const char hex[] = "0123456789abcdef";
+    const char *which = *q ? strchr(special, *q) : NULL;
+    *to++ = '\\';
+    if (which) {
+      *to++ = letter[which - special];
+    } else {
+      memcpy(to, "u00", 3);
+      to[3] = hex[*q >> 4];
+      to[4] = hex[*q & 15];
+      to += 5;
+    }
+    p = q + 1;
+  }
+  *to++ = '"';
+  out->len += to - first;
 }
