@@ -6,13 +6,15 @@
 # make bench          side-by-side measurements (see bench/README.md)
 # make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
 #
-# B=DIR builds elsewhere. Nothing missing, nothing installed.
+# B=DIR builds elsewhere, V=1 shows the commands. Nothing missing, nothing installed.
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 WARN     = -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Werror
 LUAJIT  ?= luajit
 INSTALL ?= install
+Q        = $(if $(V),,@)
+JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 B        = build
 
 PREFIX      ?= /usr/local
@@ -43,7 +45,8 @@ all: $(LIB) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(UV_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -Iruntime -c $< -o $@
+	@echo "cc $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(UV_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -Iruntime -c $< -o $@
 
 # Only luajit's own state holds Lua values: the engine alone sees its headers.
 $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
@@ -51,7 +54,8 @@ $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
 # Linked anew also when a source file has gone.
 $(LIB): $(OBJ) $(B)/objects
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
+	@echo "ld $@"
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
 	@mv -f $@.new $@
 
 $(B)/objects: FORCE
@@ -68,7 +72,8 @@ $(CDEF): runtime/tideway.h
 
 $(BIN): bindings/cli/main.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
+	@echo "cc $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
 
 # The bytecode of the Lua modules: half the time of a short run.
 $(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
@@ -82,15 +87,15 @@ deps-test:
 
 # The second make sees what deps has just installed.
 run: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(BIN) run examples/flights.lua
 
 test: deps-test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@sh .ci/steps cspecs specs examples
 
 check: deps-test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@sh .ci/steps lint format docs cspecs sanitizers specs examples
 
 docs: all
