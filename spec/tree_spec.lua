@@ -96,8 +96,10 @@ describe("the tree", function()
   it("begins every source file with a line that says what it is", function()
     local bare = {}
     for _, path in ipairs(files.find("runtime bindings spec/c", "*.[ch]")) do
-      local name = path:match "[^/]+$"
-      if files.read(path):sub(1, #name + 7) ~= "/* " .. name .. " -- " then bare[#bare + 1] = path end
+      -- "/* queue.c -- ", in specs also "/* op/queue: "
+      local name = files.read(path):match "^/%* ([%w_/]+)"
+      local stem = path:gsub("%.[ch]$", "")
+      if not name or stem:sub(-#name) ~= name then bare[#bare + 1] = path end
     end
     for _, path in ipairs(files.find("lua/tideway", "*.lua")) do
       local module = path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/", ".")
