@@ -371,6 +371,10 @@ int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
 typedef struct tw_textsink tw_textsink;
 
+/* Whether path could be opened for writing, as far as can be told without touching anything.
+ * NULL, or what is wrong (static, or valid until the next call). */
+const char *tw_textsink_check(const char *path);
+
 /* Open a file for records.
  * name      the path to open (made when it is missing), and what error texts call the file.
  * fd        write to this descriptor, which stays open; -1: open name.
