@@ -6,7 +6,8 @@
 --
 -- A row says what flows (`flow`, below a native source of the numbers 1 .. N, or `start` when
 -- it needs more), what it must reach (`times` the peer, at most `ns`, at most `ceiling_times`
--- the C program `ceiling`), and what the sink looks at. Time is the process's CPU time.
+-- the C program `ceiling`), and what the sink looks at; `usual` is what the peer took on the
+-- quiet machine on which the limits in ns were set. Time is the process's CPU time.
 -- bench/peers/ops_streamz.py has a row of the same name; both fold what arrives into the same
 -- checksum, and bench/run marks a row whose checksums differ. `unordered` rows, whose two
 -- sources may take turns as they like, are not compared; their "emit:" twins are.
@@ -139,40 +140,40 @@ local function of_two_emitted(build)
   end
 end
 
-row { name = "source.sink", n = 1e8, times = 500, ns = 2.5, flow = function(s) return s end }
-row { name = "map", n = 1e8, times = 1000, ns = 2.5, flow = function(s) return s:map(increment) end }
-row { name = "filter 50%", n = 5e7, times = 300, ns = 8, flow = function(s) return s:filter(even) end }
-row { name = "accumulate(+)", n = 1e8, times = 1000, ns = 3, flow = function(s) return s:accumulate(plus) end }
-row { name = "map.filter.accumulate", n = 1e8, times = 500, ceiling = "nodes mfa", ceiling_times = 0.6,
+row { name = "source.sink", usual = 1933, n = 1e8, times = 500, ns = 2.5, flow = function(s) return s end }
+row { name = "map", usual = 3426, n = 1e8, times = 1000, ns = 2.5, flow = function(s) return s:map(increment) end }
+row { name = "filter 50%", usual = 2754, n = 5e7, times = 300, ns = 8, flow = function(s) return s:filter(even) end }
+row { name = "accumulate(+)", usual = 3429, n = 1e8, times = 1000, ns = 3, flow = function(s) return s:accumulate(plus) end }
+row { name = "map.filter.accumulate", usual = 4734, n = 1e8, times = 500, ceiling = "nodes mfa", ceiling_times = 0.6,
   flow = function(s) return s:map(increment):filter(even):accumulate(plus) end }
 row { name = "map.filter.map.accumulate", n = 1e8, times = 900, ns = 6, ceiling = "nodes mfma", flow = four }
 row { name = "chain of 10 maps", n = 5e7, ns = 8, flow = chain(10) }
-row { name = "chain of 20 maps", n = 3e7, times = 2000, ns = 10, flow = chain(20) }
-row { name = "chain of 100 maps", n = 1e7, times = 4000, ns = 40, flow = chain(100) }
+row { name = "chain of 20 maps", usual = 31433, n = 3e7, times = 2000, ns = 10, flow = chain(20) }
+row { name = "chain of 100 maps", usual = 195659, n = 1e7, times = 4000, ns = 40, flow = chain(100) }
 row { name = "emit: source.sink", peer = "source.sink", n = 2e7, ns = 20,
   start = emitted(function(s) return s end) }
 row { name = "emit: map.filter.map.accumulate", peer = "map.filter.map.accumulate", n = 2e7, ns = 20,
   start = emitted(four) }
-row { name = "starmap", n = 5e7, times = 800, ns = 4,
+row { name = "starmap", usual = 3589, n = 5e7, times = 800, ns = 4,
   flow = function(s)
     local tuples = {}
     for i = 0, 1023 do tuples[i] = { i, i + 1 } end
     return s:map(function(i) return tuples[band(i, 1023)] end):starmap(plus)
   end }
-row { name = "pluck", n = 5e7, times = 800, ns = 4,
+row { name = "pluck", usual = 3410, n = 5e7, times = 800, ns = 4,
   flow = function(s)
     local records = {}
     for i = 0, 1023 do records[i] = { x = i, y = "no" } end
     return s:map(function(i) return records[band(i, 1023)] end):pluck "x"
   end }
-row { name = "flatten, lists of 100", n = 5e7, times = 500, ns = 3,
+row { name = "flatten, lists of 100", usual = 1675, n = 5e7, times = 500, ns = 3,
   start = function(tw, n, put)
     local list = {}
     for i = 1, 100 do list[i] = i end
     tw.from_range(1, n / 100):map(function() return list end):flatten():sink(put)
     return tw.run
   end }
-row { name = "partition(100).map(sum)", n = 3e7, times = 800, ceiling = "queue partition 100", ceiling_times = 2,
+row { name = "partition(100).map(sum)", usual = 6504, n = 3e7, times = 800, ceiling = "queue partition 100", ceiling_times = 2,
   flow = function(s) return s:partition(100):map(total) end }
 
 for _, size in ipairs { 10, 1000 } do
@@ -195,28 +196,28 @@ row { name = "sliding_window(1000).map(max)", n = 1e6,
 
 row { name = "unique(1000), U(2000)", n = 1e7, times = 300, ceiling = "keys lru 2000", ceiling_times = 1.5,
   flow = of_keys(2000, function(s) return s:unique { maxsize = 1000 } end) }
-row { name = "unique(1000), all new", n = 5e6, times = 100, ceiling = "keys new", ceiling_times = 1.5,
+row { name = "unique(1000), all new", usual = 8020, n = 5e6, times = 100, ceiling = "keys new", ceiling_times = 1.5,
   flow = function(s) return s:unique { maxsize = 1000 } end }
 row { name = "unique(1000), strings", n = 5e6, times = 80,
   flow = of_keys(2000, function(s) return s:unique { maxsize = 1000 } end, true) }
-row { name = "unique(), U(2000)", n = 2e7, times = 80,
+row { name = "unique(), U(2000)", usual = 1888, n = 2e7, times = 80,
   flow = of_keys(2000, function(s) return s:unique() end) }
 row { name = "unique(), 10^6 distinct", n = 4e6, ns = 70, ceiling = "keys distinct",
   flow = function(s) -- a permutation of 0 .. 10^6 + 2, again and again
     return s:map(function(i) return i * 611953 % 1000003 end):unique()
   end }
 
-row { name = "union, per pair", n = 5e7, times = 1000, ns = 4, unordered = true,
+row { name = "union, per pair", usual = 6933, n = 5e7, times = 1000, ns = 4, unordered = true,
   start = of_two(function(a, b) return a:union(b) end) }
-row { name = "zip, per pair", n = 1e7, times = 250, sink = "pair", ceiling = "queue zip", ceiling_times = 2,
+row { name = "zip, per pair", usual = 6769, n = 1e7, times = 250, sink = "pair", ceiling = "queue zip", ceiling_times = 2,
   start = of_two(function(a, b) return a:zip(b) end) }
-row { name = "branch: 2 map.zip.map(sum)", n = 5e7, times = 3000, ceiling = "queue branch", ceiling_times = 2,
+row { name = "branch: 2 map.zip.map(sum)", usual = 10177, n = 5e7, times = 3000, ceiling = "queue branch", ceiling_times = 2,
   flow = function(s)
     return s:map(increment):zip(s:map(double)):starmap(plus)
   end }
-row { name = "combine_latest, per pair", n = 2e7, times = 1000, ns = 4, sink = "pair", unordered = true,
+row { name = "combine_latest, per pair", usual = 7767, n = 2e7, times = 1000, ns = 4, sink = "pair", unordered = true,
   start = of_two(function(a, b) return a:combine_latest(b) end) }
-row { name = "zip_latest, per pair", n = 2e7, times = 400, ns = 12, sink = "pair", unordered = true,
+row { name = "zip_latest, per pair", usual = 5722, n = 2e7, times = 400, ns = 12, sink = "pair", unordered = true,
   start = of_two(function(a, b) return a:zip_latest(b) end) }
 row { name = "emit: union, per pair", n = 1e7, ns = 44, peer = "union, per pair",
   start = of_two_emitted(function(a, b) return a:union(b) end) }

@@ -6,18 +6,23 @@ local SLOWEST = 0.6      -- seconds that one timed run of ours may take
 local number, quote = harness.number, harness.quote
 
 -- Did the row reach what it must? Also says by how much not.
-local function verdict(row, ours, peer, ceiling, same)
-  local misses = {}
+local function verdict(row, ours, peer, ceiling, same, pace)
+  local misses, paced = {}, false
   if not ours then return "does not run" end
   if same == false then misses[1] = "results differ" end
   if row.times and peer and peer / ours < row.times then
     misses[#misses + 1] = ("%.0fx < %dx"):format(peer / ours, row.times)
   end
-  if row.ns and ours > row.ns then misses[#misses + 1] = ("> %s ns"):format(row.ns) end
+  if row.ns and ours > row.ns * pace then
+    misses[#misses + 1] = ("> %s ns"):format(row.ns)
+  elseif row.ns and ours > row.ns then
+    paced = true
+  end
   if row.ceiling_times and ceiling and ours > ceiling * row.ceiling_times then
     misses[#misses + 1] = ("%.2f C > %s C"):format(ours / ceiling, row.ceiling_times)
   end
-  return #misses == 0 and "ok" or table.concat(misses, ", ")
+  if #misses > 0 then return table.concat(misses, ", ") end
+  return paced and "ok at this pace" or "ok"
 end
 
 local function goal(row)
@@ -51,6 +56,8 @@ return function(settings)
   end
   local function ns(text) return text and tonumber(text:match "^[%d.]+") end
 
+  local paces = {} -- how much slower than usual the peers were
+  local records = {}
   local lines = { { "row", "streamz ns", "C ns", "tideway ns", "streamz / tideway", "tideway / C", "goal",
     "reached" } }
   for _, row in ipairs(rows) do
@@ -76,15 +83,24 @@ return function(settings)
         if mine then times.ours[#times.ours + 1] = ns((ours("time", row, n))) end
       end
       local peer, c, own = harness.median(times.peer), harness.median(times.c), harness.median(times.ours)
+      if peer and row.usual then paces[#paces + 1] = peer / row.usual end
+      records[#records + 1] = { row = row, peer = peer, c = c, own = own, same = same }
       lines[#lines + 1] = { row.name, number(peer), number(c), number(own),
         peer and own and number(peer / own) or "-", c and own and number(own / c) or "-", goal(row),
-        verdict(row, own, peer, c, same) }
+        verdict(row, own, peer, c, same, 1) }
       io.stderr:write(table.concat(lines[#lines], "  "), "\n")
       if failure then io.stderr:write("    ", failure:match "[^\n]*", "\n") end
     end
   end
   if python then python.close() end
+  -- limits in ns are for a quiet machine: this one may be slower
+  local pace = math.max(1, harness.median(paces) or 1)
+  for i, it in ipairs(records) do
+    local line = lines[i + 1]
+    line[#line] = verdict(it.row, it.own, it.peer, it.c, it.same, pace)
+  end
   return harness.markdown("Operators, CPU ns an element", ([[
-Median of %d rounds, the columns of a row one after the other. %s.]]):format(settings.rounds, harness.place()),
-    lines)
+Median of %d rounds, the columns of a row one after the other. streamz takes %.2f times what it took on the quiet
+machine on which the limits in ns were set; "ok at this pace": within the limit times that. %s.]]):format(
+    settings.rounds, pace, harness.place()), lines)
 end
