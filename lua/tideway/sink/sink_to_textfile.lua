@@ -1,0 +1,136 @@
+local C = require "tideway.ffi"
+local errors = require "tideway.errors"
+local ffi = require "ffi"
+local view = require "tideway.view"
+
+local ERROR_SIZE = 1024
+local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
+local istype, ctype = ffi.istype, view.ctype
+
+local open_sinks = setmetatable({}, { __mode = "k" }) -- nodes that have not been destroyed
+
+local function fail(sink)
+  error("sink_to_textfile: " .. ffi.string(C.tw_textsink_error(sink)), 0)
+end
+
+--- The native sink, opened when the first element comes or the run ends: a graph that is
+-- only built (tideway check) touches no file.
+local function open(node)
+  local file, opts = node.args.file, node.opts
+  local name, fd = file, -1
+  if type(file) ~= "string" then
+    if io.type(file) ~= "file" then error("sink_to_textfile: the file has been closed", 0) end
+    file:flush()
+    name, fd = tostring(file), C.tw_file_number(file)
+  end
+  local delim = opts.delimiter or "\n"
+  local message = ffi.new("char[?]", ERROR_SIZE)
+  local sink = C.tw_textsink_open(name, fd, opts.mode == "w" and 1 or 0, delim, #delim,
+    message, ERROR_SIZE)
+  if sink == nil then error("sink_to_textfile: " .. ffi.string(message), 0) end
+  node.state.sink = ffi.gc(sink, C.tw_textsink_close)
+  return node.state.sink
+end
+
+local function put_other(sink, x)
+  if type(x) == "cdata" then
+    if istype(int64, x) then return C.tw_textsink_put_i64(sink, x) end
+    if istype(uint64, x) then return C.tw_textsink_put_u64(sink, x) end
+  end
+  error(("sink_to_textfile: takes strings and numbers, got a %s: encode it first")
+    :format(x == require("tideway.null") and "null" or type(x)), 0)
+end
+
+--- The function that writes an element.
+local function writer(node)
+  local state = node.state
+  return function(x)
+    local sink = state.sink or open(node)
+    local status
+    if type(x) == "string" then
+      status = C.tw_textsink_put(sink, x, #x)
+    elseif type(x) == "number" then
+      status = C.tw_textsink_put_num(sink, x)
+    elseif istype(ctype, x) then
+      status = C.tw_textsink_put(sink, x.ptr, #x)
+    else
+      status = put_other(sink, x)
+    end
+    if status ~= 0 then fail(sink) end
+  end
+end
+
+local function flush(node)
+  local sink, file = node.state.sink or open(node), node.args.file
+  if io.type(file) == "file" then file:flush() end
+  if C.tw_textsink_flush(sink) ~= 0 then fail(sink) end
+end
+
+local function later(opts, name)
+  if opts[name] then errors.misuse("sink_to_textfile: %s is not there yet", name) end
+end
+
+local desc = {
+  name = "sink_to_textfile",
+  doc = "Write each element, a string, number or view, and a delimiter to a file. Buffered; complete "
+    .. "after tw.run or destroy. Numbers are written as tostring does, with as many digits more "
+    .. "as it takes to read back the same.",
+  args = { { "file", "any", "a path, or an open Lua file, which stays open" } },
+  opts = {
+    { "delimiter", "string?", "what ends each element; default \"\\n\"" },
+    { "mode", '"a"|"w"?', "append (default) or start with an empty file" },
+    { "fsync", "boolean?", "not there yet" },
+    { "rotate", "table?", "not there yet" },
+    { "flush_interval", "duration?", "not there yet" },
+  },
+  outputs = "0",
+  sink = true,
+  example = [[ tw.from_iterable{"a", 1.5}:sink_to_textfile("/dev/stdout") ]],
+  gives = {},
+  prints = "a\n1.5\n",
+
+  new = function(node)
+    local file, opts = node.args.file, node.opts
+    if type(file) ~= "string" and io.type(file) ~= "file" then
+      errors.misuse("sink_to_textfile: file must be a path or an open file, got %s",
+        io.type(file) or type(file))
+    end
+    later(opts, "fsync")
+    later(opts, "rotate")
+    later(opts, "flush_interval")
+    if type(file) == "string" then
+      local wrong = C.tw_textsink_check(file)
+      if wrong ~= nil then
+        errors.misuse("sink_to_textfile: %s: %s", file, ffi.string(wrong))
+      end
+    end
+    node.state = {}
+    node.state.write = writer(node)
+    open_sinks[node] = true
+  end,
+
+  emit = function(b, node, x) b:effect(node, node.state.write, x) end,
+
+  destroyed = function(node)
+    if not open_sinks[node] then return end
+    open_sinks[node] = nil
+    local sink = node.state.sink or open(node)
+    local status = C.tw_textsink_flush(sink)
+    local message = status ~= 0 and ffi.string(C.tw_textsink_error(sink))
+    C.tw_textsink_close(ffi.gc(sink, nil))
+    node.state.sink = nil
+    if message then error("sink_to_textfile: " .. message, 0) end
+  end,
+}
+
+--- Complete the files of all sinks; raises the first failure, after all have been tried.
+function desc.flush_all()
+  local failure
+  for node in pairs(open_sinks) do
+    local ok, err = pcall(flush, node)
+    failure = failure or (not ok and err) or nil
+  end
+  if failure then error(failure, 0) end
+end
+
+return desc
