@@ -9,6 +9,8 @@
 -- what a trace can hold, several *segments* that a small loop runs one after the other (see
 -- fuse). The cut is made in the order of delivery, so nobody can tell: what still has to be
 -- done for each stream on the way is kept in V, and the next segment goes on from there.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local graph = require "tideway.graph"
 local key = require "tideway.key"
 local region = require "tideway.region"

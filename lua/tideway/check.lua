@@ -5,6 +5,8 @@
 -- Types: function, field (a key), count (a whole number from 1), number, string, boolean,
 -- table, duration, any; "a|b" is either, a trailing "?" makes it optional, "value" any value
 -- including nil.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local errors = require "tideway.errors"
 local misuse = errors.misuse
 

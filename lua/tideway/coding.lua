@@ -1,4 +1,6 @@
 --- tideway.coding -- codecs by name, for decode and encode.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local catalog = require "tideway.catalog"
 local check = require "tideway.check"
 local errors = require "tideway.errors"

@@ -1,4 +1,6 @@
 --- tideway.errors -- misuse raised at the user's line; run-time errors with their operator.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local errors = {}
 
 local own = debug.getinfo(1, "S").source:gsub("errors%.lua$", "") -- "@.../lua/tideway/"

@@ -1,4 +1,6 @@
 --- tideway.feed -- sources: started, pulled batch by batch, stopped, ended.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local C = require "tideway.ffi"
 local errors = require "tideway.errors"
 local finish = require "tideway.finish"

@@ -4,6 +4,8 @@
 -- emit it first (its descriptor's `finish`), then its on_end functions are called, then the
 -- streams below end. A join ends when all its upstreams have (those that come back from
 -- below it, in a feedback loop, do not count).
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local graph = require "tideway.graph"
 
 local finish = {}

@@ -1,4 +1,6 @@
 --- tideway.fuse -- regions into functions: writes the text (tideway.builder), loads it.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local builder = require "tideway.builder"
 local errors = require "tideway.errors"
 local hold = require "tideway.hold"

@@ -8,6 +8,8 @@
 --
 -- A *region* (tideway.region) is the compiled form of a piece of the graph. Nodes know the
 -- regions that have been compiled from them, so that a changed edge makes just those stale.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local errors = require "tideway.errors"
 
 local graph = {}

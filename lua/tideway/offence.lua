@@ -3,6 +3,8 @@
 -- A function that creates closures aborts every trace that reaches it, and after a few tries
 -- the whole loop is blacklisted, for good. Such functions are found when the graph is built
 -- (by their bytecode) and put into a segment of their own (tideway.builder).
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local offence = {}
 
 local has_util, util = pcall(require, "jit.util")

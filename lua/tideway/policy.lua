@@ -4,6 +4,8 @@
 -- counts. Calls that such a policy governs are made under xpcall in the fused text; the
 -- error comes here, and the answer is the results to go on with, or false: the element is
 -- dropped for all that it has not yet reached below that stream (below a flatten: the piece).
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local errors = require "tideway.errors"
 local check = require "tideway.check"
 local graph = require "tideway.graph"

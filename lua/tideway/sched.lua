@@ -3,6 +3,8 @@
 -- A task is a coroutine. Each source has one: it pulls a batch, delivers it, and lets the
 -- others have their turn. A task that has to wait for something outside parks itself under
 -- the id of a native handle; `tw_loop_poll` says which handles have become ready.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
 local C = require "tideway.ffi"
 local ffi = require "ffi"
 local errors = require "tideway.errors"

@@ -1,0 +1,55 @@
+--- tideway.limits -- limits for untrusted scripts.
+--
+-- LuaJIT as distributions build it does not look at its hooks in compiled code, so the
+-- interpreter has to do: from tw.limits on, nothing is compiled, and a hook counts.
+jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
+
+local C = require "tideway.ffi"
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+
+local limits = {}
+
+local units = { B = 1, KB = 2 ^ 10, MB = 2 ^ 20, GB = 2 ^ 30 }
+local GRAIN = 1000 -- instructions between two looks
+
+local function bytes(given)
+  if type(given) == "number" then return given end
+  local number, unit = given:match "^%s*(%d+%.?%d*)%s*(%a+)%s*$"
+  if not number or not units[unit] then
+    errors.misuse('limits: memory must be a number of bytes or text like "64MB", got %s', check.show(given))
+  end
+  return tonumber(number) * units[unit]
+end
+
+--- Set limits for all that runs from now on in this Lua state. What exceeds one raises.
+-- opts.memory        bytes, or "64MB": what Lua may use altogether
+-- opts.instructions  how many of the interpreter's instructions
+-- opts.time          a duration of processor time that passes while Lua runs
+function limits.set(given)
+  local opts = check.settings("limits", {
+    { "memory", "number|string?" }, { "instructions", "number?" }, { "time", "duration?" },
+  }, given)
+  local memory = opts.memory and bytes(opts.memory)
+  local left = opts.instructions
+  local till = opts.time and C.tw_clock_seconds() + opts.time
+  jit.off()
+  jit.flush()
+  local function look()
+    if left then
+      left = left - GRAIN
+      if left < 0 then error("limits: more than the allowed number of instructions", 2) end
+    end
+    if memory and collectgarbage "count" * 1024 > memory then
+      collectgarbage()
+      if collectgarbage "count" * 1024 > memory then
+        error("limits: more memory than allowed", 2)
+      end
+    end
+    if till and C.tw_clock_seconds() > till then error("limits: more time than allowed", 2) end
+  end
+  -- hooks are LuaJIT's for all coroutines together
+  debug.sethook(look, "", GRAIN)
+end
+
+return limits
