@@ -54,6 +54,19 @@ function harness.place()
     harness.capture "nproc" or "?", model, load, jit.version, commit, os.date "!%Y-%m-%d %H:%MZ")
 end
 
+--- How much slower the peers are now than when the limits in ns were set, at least 1.
+function harness.pace(settings)
+  local python = harness.server(("%s %s/bench/peers/ops_streamz.py 2>/dev/null"):format(
+    settings.python, settings.root))
+  local ratios = {}
+  for name, usual in pairs { ["source.sink"] = 1933, map = 3426, ["accumulate(+)"] = 3429 } do
+    local ns = tonumber((python.ask(("time %s\t20000"):format(name)) or ""):match "^[%d.]+")
+    if ns then ratios[#ratios + 1] = ns / usual end
+  end
+  python.close()
+  return math.max(1, harness.median(ratios) or 1)
+end
+
 --- A program that answers one line for every line it is given.
 function harness.server(command)
   local fifo = harness.capture "mktemp -u /tmp/tideway-bench.XXXXXX"

@@ -143,7 +143,8 @@ end
 row { name = "source.sink", usual = 1933, n = 1e8, times = 500, ns = 2.5, flow = function(s) return s end }
 row { name = "map", usual = 3426, n = 1e8, times = 1000, ns = 2.5, flow = function(s) return s:map(increment) end }
 row { name = "filter 50%", usual = 2754, n = 5e7, times = 300, ns = 8, flow = function(s) return s:filter(even) end }
-row { name = "accumulate(+)", usual = 3429, n = 1e8, times = 1000, ns = 3, flow = function(s) return s:accumulate(plus) end }
+row { name = "accumulate(+)", usual = 3429, n = 1e8, times = 1000, ns = 3,
+  flow = function(s) return s:accumulate(plus) end }
 row { name = "map.filter.accumulate", usual = 4734, n = 1e8, times = 500, ceiling = "nodes mfa", ceiling_times = 0.6,
   flow = function(s) return s:map(increment):filter(even):accumulate(plus) end }
 row { name = "map.filter.map.accumulate", n = 1e8, times = 900, ns = 6, ceiling = "nodes mfma", flow = four }
@@ -173,7 +174,8 @@ row { name = "flatten, lists of 100", usual = 1675, n = 5e7, times = 500, ns = 3
     tw.from_range(1, n / 100):map(function() return list end):flatten():sink(put)
     return tw.run
   end }
-row { name = "partition(100).map(sum)", usual = 6504, n = 3e7, times = 800, ceiling = "queue partition 100", ceiling_times = 2,
+row { name = "partition(100).map(sum)", usual = 6504, n = 3e7, times = 800,
+  ceiling = "queue partition 100", ceiling_times = 2,
   flow = function(s) return s:partition(100):map(total) end }
 
 for _, size in ipairs { 10, 1000 } do
@@ -209,9 +211,11 @@ row { name = "unique(), 10^6 distinct", n = 4e6, ns = 70, ceiling = "keys distin
 
 row { name = "union, per pair", usual = 6933, n = 5e7, times = 1000, ns = 4, unordered = true,
   start = of_two(function(a, b) return a:union(b) end) }
-row { name = "zip, per pair", usual = 6769, n = 1e7, times = 250, sink = "pair", ceiling = "queue zip", ceiling_times = 2,
+row { name = "zip, per pair", usual = 6769, n = 1e7, times = 250, sink = "pair",
+  ceiling = "queue zip", ceiling_times = 2,
   start = of_two(function(a, b) return a:zip(b) end) }
-row { name = "branch: 2 map.zip.map(sum)", usual = 10177, n = 5e7, times = 3000, ceiling = "queue branch", ceiling_times = 2,
+row { name = "branch: 2 map.zip.map(sum)", usual = 10177, n = 5e7, times = 3000,
+  ceiling = "queue branch", ceiling_times = 2,
   flow = function(s)
     return s:map(increment):zip(s:map(double)):starmap(plus)
   end }
@@ -233,7 +237,8 @@ row { name = "collect, flush per 100", n = 2e7, times = 250, ns = 6, sink = "len
     s:sink(function(i) if i % 100 == 0 then held:flush() end end)
     return held
   end }
-row { name = "frequencies, 2000 keys", n = 1e5, times = 800, sink = "first", ceiling = "keys count", ceiling_times = 3,
+row { name = "frequencies, 2000 keys", n = 1e5, times = 800, sink = "first",
+  ceiling = "keys count", ceiling_times = 3,
   flow = of_keys(2000, function(s) return s:frequencies() end) }
 row { name = "frequencies, only the last", n = 1e7, times = 800, sink = "first", ceiling = "keys count",
   ceiling_times = 3, peer = "frequencies, 2000 keys", unordered = true,
