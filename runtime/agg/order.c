@@ -288,16 +288,19 @@ static uint32_t count_of(const struct tw__order *o, uint32_t level, uint32_t i) 
 }
 
 /* Joins two neighbours of a level, children at and at + 1 of above, when they are
- * sparse. Whether that happened. */
+ * sparse; then also their own two children that become neighbours by it. Whether that
+ * happened. */
 static int join(struct tw__order *o, uint32_t level, node *above, uint32_t at) {
   uint32_t left = above->child[at], right = above->child[at + 1];
-  if (count_of(o, level, left) + count_of(o, level, right) > SPARSE) return 0;
+  uint32_t seam = count_of(o, level, left);
+  if (seam + count_of(o, level, right) > SPARSE) return 0;
   if (level)
     join_nodes(o, left, right);
   else
     join_leaves(o, left, right);
   above->key[at] = above->key[at + 1];
   take_child(above, at + 1);
+  if (level) join(o, level - 1, &o->nodes[left], seam - 1);
   return 1;
 }
 

@@ -27,7 +27,7 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 # A file that does not compile counts as one failed; specs that need it will not link.
 passed=0 failed=0
 make -s -k -j2 B="$B" CC="$CC" CFLAGS="$FLAGS" \
-  $(ls runtime/*/*.c | sed "s|^\(.*\)\.c$|$B/\1.o|") || failed=1
+  $(ls runtime/*/*.c | sed "s|^\(.*\)\.c$|$B/\1.o|") >/dev/null || failed=1
 rm -f "$B/runtime.a"
 ar rcs "$B/runtime.a" "$B"/runtime/*/*.o || exit 1
 
