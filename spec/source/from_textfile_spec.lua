@@ -1,0 +1,374 @@
+--- from_textfile: lines of files, pipes, archives and open files; what goes wrong with them.
+local tw = require "tideway"
+local bb = require "support.black_box"
+
+local append, failure, first_line, misuse, has = bb.append, bb.failure, bb.first_line, bb.misuse, bb.has
+local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
+
+--- A path that a run of this spec may use; `suffix` decides the encoding.
+local paths = {}
+local function fresh(suffix)
+  local path = os.tmpname()
+  paths[#paths + 1] = path
+  if suffix then
+    path = path .. suffix
+    paths[#paths + 1] = path
+  end
+  return path
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+local function file_of(text) return write(fresh(), text) end
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+local function sh(command) assert(os.execute(command) == 0, command) end
+
+--- The text packed by a command (gzip, zstd), as a path.
+local function packed(tool, text, suffix)
+  local plain, path = file_of(text), fresh(suffix)
+  sh(("%s -c < %s > %s"):format(tool, plain, path))
+  return path
+end
+
+--- All lines that a source gives.
+local function drained(...)
+  local got = {}
+  tw.from_textfile(...):sink(append(got))
+  tw.run()
+  return got
+end
+
+--- The lines that arrive, and the first line of the error that ends the run.
+local function broken(...)
+  local got = {}
+  local source = tw.from_textfile(...)
+  source:sink(append(got))
+  local err = failure(tw.run)
+  source:destroy()
+  return got, first_line(err)
+end
+
+--- The same as Lua would split it.
+local function split(text, delim, partial)
+  local list, at = {}, 1
+  while true do
+    local first, last = text:find(delim, at, true)
+    if not first then break end
+    list[#list + 1] = text:sub(at, first - 1)
+    at = last + 1
+  end
+  if partial ~= false and at <= #text then list[#list + 1] = text:sub(at) end
+  return list
+end
+
+describe("from_textfile (seed " .. seed .. ")", function()
+  math.randomseed(seed)
+
+  teardown(function()
+    for _, path in ipairs(paths) do os.remove(path) end
+  end)
+
+  it("gives lines without the delimiter, empty ones too", function()
+    assert.same({ "a", "", "b" }, drained(file_of "a\n\nb\n"))
+    assert.same({}, drained(file_of ""))
+    assert.same({ "" }, drained(file_of "\n"))
+  end)
+
+  it("gives a last line without delimiter unless partial is false", function()
+    assert.same({ "a", "b" }, drained(file_of "a\nb"))
+    assert.same({ "a" }, drained(file_of "a\nb", { partial = false }))
+    assert.same({ "a", "b" }, drained(file_of "a\nb\n", { partial = false }))
+  end)
+
+  it("leaves bytes as they are: NUL, invalid UTF-8, carriage returns", function()
+    assert.same({ "a\0b", "\255\254", "c\r", "\0" }, drained(file_of "a\0b\n\255\254\nc\r\n\0"))
+    assert.same({ "a", "b" }, drained(file_of "a\r\nb\r\n", { delimiter = "\r\n" }))
+  end)
+
+  it("splits at any text", function()
+    assert.same({ "a", "b", "", "c" }, drained(file_of "a--b----c", { delimiter = "--" }))
+    assert.same({ "x", "y" }, drained(file_of "x\0y\0", { delimiter = "\0" }))
+    assert.same({ "a", "b" }, drained(file_of "aaabb", { delimiter = "aab" }))
+  end)
+
+  it("agrees with splitting by hand, whatever the lengths and the delimiter", function()
+    for _ = 1, 12 do
+      local delim = ({ "\n", "\r\n", "ab", "aab" })[math.random(4)]
+      local longest = ({ 3, 100, 5000, 300000 })[math.random(4)]
+      local parts, size = {}, 0
+      while size < 400000 and #parts < 5000 do
+        local n = math.random(0, longest)
+        parts[#parts + 1] = (("a"):rep(n % 3) .. ("xyz\n"):rep(math.ceil(n / 4))):sub(1, n)
+        size = size + n
+      end
+      local text = table.concat(parts, delim)
+      local path = file_of(text)
+      assert.is_true(table.concat(split(text, delim), "\1") ==
+        table.concat(drained(path, { delimiter = delim }), "\1"), delim .. " " .. longest)
+    end
+  end)
+
+  it("gives a line of 20 MB whole", function()
+    local long = ("0123456789"):rep(2e6)
+    local got = drained(file_of("a\n" .. long .. "\nb\n"))
+    assert.equal(3, #got)
+    assert.is_true(got[2] == long)
+    assert.equal("b", got[3])
+  end)
+
+  it("fails at a line longer than max_line, after those before it", function()
+    local path = file_of("ok\nfine\n" .. ("x"):rep(11) .. "\nlost\n")
+    local got, message = broken(path, { max_line = 10 })
+    assert.same({ "ok", "fine" }, got)
+    assert.equal("from_textfile: " .. path .. ": byte 8: a line of more than 10 bytes (max_line)",
+      message)
+    assert.same({ "0123456789" }, drained(file_of "0123456789\n", { max_line = 10 }))
+    _, message = broken(file_of(("x"):rep(1e6)), { max_line = 1000 })
+    assert.is_true(has(message, "byte 0: a line of more than 1000 bytes"))
+  end)
+
+  it("gives views that say what the lines are, and raise when kept", function()
+    local path = file_of "one\ntwo 2.5\nthree\n"
+    local lengths, kept, number = {}, nil, nil
+    tw.from_textfile(path, { view = true }):sink(function(v)
+      lengths[#lengths + 1] = #v
+      if v:starts "two" then number = v:number(5) end
+      kept = v
+    end)
+    tw.run()
+    assert.same({ 3, 7, 5 }, lengths)
+    assert.equal(2.5, number)
+    assert.is_true(has(failure(function() return kept:has "x" end), "view: no longer valid"))
+  end)
+
+  it("gives operators that hold elements a copy of a view", function()
+    local path = file_of "b\na\nb\nc\n"
+    local function strings(build)
+      local list = {}
+      build(tw.from_textfile(path, { view = true })):sink(append(list))
+      tw.run()
+      return list
+    end
+    assert.same({ { "b", "a" }, { "b", "c" } }, strings(function(s) return s:partition(2) end))
+    assert.same({ "b", "a", "c" }, strings(function(s)
+      return s:unique():map(function(v) return tostring(v) end)
+    end))
+  end)
+
+  it("reads archives, by suffix or by encoding", function()
+    local text = ("some line of text\n"):rep(50000) .. "last"
+    for tool, suffix in pairs { gzip = ".gz", zstd = ".zst" } do
+      local path = packed(tool, text, suffix)
+      assert.equal(50001, #drained(path))
+      local other = write(fresh(), read(path))
+      assert.equal(50001, #drained(other, { encoding = tool }))
+      assert.is_true(#drained(path, { encoding = "none" }) ~= 50001)
+    end
+  end)
+
+  it("reads archives of several members through, lines across their borders too", function()
+    for tool, suffix in pairs { gzip = ".gz", zstd = ".zst" } do
+      local path = write(fresh(suffix), read(packed(tool, "a\nb", suffix))
+        .. read(packed(tool, "", suffix)) .. read(packed(tool, "c\nd\n", suffix)))
+      assert.same({ "a", "bc", "d" }, drained(path))
+    end
+  end)
+
+  it("reads an empty archive, and one of nothing, as no lines", function()
+    for tool, suffix in pairs { gzip = ".gz", zstd = ".zst" } do
+      assert.same({}, drained(write(fresh(suffix), "")))
+      assert.same({}, drained(packed(tool, "", suffix)))
+    end
+  end)
+
+  it("names file and byte of a truncated archive, after the lines before", function()
+    local lines = {}
+    for i = 1, 100000 do lines[i] = ("line %d %x"):format(i, i * 2654435761 % 2 ^ 32) end
+    for tool, suffix in pairs { gzip = ".gz", zstd = ".zst" } do
+      local whole = read(packed(tool, table.concat(lines, "\n"), suffix))
+      local cut = math.floor(#whole * 0.7)
+      local path = write(fresh(suffix), whole:sub(1, cut))
+      local got, message = broken(path)
+      assert.equal(("from_textfile: %s: byte %d: the %s data ends in the middle")
+        :format(path, cut, tool), message)
+      assert.is_true(#got > 1000 and #got < #lines)
+      for i = 1, #got do assert.equal(lines[i], got[i]) end
+    end
+  end)
+
+  it("names file and byte of a corrupt archive", function()
+    local lines = {}
+    for i = 1, 100000 do lines[i] = ("line %d %x"):format(i, i * 2654435761 % 2 ^ 32) end
+    local whole = read(packed("gzip", table.concat(lines, "\n"), ".gz"))
+    local at = math.floor(#whole / 2)
+    local path = write(fresh ".gz", whole:sub(1, at) .. ("\255"):rep(40) .. whole:sub(at + 41))
+    local got, message = broken(path)
+    local byte = tonumber(message:match("^from_textfile: " .. path:gsub("%p", "%%%0") .. ": byte (%d+): "))
+    assert.is_truthy(byte, message)
+    assert.is_true(byte >= at and byte <= #whole, message)
+    assert.is_true(#got > 100)
+    for i = 1, 100 do assert.equal(lines[i], got[i]) end
+
+    path = write(fresh ".gz", "this is no archive\n")
+    got, message = broken(path)
+    assert.same({}, got)
+    assert.is_true(has(message, path .. ": byte "), message)
+
+    path = write(fresh ".gz", read(packed("gzip", "a\n", ".gz")) .. "garbage")
+    got, message = broken(path)
+    assert.same({ "a" }, got)
+    assert.is_true(has(message, "bytes after the end of the gzip data"), message)
+
+    path = write(fresh ".zst", read(packed("zstd", "a\n", ".zst")) .. "garbage")
+    got, message = broken(path)
+    assert.same({ "a" }, got)
+    assert.is_true(has(message, path .. ": byte "), message)
+  end)
+
+  it("raises at start for a missing file, naming it", function()
+    local source = tw.from_textfile "/no/such/file"
+    source:sink(function() end)
+    assert.equal("from_textfile: /no/such/file: No such file or directory", first_line(failure(tw.run)))
+    source:destroy()
+    assert.is_true(has(failure(tw.from_textfile, "/no/such", { start = true }), "/no/such"))
+  end)
+
+  it("raises for a directory and an unreadable file, naming them", function()
+    local got, message = broken "/tmp"
+    assert.same({}, got)
+    assert.equal("from_textfile: /tmp: Is a directory", message)
+    local path = file_of "secret\n"
+    sh("chmod 000 " .. path)
+    if io.open(path) then return end -- root reads everything
+    assert.is_true(has(select(2, broken(path)), path .. ": Permission denied"))
+  end)
+
+  it("reads a file that shrinks meanwhile up to its new end", function()
+    local path = file_of(("0123456789abcde\n"):rep(200000))
+    local count, bad = 0, 0
+    tw.from_textfile(path):sink(function(line)
+      count = count + 1
+      if line ~= "0123456789abcde" then bad = bad + 1 end
+      if count == 10 then write(path, ("0123456789abcde\n"):rep(20)) end
+    end)
+    tw.run()
+    assert.equal(0, bad)
+    assert.is_true(count >= 20 and count < 200000, count)
+  end)
+
+  it("reads all files of a glob, sorted, each with its own last line", function()
+    local base = fresh()
+    write(base .. "-2.log", "c\nd")
+    write(base .. "-1.log", "a\nb")
+    write(base .. "-3.log.gz", read(packed("gzip", "e", ".gz")))
+    for _, tail in ipairs { "-1.log", "-2.log", "-3.log.gz" } do paths[#paths + 1] = base .. tail end
+    assert.same({ "a", "b", "c", "d", "e" }, drained(base .. "-*.log*"))
+    assert.same({ "a", "b" }, drained(base .. "-[1].log"))
+    local _, message = broken(base .. "*.none")
+    assert.equal(("from_textfile: no file matches %s*.none"):format(base), message)
+  end)
+
+  it("takes a path that exists for itself, also with glob characters", function()
+    local path = fresh() .. "[x]*"
+    paths[#paths + 1] = path
+    write(path, "literal\n")
+    assert.same({ "literal" }, drained(path))
+  end)
+
+  it("reads an open file from where it stands, and leaves it open", function()
+    local path = file_of "skip\na\nb\n"
+    local file = assert(io.open(path))
+    assert.equal("skip", file:read "*l")
+    assert.same({ "a", "b" }, drained(file))
+    assert.equal("file", io.type(file))
+    assert.is_nil(file:read "*l")
+    file:seek "set"
+    assert.same({ "skip", "a", "b" }, drained(file))
+    file:close()
+    assert.is_true(has(misuse(function()
+      tw.from_textfile(file)
+    end), "closed file"))
+  end)
+
+  it("reads a pipe to its end, from where its reader stands", function()
+    local pipe = assert(io.popen "echo first; echo second; sleep 0.05; printf third")
+    assert.equal("first", pipe:read "*l")
+    assert.same({ "second", "third" }, drained(pipe))
+    pipe:close()
+  end)
+
+  it("reads a FIFO, also when its writer comes later", function()
+    local path = fresh()
+    os.remove(path)
+    sh("mkfifo " .. path)
+    sh(("(sleep 0.05; printf 'a\\nb' > %s) &"):format(path))
+    assert.same({ "a", "b" }, drained(path))
+  end)
+
+  it("starts at the end with from_end", function()
+    local path = file_of "old\n"
+    local got = {}
+    local source = tw.from_textfile(path, { from_end = true, start = true })
+    source:sink(append(got))
+    local file = assert(io.open(path, "ab"))
+    file:write "new\n"
+    file:close()
+    tw.run()
+    assert.same({ "new" }, got)
+  end)
+
+  it("reads several files at a time", function()
+    local lines = {}
+    for i = 1, 30 do
+      local path = file_of((i .. "\n"):rep(3000))
+      tw.from_textfile(path):sink(append(lines))
+    end
+    tw.run()
+    assert.equal(90000, #lines)
+  end)
+
+  it("ends early when its only listener has had enough", function()
+    local path = file_of(("x\n"):rep(1e6))
+    local got = tw.from_textfile(path):take(3):sink_to_list()
+    tw.run()
+    assert.same({ "x", "x", "x" }, got)
+  end)
+
+  it("is stopped while it waits for a pipe", function()
+    local pipe = assert(io.popen "echo a; exec sleep 5")
+    local got, began = {}, os.time()
+    local source = tw.from_textfile(pipe)
+    source:sink(function(line)
+      got[#got + 1] = line
+      tw.from_range(1, 3):sink(function(i) if i == 3 then source:stop() end end):start()
+    end)
+    tw.run()
+    assert.same({ "a" }, got)
+    assert.is_true(os.time() - began < 4)
+  end)
+
+  it("refuses what it does not know", function()
+    local path = file_of "a\n"
+    assert.equal("from_textfile: file must be a path or an open file, got number",
+      misuse(function() tw.from_textfile(12) end))
+    assert.equal("from_textfile: delimiter must not be empty",
+      misuse(function() tw.from_textfile(path, { delimiter = "" }) end))
+    assert.is_true(has(misuse(function() tw.from_textfile(path, { follow = true }) end), "not there yet"))
+    assert.is_true(has(misuse(function() tw.from_textfile(path, { delimeter = "x" }) end),
+      "did you mean 'delimiter'"))
+    assert.is_true(has(misuse(function() tw.from_textfile(path, { encoding = "bzip2" }) end), "encoding"))
+    assert.is_true(has(misuse(function() tw.from_textfile("x.gz", { from_end = true }) end), "from_end"))
+  end)
+end)
