@@ -20,7 +20,8 @@ local catalog = require "tideway.catalog"
 
 docs.kinds = {
   { "op", "Operators", "Methods of streams: `stream:NAME(...)` gives a new stream below it." },
-  { "source", "Sources", "Functions of the module: `tw.NAME(...)` gives a stream that `tw.run()` starts." },
+  { "source", "Sources", "Functions of the module: `tw.NAME(...)` gives a stream that `tw.run()` starts."
+    .. "\nEvery source also takes the settings `start = true` (start at once) and `name`." },
   { "sink", "Sinks", "Methods of streams at which a pipeline ends; a sink keeps all above it alive." },
   { "codec", "Codecs", "Names for `stream:decode(NAME, settings)` and `stream:encode(NAME, settings)`;"
     .. " `stream:NAME(settings)` decodes." },
@@ -31,8 +32,8 @@ local legend = [[
 Types: `function`, `field` (a key: string or number), `count` (a whole number from 1), `number`,
 `string`, `boolean`, `table`, `stream`, `duration` (seconds, or text like `"10ms"` `"2m"`), `any`;
 `a|b` is either, `?` may be left out. `...` are further arguments, passed on to the function.
-*Emits* says how many elements leave for one that came.
 ]]
+local legend_op = "*Emits* says how many elements leave for one that came.\n"
 
 --- The descriptor of a name of a kind.
 function docs.descriptor(kind, name) return require("tideway." .. kind .. "." .. name) end
@@ -159,7 +160,7 @@ local function section(add, kind, desc)
   add ""
   if #(desc.args or {}) > 0 then rows(add, "argument", desc.args) end
   if has_settings(desc) then rows(add, "setting", desc.opts) end
-  if desc.outputs then
+  if kind == "op" then
     add(("Emits: %s"):format(desc.outputs))
     add ""
   end
@@ -182,7 +183,7 @@ function docs.page(kind, title, intro)
   add ""
   add(intro)
   add ""
-  add(legend)
+  add(legend .. (kind == "op" and legend_op or ""))
   local names = {}
   for i, name in ipairs(catalog[kind]) do names[i] = ("[%s](#%s)"):format(name, name) end
   add(table.concat(names, " · "))
