@@ -317,6 +317,18 @@ describe("stream", function()
       assert.has_no_error(function() s:destroy() end)
     end)
 
+    it("emits nothing of what was waiting for company", function()
+      for _, join in ipairs { "zip", "zip_latest", "combine_latest" } do
+        local a, b, c, got = tw.stream(), tw.stream(), tw.stream(), {}
+        local s = a[join](a, b, c)
+        s:sink(append(got))
+        a:emit(1)
+        b:emit(2)
+        s:destroy()
+        assert.same({}, got, join)
+      end
+    end)
+
     it("leaves the siblings alone", function()
       local source, got = tw.stream(), {}
       local first = source:sink(append(got))

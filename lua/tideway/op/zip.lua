@@ -88,6 +88,7 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
     arrange(node)
   end,
   disconnected = function(node, up, position)
+    if node.destroyed then return end -- it goes as a whole: nothing becomes complete
     table.remove(node.state.holds, position)
     local ports = node.args.ports
     for i = #ports, 1, -1 do

@@ -48,6 +48,7 @@ with the latest of the others.]],
   new = function(node) node.state = { hold = hold.new(8), latest = {}, n = 0, missing = 0 } end,
   connected = function(node) arrange(node) end,
   disconnected = function(node, _, position)
+    if node.destroyed then return end -- it goes as a whole: nothing becomes complete
     local state, latest = node.state, {}
     for i = 1, #node.ups + 1 do
       if i ~= position then latest[i < position and i or i - 1] = state.latest[i] end
