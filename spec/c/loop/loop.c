@@ -1,0 +1,122 @@
+/* loop -- ready handles are reported once, in order, however they come and go. */
+#include "loop/loop.h"
+
+#include <poll.h>
+
+#include "../check.h"
+
+enum { HANDLES = 40 };
+
+static tw__handle handles[HANDLES];
+static int closed;
+
+static void close_one(tw__handle *handle) {
+  closed++;
+  tw__loop_detach(handle);
+}
+
+static void attach(tw_loop *loop, int i) {
+  memset(&handles[i], 0, sizeof handles[i]);
+  tw__loop_attach(loop, &handles[i], close_one);
+  CHECK(handles[i].id != 0);
+}
+
+/* Random attach, detach, ready and poll against a plain list of what is queued. */
+static void agrees_with_a_list(tw_loop *loop) {
+  uint32_t queued[HANDLES], ready[HANDLES];
+  int count = 0;
+  for (int i = 0; i < HANDLES; i++) attach(loop, i);
+  for (int step = 0; step < 5000; step++) {
+    const int i = (int)check_below(HANDLES);
+    const uint32_t id = handles[i].id;
+    int at = 0;
+    while (at < count && queued[at] != id) at++;
+    switch (check_below(4)) {
+    case 0:
+      tw__loop_ready(&handles[i]);
+      if (at == count) queued[count++] = id;
+      break;
+    case 1:
+      tw__loop_detach(&handles[i]);
+      tw__loop_detach(&handles[i]);
+      tw__loop_ready(&handles[i]); /* off the loop: nothing */
+      if (at < count) {
+        count--;
+        memmove(queued + at, queued + at + 1, (size_t)(count - at) * sizeof *queued);
+      }
+      attach(loop, i);
+      break;
+    default: {
+      const int max = (int)check_below(6);
+      const int n = tw_loop_poll(loop, check_below(2) ? 0 : count ? -1 : 0, ready, max);
+      CHECKF(n == (max < count ? max : count), "%d of %d", n, count);
+      CHECK(n <= 0 || !memcmp(ready, queued, (size_t)n * sizeof *ready));
+      count -= n;
+      memmove(queued, queued + n, (size_t)count * sizeof *queued);
+    }
+    }
+  }
+}
+
+static void waits_as_long_as_told(tw_loop *loop) {
+  uint32_t ready[4];
+  while (tw_loop_poll(loop, 0, ready, 4) > 0) {}
+  CHECK(tw_loop_timeout_ms(loop) == -1 || tw_loop_timeout_ms(loop) == 0);
+  const int64_t began = tw_loop_now_ns();
+  CHECK(tw_loop_poll(loop, 20, ready, 4) == 0);
+  CHECK(tw_loop_now_ns() - began >= 19 * 1000000);
+  CHECK(tw_loop_poll(loop, -1, ready, 4) == 0); /* nothing can become ready */
+  CHECK(tw_loop_poll(loop, 0, ready, -1) == TW_EINVAL);
+}
+
+static void wakes(tw_loop *loop) {
+  uint32_t ready[4];
+  CHECK(tw_loop_wake(loop, 4000000000u) == TW_OK);
+  CHECK(tw_loop_timeout_ms(loop) == 0);
+  CHECK(tw_loop_poll(loop, -1, ready, 4) == 1 && ready[0] == 4000000000u);
+  CHECK(tw_loop_poll(loop, 0, ready, 4) == 0);
+  CHECK(tw_loop_wake(loop, 7) == TW_OK); /* left over at close */
+}
+
+/* Work on the pool makes the loop's descriptor readable for a host's poll. */
+static tw__handle pooled;
+static void work(uv_work_t *req) { (void)req; }
+static void after_work(uv_work_t *req, int status) {
+  (void)req, (void)status;
+  tw__loop_ready(&pooled);
+}
+
+static void tells_a_host(tw_loop *loop) {
+  uv_work_t req;
+  uint32_t ready[4];
+  while (tw_loop_poll(loop, 0, ready, 4) > 0) {}
+  tw__loop_attach(loop, &pooled, close_one);
+  uv_queue_work(tw__loop_uv(loop), &req, work, after_work);
+  struct pollfd fd = {.fd = tw_loop_fd(loop), .events = POLLIN};
+  CHECK(poll(&fd, 1, 5000) == 1);
+  int n = 0;
+  while (n == 0) n = tw_loop_poll(loop, 1000, ready, 4);
+  CHECK(n == 1 && ready[0] == pooled.id);
+}
+
+int main(int argc, char **argv) {
+  check_open(argc, argv);
+  tw_loop *loop = tw_loop_open();
+  CHECK(loop != NULL);
+  agrees_with_a_list(loop);
+  waits_as_long_as_told(loop);
+  tells_a_host(loop);
+  wakes(loop);
+  tw_loop_close(loop);
+  CHECK(closed == HANDLES + 1);
+  tw_loop_close(NULL);
+  for (int64_t nth = 1; nth < 4; nth++) {
+    tw_mem_fail_at(nth);
+    loop = tw_loop_open();
+    const int rc = loop ? tw_loop_wake(loop, 1) : TW_ENOMEM;
+    tw_mem_fail_at(0);
+    CHECK(rc == TW_OK || rc == TW_ENOMEM);
+    tw_loop_close(loop);
+  }
+  return check_close();
+}
