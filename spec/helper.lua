@@ -365,8 +365,12 @@ function helper.weight(x)
   if type(x) == "number" then return x == x and math.abs(x) < 1e9 and math.floor(x) or 7 end
   if type(x) == "string" then return #x end
   if type(x) == "boolean" then return x and 11 or 12 end
-  if type(x) == "table" then return x.id or #x end
-  return 13
+  if type(x) == "table" and not x.id then
+    local members = 0
+    for _ in pairs(x) do members = members + 1 end
+    return members
+  end
+  return type(x) == "table" and x.id or 13
 end
 
 return helper

@@ -16,9 +16,6 @@ local ffi = require "ffi"
 local reference = {}
 local Node = {}
 
---- The stream whose on_error policy governs what runs now; nil: nobody's, raise.
-local scope
-
 local function null()
   return require("tideway").null
 end
@@ -31,31 +28,50 @@ local function is_node(x)
   return getmetatable(x) == Node
 end
 
+--- The nearest stream above node that has an on_error policy; nil: raise.
+local function governor(node)
+  local level, seen = node.ups, {}
+  while #level > 0 do
+    local above = {}
+    for _, up in ipairs(level) do
+      if up.policy then return up end
+      if not seen[up] then
+        seen[up] = true
+        for _, further in ipairs(up.ups) do above[#above + 1] = further end
+      end
+    end
+    level = above
+  end
+end
+
+--- Whether why, thrown below node, was to drop what node was given.
+local function dropped_here(node, why)
+  return type(why) == "table" and why.drop ~= nil and why.drop == governor(node)
+end
+
 local function send(node, x)
   if x == nil then return end
-  local outer = scope
-  if node.policy then scope = node end
   local ok, why = pcall(function()
     local downs = {}
     for i, down in ipairs(node.downs) do downs[i] = down end
     for _, down in ipairs(downs) do push(down, x, node) end
   end)
-  scope = outer
-  if not ok and not (node.policy and why.drop == node) then error(why, 0) end
+  if not ok and not (node.policy and type(why) == "table" and why.drop == node) then
+    error(why, 0)
+  end
 end
 
 --- One of several outputs made of one element: when it is dropped, the others go on.
 local function piece(node, x)
-  local mine = scope
   local ok, why = pcall(send, node, x)
-  if not ok and not (mine and why.drop == mine) then error(why, 0) end
+  if not ok and not dropped_here(node, why) then error(why, 0) end
 end
 
 function push(node, x, who)
   node.queue[#node.queue + 1] = { x, who }
   if node.busy then return end
   node.busy = true
-  local mine, first = scope, nil
+  local first
   for i = 1, math.huge do
     local item = table.remove(node.queue, 1)
     if not item then break end
@@ -66,7 +82,7 @@ function push(node, x, who)
       ok, why = pcall(send, node, item[1])             -- emitted to node itself
     end
     if not ok then
-      if type(why) ~= "table" or not (mine and why.drop == mine) then
+      if not dropped_here(node, why) then
         node.queue, node.busy = {}, false
         error(why, 0)
       end
@@ -79,18 +95,20 @@ end
 
 --- node could not handle x: what the governing policy makes of it.
 local function fail(node, x, err)
-  local policy = scope and scope.policy or "raise"
+  local stream = governor(node)
+  local policy = stream and stream.policy or "raise"
   if type(policy) == "table" and policy.retry then policy = policy["then"] or "raise" end
   if policy == "raise" then error({ raise = err }, 0) end
   if is_node(policy) then
     policy:emit { element = x, error = err, operator = tostring(node) }
   end
-  error({ drop = scope }, 0)
+  error({ drop = stream }, 0)
 end
 
 --- fn(...) for the element x of node, as often as the policy says.
 local function call(node, x, fn, ...)
-  local policy = scope and scope.policy
+  local stream = governor(node)
+  local policy = stream and stream.policy
   local tries = type(policy) == "table" and policy.retry or 0
   for try = 0, tries do
     local ok, a, b = pcall(fn, ...)
@@ -99,19 +117,16 @@ local function call(node, x, fn, ...)
   end
 end
 
-local function finish(node, who)
-  if who then node.ended[who] = true end
+--- node ends, once all above it have; those that only close a loop do not count.
+local function finish(node)
   for _, up in ipairs(node.ups) do
-    if not node.ended[up] and not up:is_below(node) then return end
+    if not up.over and not up:is_below(node) then return end
   end
   if node.over then return end
-  node.over = true
   if node.flush_end then node.flush_end() end
+  node.over = true
   for _, fn in ipairs(node.at_end) do fn() end
-  local outer = scope
-  if node.policy then scope = node end
-  for _, down in ipairs(node.downs) do finish(down, node) end
-  scope = outer
+  for _, down in ipairs(node.downs) do finish(down) end
 end
 
 -- nodes ----------------------------------------------------------------------------------
@@ -123,8 +138,7 @@ function Node:__tostring()
 end
 
 local function new(kind, ...)
-  local node = setmetatable({ kind = kind, ups = {}, downs = {}, queue = {}, ended = {},
-                              at_end = {} }, Node)
+  local node = setmetatable({ kind = kind, ups = {}, downs = {}, queue = {}, at_end = {} }, Node)
   node.step = function(x) send(node, x) end
   for _, up in ipairs { ... } do up:connect(node) end
   return node
@@ -165,19 +179,19 @@ function Node:is_below(node, seen)
   return false
 end
 
+--- What is thrown goes on to the emitter, unless it was to drop the element.
+local function to_emitter(ok, why)
+  if ok or type(why) == "table" and why.drop then return end
+  error(type(why) == "table" and why.raise or why, 0)
+end
+
 function Node:emit(x)
-  local outer = scope
-  if not self.busy then scope = nil end
-  local ok, why = pcall(push, self, x)
-  scope = outer
-  if not ok then error(type(why) == "table" and why.raise or why, 0) end
+  to_emitter(pcall(push, self, x))
 end
 
 --- End of stream, as when a source has given all.
 function Node:finish()
-  local ok, why = pcall(finish, self)
-  scope = nil
-  if not ok then error(type(why) == "table" and why.raise or why, 0) end
+  to_emitter(pcall(finish, self))
 end
 
 function Node:on_error(policy) self.policy = policy return self end
@@ -380,7 +394,12 @@ function Node:slice(first, last, step)
   first, last, step = first or 1, last or math.huge, step or 1
   function node.step(x)
     number = number + 1
-    if number >= first and number <= last and (number - first) % step == 0 then send(node, x) end
+    if number > last then return end
+    if number >= first and (number - first) % step == 0 then send(node, x) end
+    if number == last then
+      self:disconnect(node)
+      finish(node)
+    end
   end
   return node
 end
@@ -407,7 +426,9 @@ function Node:partition(n, opts)
     send(node, part.held)
   end
   function node.flush_end()
-    for _, part in ipairs(opts.flush and open or {}) do piece(node, part.held) end
+    local incomplete = open
+    open = {}
+    for _, part in ipairs(opts.flush and incomplete or {}) do piece(node, part.held) end
   end
   return node
 end
@@ -432,7 +453,9 @@ function Node:partition_unique(n, opts)
     send(node, full)
   end
   function node.flush_end()
-    if opts.flush and #held > 0 then piece(node, held) end
+    local incomplete = held
+    keys, held = {}, {}
+    if opts.flush and #incomplete > 0 then piece(node, incomplete) end
   end
   return node
 end
@@ -456,7 +479,9 @@ function Node:reduce(fn, start)
   function node.step(x)
     if state == nil then state = x else state = call(node, x, fn, state, x) end
   end
-  function node.flush_end() send(node, state) end
+  function node.flush_end()
+    if state ~= nil then piece(node, state) end
+  end
   return node
 end
 

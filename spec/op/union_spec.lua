@@ -60,6 +60,19 @@ describe("union", function()
     end)
   end)
 
+  it("hides an element that failed below it from later siblings below the on_error stream", function()
+    local root, log = tw.stream(), {}
+    local s = root:map(function(x) return x end):on_error "skip"
+    s:partition(1):union(s):sink(function(x)
+      if x == 2 then error("boom") end
+      log[#log + 1] = type(x) == "table" and -x[1] or x
+    end)
+    s:sink(function(x) log[#log + 1] = x .. " below" end)
+    root:sink(function(x) log[#log + 1] = x .. " beside" end)
+    for i = 1, 3 do root:emit(i) end
+    assert.same({ -1, 1, "1 below", "1 beside", -2, "2 beside", -3, 3, "3 below", "3 beside" }, log)
+  end)
+
   it("refuses what is no stream, at the user's line", function()
     helper.misuse(function() tw.stream():union(5) end, "union")
     helper.misuse(function() tw.stream():union(tw.stream(), "x") end, "union")
