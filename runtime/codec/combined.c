@@ -67,7 +67,7 @@ static const char *token(decoder *dec, const char *p, const char *end, tw_slot *
 
 /* What a server wrote as \xHH \" \\ \n \t ...: back to the bytes themselves. */
 static const char *unescape(decoder *dec, const char *p, const char *end, tw_slot *slot) {
-  char *out = tw__decoder_side(dec, dec->side_n + (end - p));
+  char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *first = out;
   while (p < end) {
@@ -199,7 +199,7 @@ int tw_combined_decode(tw_decoder *pub, const char *text, int64_t len) {
   const char *end = text + len;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
   if (!dec->sourced) find_sources(dec);
-  tw__decoder_begin(dec);
+  tw__decoder_begin(dec, len);
   memset(slots, 0, sizeof slots);
   if (len && end[-1] == '\r') end--;
   if (!line(dec, text, end, slots)) return tw__decoder_status(dec, text);

@@ -27,7 +27,7 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
     set_bytes(slot, first, p);
     return p + 1;
   }
-  char *out = tw__decoder_side(dec, dec->side_n + (end - first));
+  char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *start = out;
   for (;;) {
@@ -122,7 +122,7 @@ int tw_csv_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
   const char *first = text, *end = text + len;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
-  tw__decoder_begin(dec);
+  tw__decoder_begin(dec, len);
   if (end > first && end[-1] == '\n') end--;
   if (end > first && end[-1] == '\r') end--;
   if (end - first >= 3 && !memcmp(first, "\xEF\xBB\xBF", 3)) first += 3;

@@ -35,13 +35,14 @@ int tw__decoder_grow(struct tw__decoder *dec) {
   return TW_OK;
 }
 
-char *tw__decoder_side(struct tw__decoder *dec, int64_t len) {
-  if (dec->side_room < len) {
-    char *side = tw__malloc((size_t)len * 2);
+char *tw__decoder_side(struct tw__decoder *dec) {
+  int64_t need = dec->record_len;
+  if (dec->side_room < need) { /* the first of this record, so nothing is lost */
+    char *side = tw__malloc((size_t)need * 2);
     if (!side) return NULL;
     tw__free(dec->side);
     dec->side = side;
-    dec->side_room = len * 2;
+    dec->side_room = need * 2;
   }
   return dec->side + dec->side_n;
 }

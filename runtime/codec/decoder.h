@@ -43,7 +43,7 @@ struct tw__decoder {
   bool starved;            /* it stopped for want of memory */
   int tape_n, tape_room;
   char *side; /* bytes that had escapes; as long as the longest record that had some */
-  int64_t side_n, side_room;
+  int64_t side_n, side_room, record_len;
   int field_n;
   struct {
     char *name;
@@ -65,8 +65,9 @@ struct tw__decoder {
   int column_n;
 };
 
-/* Forgets the record before this one. */
-static inline void tw__decoder_begin(struct tw__decoder *dec) {
+/* Forgets the record before this one, which has len bytes. */
+static inline void tw__decoder_begin(struct tw__decoder *dec, int64_t len) {
+  dec->record_len = len;
   dec->tape_n = 0;
   dec->side_n = 0;
   dec->starved = false;
@@ -81,9 +82,9 @@ static inline tw_slot *tw__decoder_push(struct tw__decoder *dec) {
   return &dec->pub.tape[dec->tape_n++];
 }
 
-/* Room for the unescaped bytes of a record of len bytes, which come to no more than len
- * altogether. Nothing may have been put there yet when it grows. NULL: no memory. */
-char *tw__decoder_side(struct tw__decoder *dec, int64_t len);
+/* Where the next unescaped bytes of the record go; all of them together must not be more
+ * than its own. Add to side_n what was written. NULL: no memory. */
+char *tw__decoder_side(struct tw__decoder *dec);
 
 /* Parsing stopped at p. Returns NULL. */
 static inline const char *tw__decoder_fail(struct tw__decoder *dec, const char *p, int fault) {

@@ -86,7 +86,7 @@ static int32_t escaped(const char *p, const char *end, const char **next) {
 /* A string from first on, with a backslash at p. */
 static const char *unescape(decoder *dec, const char *first, const char *p, const char *end,
                             tw_slot *slot) {
-  char *out = tw__decoder_side(dec, dec->side_n + (end - first));
+  char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *start = out;
   for (;;) {
@@ -470,11 +470,11 @@ int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
   const char *end = text + len, *first = text;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
   if (dec->layouts && dec->layouts->count) {
-    tw__decoder_begin(dec);
+    tw__decoder_begin(dec, len);
     int shape = speculate(dec, text, end);
     if (shape > 0 || (shape == 0 && dec->field_n)) return shape;
   }
-  tw__decoder_begin(dec);
+  tw__decoder_begin(dec, len);
   if (len >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) first += 3; /* a byte order mark */
   first = blanks(first, end);
   if (dec->field_n) return decode_fields(dec, text, first, end);

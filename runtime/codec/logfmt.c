@@ -39,7 +39,7 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
     *slot = (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
     return p + 1;
   }
-  char *out = tw__decoder_side(dec, dec->side_n + (end - first));
+  char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *start = out;
   for (;;) {
@@ -125,7 +125,7 @@ int tw_logfmt_decode(tw_decoder *pub, const char *text, int64_t len) {
   const char *end = text + len;
   int32_t pairs = 0;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
-  tw__decoder_begin(dec);
+  tw__decoder_begin(dec, len);
   if (dec->field_n) return decode_fields(dec, text, end);
 
   if (!tw__decoder_push(dec)) return TW_ENOMEM;
