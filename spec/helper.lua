@@ -314,7 +314,8 @@ function helper.seeded(fn, rounds)
     if not os.getenv "TIDEWAY_SEED" then next_seed = next_seed + 1 end
     local ok, err = xpcall(function() fn(helper.random(seed), seed) end, function(why)
       if type(why) ~= "string" then return why end
-      return debug.traceback(why, 2)
+      local trace = debug.traceback(why, 2):gsub("\n[^\n]*/busted[^\n]*", ""):gsub("\n[^\n]*%[C%][^\n]*", "")
+      return trace
     end)
     if not ok then
       error(("seed %d (repeat with TIDEWAY_SEED=%d): %s"):format(seed, seed, tostring(err)), 0)

@@ -12,6 +12,7 @@ end
 local function numeric(n, name, setting, opts)
   return function(s)
     local w = s:sliding_window(n, opts)
+    if setting == nil then return w[name](w) end
     return w[name](w, setting)
   end
 end

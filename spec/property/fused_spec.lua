@@ -236,7 +236,7 @@ local function join(method, settings, growth)
     local more = { draw:node(below), draw.rng:chance(0.3) and draw:node(below) or nil }
     if #more == 0 then return end
     local opts = settings and settings(draw.rng, #more + 1)
-    return function(s, ctx, ...)
+    return function(s, _, ...)
       local args = { ... }
       args[#args + 1] = opts
       return s[method](s, unpack(args))
