@@ -23,7 +23,7 @@ local NUM, STRING, BOOL, NULL, I64, U64, LIST, MAP = 1, 2, 3, 4, 5, 6, 7, 8
 
 --- A Lua string as a literal of one line.
 function record.quoted(text)
-  return '"' .. text:gsub('[^\32\33\35-\91\93-\126]', function(c)
+  return '"' .. text:gsub('[%c"\\\128-\255]', function(c)
     return ("\\%03d"):format(c:byte())
   end) .. '"'
 end
