@@ -96,42 +96,47 @@ static inline __attribute__((always_inline)) uint32_t below(const double *key,
 
 /* The place of x: the first element that is not below it, in the first leaf that has
  * one, else the end of the last leaf. Leaves the way there in path. */
-static inline __attribute__((always_inline)) uint32_t descend(struct tw__order *o,
-                                                              double x) {
+static inline __attribute__((always_inline)) uint32_t
+descend(const struct tw__order *o, struct tw__order_step *path, double x) {
   uint32_t at = o->root;
   for (uint32_t level = o->height; level > 0; level--) {
     const node *n = &o->nodes[at];
     uint32_t i = below(n->key, x);
     if (i >= n->count) i = n->count - 1;
-    o->path[level].node = at;
-    o->path[level].at = i;
+    path[level].node = at;
+    path[level].at = i;
     at = n->child[i];
   }
-  o->path[0].node = at;
-  return below(o->leaves[at].key, x);
+  path[0].node = at;
+  path[0].at = below(o->leaves[at].key, x);
+  return path[0].at;
 }
 
-static uint32_t descend_plain(struct tw__order *o, double x) {
-  return descend(o, x);
+static uint32_t find_plain(const struct tw__order *o, struct tw__order_step *path,
+                           double x) {
+  return descend(o, path, x);
 }
 
 #ifdef HAVE_AVX2
-__attribute__((target("avx2"))) static uint32_t descend_avx2(struct tw__order *o,
-                                                             double x) {
-  return descend(o, x);
+__attribute__((target("avx2"))) static uint32_t
+find_avx2(const struct tw__order *o, struct tw__order_step *path, double x) {
+  return descend(o, path, x);
 }
+
 static int avx2;
+
 __attribute__((constructor)) static void look_at_the_processor(void) {
   __builtin_cpu_init();
   avx2 = __builtin_cpu_supports("avx2") != 0;
 }
 #endif
 
-static inline uint32_t find(struct tw__order *o, double x) {
+static inline uint32_t find(const struct tw__order *o, struct tw__order_step *path,
+                            double x) {
 #ifdef HAVE_AVX2
-  if (avx2) return descend_avx2(o, x);
+  if (avx2) return find_avx2(o, path, x);
 #endif
-  return descend_plain(o, x);
+  return find_plain(o, path, x);
 }
 
 /* ---- changing nodes ---- */
@@ -241,8 +246,9 @@ static uint32_t split_leaf(struct tw__order *o, uint32_t at) {
   return at - half;
 }
 
-void tw__order_insert(struct tw__order *o, double x) {
-  uint32_t at = find(o, x);
+/* Puts x in where path leads. */
+static void put_in(struct tw__order *o, double x) {
+  uint32_t at = o->path[0].at;
   if (o->held++ == 0) {
     o->finger_leaf = o->path[0].node;
     o->finger_at = UINT32_MAX; /* becomes 0 below */
@@ -260,6 +266,11 @@ void tw__order_insert(struct tw__order *o, double x) {
   if (o->finger_leaf == i && (o->finger_at == UINT32_MAX || at <= o->finger_at))
     o->finger_at++;
   if (at + 1 == l->count) set_max(o, 1, x);
+}
+
+void tw__order_insert(struct tw__order *o, double x) {
+  find(o, o->path, x);
+  put_in(o, x);
 }
 
 /* ---- shrinking ---- */
@@ -316,9 +327,11 @@ static void drop_empty(struct tw__order *o, uint32_t level) {
   if (at == above->count && at) set_max(o, level + 2, above->key[at - 1]);
 }
 
-/* path[0] has become smaller: restores what is promised about neighbours, upwards. */
-static void tidy(struct tw__order *o) {
-  for (uint32_t level = 0; level < o->height; level++) {
+/* path[0] has become smaller: restores what is promised about neighbours, upwards.
+ * Whether anything had to be done. */
+static int tidy(struct tw__order *o) {
+  uint32_t level = 0;
+  for (; level < o->height; level++) {
     uint32_t at = o->path[level + 1].at,
              count = count_of(o, level, o->path[level].node);
     node *above = &o->nodes[o->path[level + 1].node];
@@ -334,6 +347,7 @@ static void tidy(struct tw__order *o) {
     o->height--;
     drop_node(o, top);
   }
+  return level > 0;
 }
 
 /* The finger's element has left: it points to the next one, or back to the last one. */
@@ -350,8 +364,10 @@ static void finger_lost(struct tw__order *o) {
   o->finger_at = o->leaves[o->finger_leaf].count - 1;
 }
 
-void tw__order_remove(struct tw__order *o, double x) {
-  uint32_t at = find(o, x), i = o->path[0].node;
+/* Takes the element out that path leads to, which is x. Whether the tree has another
+ * shape then. */
+static int take_out(struct tw__order *o, double x) {
+  uint32_t at = o->path[0].at, i = o->path[0].node;
   leaf *l = &o->leaves[i];
   int before = x <= o->leaves[o->finger_leaf].key[o->finger_at];
   close_gap(l->key, at, l->count);
@@ -364,7 +380,45 @@ void tw__order_remove(struct tw__order *o, double x) {
     if (o->finger_leaf == i) o->finger_at--;
   }
   if (__builtin_expect(l->count && at == l->count, 0)) set_max(o, 1, l->key[at - 1]);
-  if (__builtin_expect(l->count <= SPARSE, 0)) tidy(o);
+  return l->count <= SPARSE && tidy(o);
+}
+
+void tw__order_remove(struct tw__order *o, double x) {
+  find(o, o->path, x);
+  take_out(o, x);
+}
+
+/* Replaces the element that path leads to by x, which belongs at place `to` of the same
+ * leaf: what is between moves by one. The finger stays on its place and rank. */
+static void replace_inside(struct tw__order *o, uint32_t to, double x) {
+  uint32_t from = o->path[0].at;
+  leaf *l = &o->leaves[o->path[0].node];
+  double *key = l->key, max = key[l->count - 1];
+  if (to > from) {
+    to--;
+    memmove(&key[from], &key[from + 1], (to - from) * sizeof *key);
+  } else {
+    memmove(&key[to + 1], &key[to], (from - to) * sizeof *key);
+  }
+  key[to] = x;
+  if (key[l->count - 1] != max) set_max(o, 1, key[l->count - 1]);
+}
+
+/* Both ways are looked for before anything is moved, so that the searches overlap. The
+ * way to x stays true without old unless the tree changes its shape. */
+void tw__order_replace(struct tw__order *o, double old, double x) {
+  struct tw__order_step path[TW__ORDER_HEIGHT + 1];
+  find(o, path, x);
+  find(o, o->path, old);
+  if (path[0].node == o->path[0].node) {
+    replace_inside(o, path[0].at, x);
+    return;
+  }
+  if (take_out(o, old))
+    find(o, o->path, x);
+  else
+    memcpy(o->path, path, (o->height + 1) * sizeof *path);
+  put_in(o, x);
 }
 
 /* ---- ranks ---- */

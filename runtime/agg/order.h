@@ -44,7 +44,7 @@ struct tw__order {
   int64_t held;
   uint32_t finger_leaf, finger_at;
   int64_t finger_rank;
-  struct {
+  struct tw__order_step {
     uint32_t node, at;
   } path[TW__ORDER_HEIGHT + 1]; /* of the last descent; [0] is the leaf */
 };
@@ -59,6 +59,9 @@ void tw__order_insert(struct tw__order *order, double x);
 
 /* Take one element equal to x out; there must be one. */
 void tw__order_remove(struct tw__order *order, double x);
+
+/* The same as remove(old) and insert(x). */
+void tw__order_replace(struct tw__order *order, double old, double x);
 
 /* Put the finger on the element of a rank, 0 .. held - 1. Returns it, and in *next the
  * one after it (the same one at the end). O(distance). */

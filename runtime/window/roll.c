@@ -236,12 +236,12 @@ static double push_quantile(struct roll *r, double x) {
     x = INFINITY;
   }
   if (__builtin_expect(r->pub.fill == r->pub.size, 1)) {
-    tw__order_remove(order, *place);
+    tw__order_replace(order, *place, x);
   } else {
     fill_one(r);
     tw__quantile_place(&r->u.sorted.at, r->pub.fill);
+    tw__order_insert(order, x);
   }
-  tw__order_insert(order, x);
   *place = x;
   next_place(r);
   low = tw__order_at(order, r->u.sorted.at.rank, &high);

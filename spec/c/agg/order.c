@@ -34,6 +34,17 @@ static void remove_at(struct tw__order *order, int64_t at) {
   memmove(&model[at], &model[at + 1], (size_t)(held - at) * sizeof *model);
 }
 
+static void replace_at(struct tw__order *order, int64_t at, double x) {
+  double old = model[at];
+  held--;
+  memmove(&model[at], &model[at + 1], (size_t)(held - at) * sizeof *model);
+  at = place_of(x);
+  memmove(&model[at + 1], &model[at], (size_t)(held - at) * sizeof *model);
+  model[at] = x;
+  held++;
+  tw__order_replace(order, old, x);
+}
+
 static void look(struct tw__order *order, int64_t rank) {
   double next, x = tw__order_at(order, rank, &next);
   CHECKF(x == model[rank], "rank %lld of %lld", (long long)rank, (long long)held);
@@ -58,6 +69,8 @@ static void agrees_with_a_sorted_array(int64_t size, int kind, int steps) {
     int64_t what = check_below(10);
     if (held < size && (fills ? what < 8 : what < 2))
       insert(&order, random_number(kind));
+    else if (held && what == 9)
+      replace_at(&order, check_below(held), random_number(kind));
     else if (held)
       remove_at(&order, check_below(3) ? check_below(held) : held - 1);
     if (held) look(&order, check_below(8) ? held / 2 : check_below(held));
