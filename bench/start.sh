@@ -28,7 +28,7 @@ row() { # what, program and arguments
       printf '%s\t-\t-\t-\n' "$what"
       return
     }
-    test -s "$build/start.out" || test "$1" = /bin/true || {
+    test -s "$build/start.out" || {
       printf '%s\t-\t-\t-\n' "$what" # it said nothing
       return
     }
@@ -40,7 +40,7 @@ row() { # what, program and arguments
     "$(awk '{ print $3 }' "$build/start.runs" | middle)"
 }
 
-row "/bin/true" /bin/true
+row "/bin/echo" /bin/echo 1
 row "luajit, print" "$luajit" -e 'print(1)'
 row "luajit, require tideway" "$luajit" -e 'require "tideway" print(1)'
 row "tideway: first element out (luajit)" "$luajit" "$script"

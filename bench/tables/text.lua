@@ -11,6 +11,8 @@ return function(settings)
   assert(os.execute(("test -f %s || { %s/gen log %d > %s.new && mv %s.new %s; }"):format(
     quote(path), settings.build, lines, quote(path), quote(path), quote(path))))
   assert(os.execute(("head -n %d %s > %s"):format(PART, quote(path), quote(part))))
+  assert(os.execute(("cat %s > /dev/null"):format(quote(path)))) -- into the page cache
+  local pace = settings.only_ours and 1 or harness.pace(settings)
   local bytes = tonumber(harness.capture("stat -c %s " .. quote(path)))
 
   local own = settings.luajit .. " " .. settings.root .. "/bench/text.lua "
@@ -93,7 +95,10 @@ return function(settings)
     end
     if way.ns and cpu then
       beside[#beside + 1] = ("<= %.0f ns"):format(way.ns)
-      if cpu > way.ns then misses[#misses + 1] = ("> %.0f ns"):format(way.ns) end
+      if cpu > way.ns and cpu <= way.ns * pace then
+        beside[#beside] = beside[#beside] .. " at this pace"
+      elseif cpu > way.ns then misses[#misses + 1] = ("> %.0f ns"):format(way.ns)
+      end
     end
     if way.rss and rss then
       beside[#beside + 1] = ("<= %d MB"):format(way.rss)
@@ -108,6 +113,7 @@ return function(settings)
   for _, way in ipairs { "count", "filter" } do line(("streamz: %s (%d lines)"):format(way, PART), {}) end
   return harness.markdown("Text: counting lines, and lines with ERROR", ([[
 %d lines of %.0f bytes (%.2f GB) in the page cache, median of %d rounds. streamz without its import; its MB
-with. CPU is user and system time of all threads. %s.]]):format(
-    lines, bytes / lines, bytes / 1e9, settings.rounds, harness.place()), table_lines)
+with. CPU is user and system time of all threads. The peers take %.2f times what they took on the quiet machine on which
+the limits in ns were set. %s.]]):format(
+    lines, bytes / lines, bytes / 1e9, settings.rounds, pace, harness.place()), table_lines)
 end
