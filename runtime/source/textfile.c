@@ -73,7 +73,7 @@ struct tw_textfile {
   char *raw;
   int64_t raw_at, raw_len;
   int raw_ended, more; /* more: the decompressor may give without input */
-  int now;             /* read only what is in the page cache */
+  int now, never_now;  /* read only what is in the page cache; that cannot be asked */
   char why[256];       /* of a chunk's status; the owner's once that is seen */
 
   /* Under lock, also whose turn the filler's part is. A chunk is spare, being filled,
@@ -123,6 +123,11 @@ static int64_t read_some(tw_textfile *f, char *buf, int64_t room) {
         : f->now      ? preadv2(f->fd, &part, 1, f->offset, RWF_NOWAIT)
                       : pread(f->fd, buf, (size_t)room, f->offset);
   } while (n < 0 && errno == EINTR);
+  if (n < 0 && f->now && errno != EAGAIN) {
+    /* procfs, FUSE ... do not know the flag: jobs read all of it, and report what is wrong */
+    f->never_now = 1;
+    errno = EAGAIN;
+  }
   if (n > 0 && f->offset >= 0) f->offset += n;
   return n;
 }
@@ -419,7 +424,7 @@ static int take_cached(tw_textfile *f) {
   f->now = 1;
   const int id = fill_here(f);
   f->now = 0;
-  if (id < 0) f->cold = COLD;
+  if (id < 0) f->cold = f->never_now ? ALWAYS : COLD;
   return id;
 }
 

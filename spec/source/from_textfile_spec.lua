@@ -317,6 +317,22 @@ describe("from_textfile (seed " .. seed .. ")", function()
     assert.same({ "a", "b" }, drained(path))
   end)
 
+  it("reads what has no size, /proc, and devices", function()
+    assert.is_true(#drained "/proc/self/status" > 10)
+    assert.same({}, drained "/dev/null")
+  end)
+
+  it("delivers the line on its way when it is stopped from below", function()
+    local path = file_of(("stop here\n"):rep(5000))
+    for _, stop in ipairs { function(s) s:stop() end, tw.stop, function(s) s:destroy() end } do
+      local got = {}
+      local source = tw.from_textfile(path, { view = true })
+      source:tap(function() stop(source) end):map(tostring):sink(append(got))
+      tw.run()
+      assert.same({ "stop here" }, got)
+    end
+  end)
+
   it("starts at the end with from_end", function()
     local path = file_of "old\n"
     local got = {}

@@ -151,21 +151,24 @@ return {
 
   loop = function(b, node)
     b:line "local line = S.line"
-    if node.opts.view then
-      b:line "local v, epoch = S.view, S.epoch"
-      b:open "for i = i, n - 1 do"
-      b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
-      b:element(node, "v")
-    else
-      b:open "for i = i, n - 1 do"
-      b:element(node, "ffi_string(line[i].ptr, line[i].len)")
+    if not node.opts.view then
+      return function() return "ffi_string(line[i].ptr, line[i].len)" end
     end
-    b:close()
+    b:line "local v, epoch = S.view, S.epoch"
+    return function()
+      b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
+      return "v"
+    end
   end,
 
   close = function(node)
-    expire(node.state)
-    close_one(node.state)
+    local S, out = node.state, node.out_region
+    local function now()
+      expire(S)
+      close_one(S)
+    end
+    -- stopped by what is below: the element on its way is delivered first
+    if out and out.busy then sched.spawn(now) else now() end
   end,
 
   -- stopped while its task waits: have it look
