@@ -94,49 +94,68 @@ static inline __attribute__((always_inline)) uint32_t below(const double *key,
   return (uint32_t) - (a[0] + a[1] + a[2] + a[3]);
 }
 
-/* The place of x: the first element that is not below it, in the first leaf that has
- * one, else the end of the last leaf. Leaves the way there in path. */
-static inline __attribute__((always_inline)) uint32_t
-descend(const struct tw__order *o, struct tw__order_step *path, double x) {
-  uint32_t at = o->root;
-  for (uint32_t level = o->height; level > 0; level--) {
-    const node *n = &o->nodes[at];
-    uint32_t i = below(n->key, x);
-    if (i >= n->count) i = n->count - 1;
-    path[level].node = at;
-    path[level].at = i;
-    at = n->child[i];
-  }
-  path[0].node = at;
-  path[0].at = below(o->leaves[at].key, x);
-  return path[0].at;
+/* One level of the way to x: from path[level].node to the child that x belongs to. */
+static inline __attribute__((always_inline)) void descend(const struct tw__order *o,
+                                                          struct tw__order_step *path,
+                                                          uint32_t level, double x) {
+  const node *n = &o->nodes[path[level].node];
+  uint32_t i = below(n->key, x);
+  if (i >= n->count) i = n->count - 1;
+  path[level].at = i;
+  path[level - 1].node = n->child[i];
 }
 
-static uint32_t find_plain(const struct tw__order *o, struct tw__order_step *path,
-                           double x) {
-  return descend(o, path, x);
+/* The way to x: to the first element that is not below it, in the first leaf that has
+ * one, else to the end of the last leaf. */
+static inline __attribute__((always_inline)) void
+find_one(const struct tw__order *o, struct tw__order_step *path, double x) {
+  path[o->height].node = o->root;
+  for (uint32_t level = o->height; level > 0; level--) descend(o, path, level, x);
+  path[0].at = below(o->leaves[path[0].node].key, x);
+}
+
+/* Two ways side by side: their cache misses overlap. */
+static inline __attribute__((always_inline)) void
+find_two(const struct tw__order *o, struct tw__order_step *path, double x,
+         struct tw__order_step *other, double y) {
+  path[o->height].node = other[o->height].node = o->root;
+  for (uint32_t level = o->height; level > 0; level--) {
+    descend(o, path, level, x);
+    descend(o, other, level, y);
+  }
+  path[0].at = below(o->leaves[path[0].node].key, x);
+  other[0].at = below(o->leaves[other[0].node].key, y);
 }
 
 #ifdef HAVE_AVX2
-__attribute__((target("avx2"))) static uint32_t
-find_avx2(const struct tw__order *o, struct tw__order_step *path, double x) {
-  return descend(o, path, x);
-}
-
 static int avx2;
 
 __attribute__((constructor)) static void look_at_the_processor(void) {
   __builtin_cpu_init();
   avx2 = __builtin_cpu_supports("avx2") != 0;
 }
+
+__attribute__((target("avx2"))) static void
+find_one_avx2(const struct tw__order *o, struct tw__order_step *path, double x) {
+  find_one(o, path, x);
+}
+
+__attribute__((target("avx2"))) static void
+find_two_avx2(const struct tw__order *o, struct tw__order_step *path, double x,
+              struct tw__order_step *other, double y) {
+  find_two(o, path, x, other, y);
+}
+#else
+enum { avx2 = 0 };
+#define find_one_avx2 find_one
+#define find_two_avx2 find_two
 #endif
 
-static inline uint32_t find(const struct tw__order *o, struct tw__order_step *path,
-                            double x) {
-#ifdef HAVE_AVX2
-  if (avx2) return find_avx2(o, path, x);
-#endif
-  return find_plain(o, path, x);
+static void find(const struct tw__order *o, struct tw__order_step *path, double x) {
+  if (avx2)
+    find_one_avx2(o, path, x);
+  else
+    find_one(o, path, x);
 }
 
 /* ---- changing nodes ---- */
@@ -408,8 +427,10 @@ static void replace_inside(struct tw__order *o, uint32_t to, double x) {
  * way to x stays true without old unless the tree changes its shape. */
 void tw__order_replace(struct tw__order *o, double old, double x) {
   struct tw__order_step path[TW__ORDER_HEIGHT + 1];
-  find(o, path, x);
-  find(o, o->path, old);
+  if (avx2)
+    find_two_avx2(o, path, x, o->path, old);
+  else
+    find_two(o, path, x, o->path, old);
   if (path[0].node == o->path[0].node) {
     replace_inside(o, path[0].at, x);
     return;
