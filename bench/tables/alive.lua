@@ -51,9 +51,10 @@ return function(settings)
           io.stderr:write(("  %s: pipeline %d alone %.1f together %.1f\n"):format(way, k, a, t))
         end
       end
+      local reached = differ > 0 and differ .. " results differ" or over == 0 and "ok" or "some slower"
       lines[#lines + 1] = { way, harness.number(harness.median(all_alone)),
         harness.number(harness.median(all_together)), ("%.2f"):format(harness.median(ratios)),
-        ("%.2f (number %d)"):format(ratios[worst], worst), tostring(over), differ > 0 and differ .. " results differ" or over == 0 and "ok" or "some slower" }
+        ("%.2f (number %d)"):format(ratios[worst], worst), tostring(over), reached }
     end
   end
   return harness.markdown("64 pipelines alive in one process", ([[
