@@ -72,13 +72,17 @@ function harness.server(command)
   local fifo = harness.capture "mktemp -u /tmp/tideway-bench.XXXXXX"
   assert(os.execute("mkfifo " .. fifo))
   local answers = assert(io.popen(command .. " < " .. fifo, "r"))
-  local questions = assert(io.open(fifo, "w"))
+  local questions = assert(io.open(fifo, "r+")) -- for reading too: never a broken pipe
   questions:setvbuf "line"
   os.remove(fifo)
   local server = {}
+  local gone = false -- the program is missing, or has ended
   function server.ask(line)
+    if gone then return nil end
     questions:write(line, "\n")
-    return answers:read "*l"
+    local answer = answers:read "*l"
+    gone = answer == nil
+    return answer
   end
   function server.close()
     questions:close()

@@ -67,7 +67,7 @@ return function(settings)
       local same
       if mine and python and not row.unordered then
         local theirs = of_peer("check", row, CHECKED)
-        if theirs ~= "-" then same = theirs == mine end
+        if theirs and theirs ~= "-" then same = theirs == mine end
         if row.ceiling then same = same ~= false and of_c("check", row, CHECKED) == mine end
       end
       -- how many elements? a 50th of the row's, to see what it costs

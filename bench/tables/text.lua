@@ -2,10 +2,11 @@
 local harness = require "harness"
 local number, quote = harness.number, harness.quote
 
-local PART = 200000 -- lines for streamz, which reads the file whole
+local PART_MAX = 200000 -- lines for streamz, which reads the file whole
 
 return function(settings)
   local lines = math.floor(settings.lines * 1e6)
+  local PART = math.min(PART_MAX, lines)
   local path = ("%s/tideway-bench-%d.log"):format(settings.dir, lines)
   local part = ("%s/tideway-bench-part.log"):format(settings.dir)
   assert(os.execute(("test -f %s || { %s/gen log %d > %s.new && mv %s.new %s; }"):format(
@@ -66,9 +67,11 @@ return function(settings)
       local text = harness.capture(("%s%s %s %s/bench/peers/text_streamz.py %s %s"):format(
         measure, output, settings.python, settings.root, way, part))
       local seconds = (harness.capture("cat " .. output) or ""):match "\t(%S+)"
-      table.insert(seen[name].wall, tonumber(seconds) * 1e9 / PART)
-      table.insert(seen[name].cpu, tonumber(seconds) * 1e9 / PART)
-      table.insert(seen[name].rss, tonumber(text:match "%S+\t%S+\t(%S+)"))
+      if text and seconds then
+        table.insert(seen[name].wall, tonumber(seconds) * 1e9 / PART)
+        table.insert(seen[name].cpu, tonumber(seconds) * 1e9 / PART)
+        table.insert(seen[name].rss, tonumber(text:match "%S+\t%S+\t(%S+)"))
+      end
       results[name] = true
     end
   end
