@@ -196,8 +196,8 @@ static const char *line(decoder *dec, const char *p, const char *end, tw_slot *s
 int tw_combined_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
   tw_slot slots[NAMES];
-  const char *end = text + len;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
+  const char *end = text + len;
   if (!dec->sourced) find_sources(dec);
   tw__decoder_begin(dec, len);
   memset(slots, 0, sizeof slots);

@@ -120,8 +120,8 @@ static const char *record(decoder *dec, const char *p, const char *end) {
 
 int tw_csv_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
-  const char *first = text, *end = text + len;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
+  const char *first = text, *end = text + len;
   tw__decoder_begin(dec, len);
   if (end > first && end[-1] == '\n') end--;
   if (end > first && end[-1] == '\r') end--;

@@ -467,8 +467,8 @@ static int decode_fields(decoder *dec, const char *text, const char *first, cons
 
 int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
-  const char *end = text + len, *first = text;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
+  const char *end = text + len, *first = text;
   if (dec->layouts && dec->layouts->count) {
     tw__decoder_begin(dec, len);
     int shape = speculate(dec, text, end);

@@ -122,9 +122,9 @@ static int decode_fields(decoder *dec, const char *text, const char *end) {
 
 int tw_logfmt_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
-  const char *end = text + len;
   int32_t pairs = 0;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
+  const char *end = text + len;
   tw__decoder_begin(dec, len);
   if (dec->field_n) return decode_fields(dec, text, end);
 

@@ -184,8 +184,8 @@ static const char *value(decoder *dec, const char *p, const char *end, int depth
 
 int tw_msgpack_decode(tw_decoder *pub, const char *text, int64_t len) {
   decoder *dec = (decoder *)pub;
-  const char *end = text + len;
   if (!text || len < 0 || len > INT32_MAX) return TW_EINVAL;
+  const char *end = text + len;
   tw__decoder_begin(dec, len);
   const char *p = value(dec, text, end, 0);
   if (p && p < end) p = tw__decoder_fail(dec, p, TW_FAULT_BYTE);

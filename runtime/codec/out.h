@@ -9,7 +9,8 @@
 char *tw__out_grow(tw_out *out, int64_t n);
 
 static inline char *tw__out_room(tw_out *out, int64_t n) {
-  return out->room - out->len >= n ? out->bytes + out->len : tw__out_grow(out, n);
+  if (!out->bytes || out->room - out->len < n) return tw__out_grow(out, n);
+  return out->bytes + out->len;
 }
 
 #endif
