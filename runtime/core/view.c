@@ -1,6 +1,6 @@
 /* view.c -- looking into borrowed bytes: find, compare, read a number.
  *
- * The search compares the first and the last byte of the needle at 32 (AVX2) or 16 (SSE2)
+ * The search compares the first and the last byte of the needle at 64 (AVX2) or 16 (SSE2)
  * positions at once and looks closer only where both agree; the last block overlaps the
  * one before, so that nothing outside of the bytes is ever read. After Mula, "SIMD-friendly
  * algorithms for substring searching", 2016. Bytes made to agree in vain everywhere
@@ -25,19 +25,35 @@ static int64_t find_linear(const char *hay, int64_t len, int64_t from,
 
 #if defined(__x86_64__)
 
-/* The bodies differ in the width of a block only. `last` is the last position at which the
- * needle could start. Positions of a block that were looked at before are harmless: they
- * did not match then either. */
-#define FIND_BODY(WIDTH, VEC, SET1, LOAD, EQ, AND, MASK)                               \
-  const VEC first = SET1(needle[0]), final = SET1(needle[nlen - 1]);                   \
-  const char *tail = hay + (nlen - 1);                                                 \
+/* Where nlen bytes may start at hay + i .. hay + i + 63 (AVX2) or + 15 (SSE2), as bits. */
+__attribute__((target("avx2"))) static inline uint64_t candidates_avx2(
+    const char *first, const char *final, __m256i a, __m256i b) {
+  const __m256i *f = (const void *)first, *l = (const void *)final;
+  const __m256i low = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256(f), a),
+                                       _mm256_cmpeq_epi8(_mm256_loadu_si256(l), b));
+  const __m256i high = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256(f + 1), a),
+                                        _mm256_cmpeq_epi8(_mm256_loadu_si256(l + 1), b));
+  return (uint32_t)_mm256_movemask_epi8(low) |
+         (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+static inline uint64_t candidates_sse2(const char *first, const char *final, __m128i a,
+                                       __m128i b) {
+  const __m128i f = _mm_loadu_si128((const void *)first);
+  const __m128i l = _mm_loadu_si128((const void *)final);
+  return (uint32_t)_mm_movemask_epi8(
+      _mm_and_si128(_mm_cmpeq_epi8(f, a), _mm_cmpeq_epi8(l, b)));
+}
+
+/* `last` is the last position at which the needle could start, from WIDTH - 1. Positions
+ * that are looked at twice are harmless: they did not match before. */
+#define FIND_BODY(WIDTH, VEC, SET1, CANDIDATES)                                        \
+  const VEC a = SET1(needle[0]), b = SET1(needle[nlen - 1]);                           \
   int64_t spent = 0;                                                                   \
   for (int64_t i = 0;;) {                                                              \
-    uint32_t mask =                                                                    \
-        (uint32_t)MASK(AND(EQ(LOAD((const VEC *)(const void *)(hay + i)), first),      \
-                           EQ(LOAD((const VEC *)(const void *)(tail + i)), final)));   \
+    uint64_t mask = CANDIDATES(hay + i, hay + i + nlen - 1, a, b);                     \
     for (; mask; mask &= mask - 1) {                                                   \
-      const int64_t at = i + __builtin_ctz(mask);                                      \
+      const int64_t at = i + __builtin_ctzll(mask);                                    \
       if (nlen <= 2 || !memcmp(hay + at + 1, needle + 1, (size_t)(nlen - 2)))          \
         return at;                                                                     \
       spent += nlen;                                                                   \
@@ -51,19 +67,18 @@ static int64_t find_linear(const char *hay, int64_t len, int64_t from,
 __attribute__((target("avx2"))) static int64_t find_avx2(const char *hay, int64_t last,
                                                          const char *needle,
                                                          int64_t nlen) {
-  FIND_BODY(32, __m256i, _mm256_set1_epi8, _mm256_loadu_si256, _mm256_cmpeq_epi8,
-            _mm256_and_si256, _mm256_movemask_epi8)
+  FIND_BODY(64, __m256i, _mm256_set1_epi8, candidates_avx2)
 }
 
 static int64_t find_sse2(const char *hay, int64_t last, const char *needle,
                          int64_t nlen) {
-  FIND_BODY(16, __m128i, _mm_set1_epi8, _mm_loadu_si128, _mm_cmpeq_epi8, _mm_and_si128,
-            _mm_movemask_epi8)
+  FIND_BODY(16, __m128i, _mm_set1_epi8, candidates_sse2)
 }
 
 #endif
 
-int64_t tw_view_find(const char *ptr, int64_t len, const char *needle, int64_t nlen) {
+static inline int64_t find(const char *ptr, int64_t len, const char *needle,
+                           int64_t nlen) {
   const int64_t last = len - nlen;
   if (nlen <= 0) return nlen == 0 && len >= 0 ? 0 : -1;
   if (last < 0) return -1;
@@ -72,15 +87,19 @@ int64_t tw_view_find(const char *ptr, int64_t len, const char *needle, int64_t n
     return at ? at - ptr : -1;
   }
 #if defined(__x86_64__)
-  if (last >= 31 && __builtin_cpu_supports("avx2"))
+  if (last >= 63 && __builtin_cpu_supports("avx2"))
     return find_avx2(ptr, last, needle, nlen);
   if (last >= 15) return find_sse2(ptr, last, needle, nlen);
 #endif
   return find_linear(ptr, len, 0, needle, nlen);
 }
 
+int64_t tw_view_find(const char *ptr, int64_t len, const char *needle, int64_t nlen) {
+  return find(ptr, len, needle, nlen);
+}
+
 int tw_view_has(const char *ptr, int64_t len, const char *needle, int64_t nlen) {
-  return tw_view_find(ptr, len, needle, nlen) >= 0;
+  return find(ptr, len, needle, nlen) >= 0;
 }
 
 int tw_view_same(const char *ptr, const char *text, int64_t len) {
