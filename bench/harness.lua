@@ -74,7 +74,6 @@ function harness.server(command)
   local answers = assert(io.popen(command .. " < " .. fifo, "r"))
   local questions = assert(io.open(fifo, "r+")) -- for reading too: never a broken pipe
   questions:setvbuf "line"
-  os.remove(fifo)
   local server = {}
   local gone = false -- the program is missing, or has ended
   function server.ask(line)
@@ -87,6 +86,7 @@ function harness.server(command)
   function server.close()
     questions:close()
     answers:close()
+    os.remove(fifo)
   end
   return server
 end
