@@ -218,7 +218,7 @@ typedef struct tw_roll {
 
 /* A new, empty window.
  * agg    enum tw_agg.
- * size   elements, from 1. Memory for all of them (8 to 48 bytes each) is asked for at
+ * size   elements, from 1. Memory for all of them (8 to 56 bytes each) is asked for at
  *        once, so that pushing never fails; the system hands it out as it is touched.
  * param  var, std: ddof, from 0; quantile: q of [0, 1]; of no account else.
  * NULL: an argument out of range, or no memory. */
