@@ -123,12 +123,12 @@ end
 function ops.slice(draw)
   local rng = draw.rng
   local first, step = rng:chance(0.6) and rng:int(1, 5) or nil, rng:chance(0.4) and rng:int(1, 3) or nil
-  local last = not draw.fails and rng:chance(0.2) and rng:int(5, 15) or nil
+  local last = draw.cuts and rng:chance(0.2) and rng:int(5, 15) or nil
   return function(s) return s:slice(first, last, step) end
 end
 
 function ops.take(draw)
-  if draw.fails then return end                        -- when it ends after a failure is not promised
+  if not draw.cuts then return end
   local n = draw.rng:int(3, 15)
   return function(s) return s:take(n) end
 end
@@ -141,7 +141,7 @@ end
 function ops.partition(draw)
   local rng, every = draw.rng, draw:every()
   local n, k, by_key = rng:int(1, 2), rng:int(0, 20), rng:chance(0.3)
-  local flush = not draw.loops and not by_key and not every and rng:chance(0.4) or nil
+  local flush = draw.flushes and not by_key and not every and rng:chance(0.4) or nil
   return function(s, ctx)
     return s:partition(n, { flush = flush,
       key = (by_key or every) and sometimes(test(k), every, ctx.id) or nil })
@@ -151,7 +151,7 @@ end
 function ops.partition_unique(draw)
   local rng, every = draw.rng, draw:every()
   local n, k, keep = rng:int(1, 3), rng:int(0, 20), rng:pick { "first", "last" }
-  local flush = not draw.loops and rng:chance(0.4) or nil
+  local flush = draw.flushes and rng:chance(0.4) or nil
   return function(s, ctx)
     return s:partition_unique(n, { flush = flush, keep = keep, key = sometimes(number(k), every, ctx.id) })
   end, 1 / n
@@ -188,13 +188,13 @@ function ops.collect(draw)
 end
 
 function ops.reduce(draw)
-  if draw.loops or draw.rng:chance(0.7) then return end
+  if not draw.flushes or draw.rng:chance(0.7) then return end
   local k = draw.rng:int(0, 20)
   return function(s) return s:reduce(fold(k), 1) end, 0.1
 end
 
 function ops.take_last(draw)
-  if draw.loops or draw.rng:chance(0.7) then return end
+  if not draw.flushes or draw.rng:chance(0.7) then return end
   return function(s) return s:take_last() end, 0.1
 end
 
@@ -334,6 +334,10 @@ local function make_plan(rng, loops, fails)
   plan[1] = { op = "root", ups = {}, rate = 1, below = 0 }
   plan[2] = { op = "root", ups = {}, rate = 0.5, below = 0 }
   local draw = setmetatable({ rng = rng, plan = plan, loops = loops, fails = fails }, Draw)
+  -- In a plan either slices cut a stream off at some element, or operators emit something at the end:
+  -- just when the streams below a slice end is not promised, nor what a loop brings after the end.
+  draw.cuts = not fails and rng:chance(0.5)
+  draw.flushes = not draw.cuts and not loops
   local nodes = rng:int(3, NODES)
   while #plan < nodes do
     draw.up = draw:node()
