@@ -90,9 +90,10 @@ double tw_clock_seconds(void);
 /* ---- queue (op/queue.c) ------------------------------------------------- */
 
 /* The FIFO of values behind windows, partitions, zip and collect. The fields are for
- * reading: element k (0 = oldest) is vals[(head + k) & mask], tail - head are held. A push
- * may move vals. TW_BYTES elements are the queue's own copies, valid until they are dropped;
- * what a TW_REF stands for is anchored by the caller, who lets go of it before the drop. */
+ * reading: element k (0 = oldest) is vals[(head + k) & mask], tail - head are held. A
+ * push may move vals. TW_BYTES elements are the queue's own copies, valid until they
+ * are dropped; what a TW_REF stands for is anchored by the caller, who lets go of it
+ * before the drop. */
 typedef struct tw_queue {
   tw_value *vals; /* ring of mask + 1 places */
   uint32_t mask;
@@ -112,9 +113,9 @@ tw_queue *tw_queue_open(int64_t room);
 /* Frees the queue, taken, and its bytes; NULL is fine. */
 void tw_queue_close(tw_queue *q);
 
-/* Put one element in, as the newest. Bytes are borrowed and copied (len below 2^32); id is
- * the caller's name for a Lua value.
- * Each returns 0, or TW_ENOMEM and then the queue is unchanged. O(1) amortized. */
+/* Put one element in, as the newest. Bytes are borrowed and copied (len below 2^32); id
+ * is the caller's name for a Lua value. Each returns 0, or TW_ENOMEM and then the queue
+ * is unchanged. O(1) amortized. */
 int tw_queue_push_num(tw_queue *q, double x);
 int tw_queue_push_bool(tw_queue *q, int x);
 int tw_queue_push_null(tw_queue *q);
@@ -144,8 +145,8 @@ int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
 typedef struct tw_keyset tw_keyset;
 
 /* A new, empty key set.
- * maxsize  how many keys it remembers, the least recently seen leave first; 0: no limit.
- * ttl      seconds without being seen after which a key is forgotten; 0: never.
+ * maxsize  how many keys it remembers, the least recently seen leave first; 0: no
+ * limit. ttl      seconds without being seen after which a key is forgotten; 0: never.
  * NULL: an argument below 0 or not finite, or no memory. */
 tw_keyset *tw_keyset_open(int64_t maxsize, double ttl);
 
@@ -167,7 +168,8 @@ void tw_keyset_now(tw_keyset *ks, double seconds);
  * type (1, 1LL, 1ULL; 0 and -0); true is not 1 and "1" is not 1. Bytes are borrowed and
  * copied (len below 2^32); id is the caller's name (from 1) for a Lua value.
  * Each returns 1: the key was not there, 0: it was; it is the most recent one in both
- * cases. TW_ENOMEM, or TW_EINVAL for NaN, and then the keys are as before. O(1) amortized. */
+ * cases. TW_ENOMEM, or TW_EINVAL for NaN, and then the keys are as before. O(1)
+ * amortized. */
 int tw_keyset_add_num(tw_keyset *ks, double x);
 int tw_keyset_add_bool(tw_keyset *ks, int x);
 int tw_keyset_add_null(tw_keyset *ks);
@@ -183,14 +185,15 @@ int tw_keyset_add_ref(tw_keyset *ks, uint64_t id);
 int tw_keyset_undo(tw_keyset *ks);
 
 /* The next reference that has been forgotten by maxsize or ttl, in no special order; 0
- * when there is none. One that left for the last new key is reported after the next add. */
+ * when there is none. One that left for the last new key is reported after the next
+ * add. */
 uint64_t tw_keyset_dropped_ref(tw_keyset *ks);
 
 /* Memory held, in bytes. */
 int64_t tw_keyset_bytes(const tw_keyset *ks);
 
-/* Writes the keys as text, with a limit or ttl the most recent one first, cut to size - 1
- * characters and a 0. Returns the length of the uncut text. */
+/* Writes the keys as text, with a limit or ttl the most recent one first, cut to size -
+ * 1 characters and a 0. Returns the length of the uncut text. */
 int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
@@ -231,19 +234,19 @@ void tw_roll_close(tw_roll *r);
  * Returns the aggregate of the window with x in it. A NaN in the window makes it NaN
  * (count, first and last excepted). Infinities count as IEEE arithmetic has it: inf and
  * -inf sum to NaN, var and std of either are NaN. Both leave without a trace together
- * with their element. var and std are NaN for ddof elements or fewer; a quantile between
- * two elements is interpolated linearly.
- * O(1) amortized, median and quantile O(log size); the worst single push is O(1) for min,
- * max, count, first, last, O(sqrt(size)) for sum, mean, var, std. Nothing is ever
- * subtracted for an element that leaves, so errors do not add up. */
+ * with their element. var and std are NaN for ddof elements or fewer; a quantile
+ * between two elements is interpolated linearly. O(1) amortized, median and quantile
+ * O(log size); the worst single push is O(1) for min, max, count, first, last,
+ * O(sqrt(size)) for sum, mean, var, std. Nothing is ever subtracted for an element that
+ * leaves, so errors do not add up. */
 double tw_roll_push(tw_roll *r, double x);
 
-/* The same for n numbers in a row: out[i] is what pushing in[i] gives. in and out may be
- * the same array. */
+/* The same for n numbers in a row: out[i] is what pushing in[i] gives. in and out may
+ * be the same array. */
 void tw_roll_push_batch(tw_roll *r, const double *in, double *out, int64_t n);
 
-/* Writes the state as text, cut to size - 1 characters and a 0. Returns the length of the
- * uncut text. */
+/* Writes the state as text, cut to size - 1 characters and a 0. Returns the length of
+ * the uncut text. */
 int64_t tw_roll_dump(const tw_roll *r, char *buf, int64_t size);
 
 /* ---- views (core/view.c) ------------------------------------------------ */
