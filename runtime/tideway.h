@@ -145,8 +145,8 @@ int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
 typedef struct tw_keyset tw_keyset;
 
 /* A new, empty key set.
- * maxsize  how many keys it remembers, the least recently seen leave first; 0: no
- * limit. ttl      seconds without being seen after which a key is forgotten; 0: never.
+ * maxsize  how many keys it remembers, the least recently seen leave first; 0: all.
+ * ttl      seconds without being seen after which a key is forgotten; 0: never.
  * NULL: an argument below 0 or not finite, or no memory. */
 tw_keyset *tw_keyset_open(int64_t maxsize, double ttl);
 
@@ -185,15 +185,14 @@ int tw_keyset_add_ref(tw_keyset *ks, uint64_t id);
 int tw_keyset_undo(tw_keyset *ks);
 
 /* The next reference that has been forgotten by maxsize or ttl, in no special order; 0
- * when there is none. One that left for the last new key is reported after the next
- * add. */
+ * when there is none. One that left for the last new key comes after the next add. */
 uint64_t tw_keyset_dropped_ref(tw_keyset *ks);
 
 /* Memory held, in bytes. */
 int64_t tw_keyset_bytes(const tw_keyset *ks);
 
-/* Writes the keys as text, with a limit or ttl the most recent one first, cut to size -
- * 1 characters and a 0. Returns the length of the uncut text. */
+/* Writes the keys as text, with a limit or ttl the most recent one first, cut to
+ * size - 1 characters and a 0. Returns the length of the uncut text. */
 int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
