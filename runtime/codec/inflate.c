@@ -75,8 +75,8 @@ static int gzip_between(tw__inflate *z, const char *in, size_t len, size_t *used
   return TW_OK;
 }
 
-static int gzip_step(tw__inflate *z, const char *in, size_t len, size_t *used, char *out,
-                     size_t room, size_t *made) {
+static int gzip_step(tw__inflate *z, const char *in, size_t len, size_t *used,
+                     char *out, size_t room, size_t *made) {
   while (*made < room) {
     if (!z->inside) {
       if (*used == len) return TW_OK;
@@ -105,8 +105,8 @@ static int gzip_step(tw__inflate *z, const char *in, size_t len, size_t *used, c
   return TW_OK;
 }
 
-static int zstd_step(tw__inflate *z, const char *in, size_t len, size_t *used, char *out,
-                     size_t room, size_t *made) {
+static int zstd_step(tw__inflate *z, const char *in, size_t len, size_t *used,
+                     char *out, size_t room, size_t *made) {
   ZSTD_inBuffer source = {in, len, 0};
   ZSTD_outBuffer dest = {out, room, 0};
   int rc = TW_OK;
@@ -114,7 +114,9 @@ static int zstd_step(tw__inflate *z, const char *in, size_t len, size_t *used, c
     const size_t taken = source.pos, given = dest.pos;
     const size_t hint = ZSTD_decompressStream(z->zstd, &dest, &source);
     if (ZSTD_isError(hint)) {
-      rc = fail(z, ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation ? TW_ENOMEM : TW_ECORRUPT,
+      rc = fail(z,
+                ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation ? TW_ENOMEM
+                                                                        : TW_ECORRUPT,
                 ZSTD_getErrorName(hint));
       break;
     }
@@ -126,8 +128,8 @@ static int zstd_step(tw__inflate *z, const char *in, size_t len, size_t *used, c
   return rc;
 }
 
-int tw__inflate_step(tw__inflate *z, const char *in, size_t len, size_t *used, char *out,
-                     size_t room, size_t *made) {
+int tw__inflate_step(tw__inflate *z, const char *in, size_t len, size_t *used,
+                     char *out, size_t room, size_t *made) {
   *used = *made = 0;
   return z->encoding == TW_ENCODING_GZIP ? gzip_step(z, in, len, used, out, room, made)
                                          : zstd_step(z, in, len, used, out, room, made);
@@ -140,4 +142,6 @@ int tw__inflate_finish(tw__inflate *z) {
                                               : "the zstd data ends in the middle");
 }
 
-const char *tw__inflate_text(const tw__inflate *z) { return z->text; }
+const char *tw__inflate_text(const tw__inflate *z) {
+  return z->text;
+}

@@ -1,7 +1,7 @@
 /* lines.c -- cutting bytes into records at a delimiter.
  *
- * For a delimiter of one byte 64 bytes at a time become a bit mask of where it stands, and
- * each set bit a slice. Longer delimiters are searched for.
+ * For a delimiter of one byte 64 bytes at a time become a bit mask of where it stands,
+ * and each set bit a slice. Longer delimiters are searched for.
  */
 #include "tideway.h"
 
@@ -42,8 +42,8 @@ __attribute__((target("avx2"))) static int split_blocks(const char *end, char de
 }
 #endif
 
-static int split_byte(const char *bytes, int64_t len, char delim, tw_slice *out, int max,
-                      int64_t *used) {
+static int split_byte(const char *bytes, int64_t len, char delim, tw_slice *out,
+                      int max, int64_t *used) {
   const char *start = bytes, *from = bytes, *end = bytes + len;
   int n = 0;
 #if defined(__x86_64__)

@@ -1,11 +1,12 @@
 /* view.c -- looking into borrowed bytes: find, compare, read a number.
  *
- * The search compares the first and the last byte of the needle at 64 (AVX2) or 16 (SSE2)
- * positions at once and looks closer only where both agree; the last block overlaps the
- * one before, so that nothing outside of the bytes is ever read. After Mula, "SIMD-friendly
- * algorithms for substring searching", 2016. Bytes made to agree in vain everywhere
- * ("aaaa" in "aaaa...") would make that quadratic: once the closer looks have cost more than a
- * few times the bytes searched, memmem, which is linear, does the rest.
+ * The search compares the first and the last byte of the needle at 64 (AVX2) or 16
+ * (SSE2) positions at once and looks closer only where both agree; the last block
+ * overlaps the one before, so that nothing outside of the bytes is ever read. After
+ * Mula, "SIMD-friendly algorithms for substring searching", 2016. Bytes made to agree
+ * in vain everywhere
+ * ("aaaa" in "aaaa...") would make that quadratic: once the closer looks have cost more
+ * than a few times the bytes searched, memmem, which is linear, does the rest.
  */
 #define _GNU_SOURCE /* memmem */
 #include "tideway.h"
@@ -18,21 +19,22 @@
 
 static int64_t find_linear(const char *hay, int64_t len, int64_t from,
                            const char *needle, int64_t nlen) {
-  const char *at =
-      memmem(hay + from, (size_t)(len - from), needle, (size_t)nlen);
+  const char *at = memmem(hay + from, (size_t)(len - from), needle, (size_t)nlen);
   return at ? at - hay : -1;
 }
 
 #if defined(__x86_64__)
 
-/* Where nlen bytes may start at hay + i .. hay + i + 63 (AVX2) or + 15 (SSE2), as bits. */
-__attribute__((target("avx2"))) static inline uint64_t candidates_avx2(
-    const char *first, const char *final, __m256i a, __m256i b) {
-  const __m256i *f = (const void *)first, *l = (const void *)final;
+/* Where nlen bytes may start at hay + i .. hay + i + 63 (AVX2) or + 15 (SSE2), as bits.
+ */
+__attribute__((target("avx2"))) static inline uint64_t
+candidates_avx2(const char *first, const char *final, __m256i a, __m256i b) {
+  const __m256i *f = (const void *)first, *l = (const void *) final;
   const __m256i low = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256(f), a),
                                        _mm256_cmpeq_epi8(_mm256_loadu_si256(l), b));
-  const __m256i high = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256(f + 1), a),
-                                        _mm256_cmpeq_epi8(_mm256_loadu_si256(l + 1), b));
+  const __m256i high =
+      _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256(f + 1), a),
+                       _mm256_cmpeq_epi8(_mm256_loadu_si256(l + 1), b));
   return (uint32_t)_mm256_movemask_epi8(low) |
          (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
 }
@@ -40,13 +42,13 @@ __attribute__((target("avx2"))) static inline uint64_t candidates_avx2(
 static inline uint64_t candidates_sse2(const char *first, const char *final, __m128i a,
                                        __m128i b) {
   const __m128i f = _mm_loadu_si128((const void *)first);
-  const __m128i l = _mm_loadu_si128((const void *)final);
+  const __m128i l = _mm_loadu_si128((const void *) final);
   return (uint32_t)_mm_movemask_epi8(
       _mm_and_si128(_mm_cmpeq_epi8(f, a), _mm_cmpeq_epi8(l, b)));
 }
 
-/* `last` is the last position at which the needle could start, from WIDTH - 1. Positions
- * that are looked at twice are harmless: they did not match before. */
+/* `last` is the last position at which the needle could start, from WIDTH - 1.
+ * Positions that are looked at twice are harmless: they did not match before. */
 #define FIND_BODY(WIDTH, VEC, SET1, CANDIDATES)                                        \
   const VEC a = SET1(needle[0]), b = SET1(needle[nlen - 1]);                           \
   int64_t spent = 0;                                                                   \
@@ -64,9 +66,8 @@ static inline uint64_t candidates_sse2(const char *first, const char *final, __m
     if (i > last - (WIDTH - 1)) i = last - (WIDTH - 1);                                \
   }
 
-__attribute__((target("avx2"))) static int64_t find_avx2(const char *hay, int64_t last,
-                                                         const char *needle,
-                                                         int64_t nlen) {
+__attribute__((target("avx2"))) static int64_t
+find_avx2(const char *hay, int64_t last, const char *needle, int64_t nlen) {
   FIND_BODY(64, __m256i, _mm256_set1_epi8, candidates_avx2)
 }
 

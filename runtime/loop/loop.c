@@ -1,7 +1,7 @@
 /* loop.c -- a uv loop as "poll -> list of ready handles".
  *
- * C never calls Lua: callbacks of libuv queue their handle, tw_loop_poll hands the ids of
- * the queued ones out. An id is not used again before 2^32 handles have been opened.
+ * C never calls Lua: callbacks of libuv queue their handle, tw_loop_poll hands the ids
+ * of the queued ones out. An id is not used again before 2^32 handles have been opened.
  */
 #include "loop/loop.h"
 
@@ -9,7 +9,7 @@
 
 struct tw_loop {
   uv_loop_t uv;
-  uv_timer_t limit;         /* ends a wait in tw_loop_poll; does not keep the loop alive */
+  uv_timer_t limit; /* ends a wait in tw_loop_poll; does not keep the loop alive */
   tw__handle *handles;
   tw__handle *first, *last; /* ready, oldest first */
   uint32_t last_id;
@@ -46,12 +46,15 @@ void tw_loop_close(tw_loop *loop) {
   if (!loop) return;
   while (loop->handles) loop->handles->close(loop->handles);
   uv_close((uv_handle_t *)&loop->limit, NULL);
-  while (uv_run(&loop->uv, UV_RUN_DEFAULT)) {}
+  while (uv_run(&loop->uv, UV_RUN_DEFAULT)) {
+  }
   uv_loop_close(&loop->uv);
   tw__free(loop);
 }
 
-static void limit_passed(uv_timer_t *timer) { (void)timer; }
+static void limit_passed(uv_timer_t *timer) {
+  (void)timer;
+}
 
 static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
   int n = 0;
@@ -84,15 +87,21 @@ int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max) {
   return take_ready(loop, ready, max);
 }
 
-int tw_loop_fd(const tw_loop *loop) { return uv_backend_fd(&loop->uv); }
+int tw_loop_fd(const tw_loop *loop) {
+  return uv_backend_fd(&loop->uv);
+}
 
 int64_t tw_loop_timeout_ms(const tw_loop *loop) {
   return loop->first ? 0 : uv_backend_timeout(&loop->uv);
 }
 
-int64_t tw_loop_now_ns(void) { return (int64_t)uv_hrtime(); }
+int64_t tw_loop_now_ns(void) {
+  return (int64_t)uv_hrtime();
+}
 
-uv_loop_t *tw__loop_uv(tw_loop *loop) { return &loop->uv; }
+uv_loop_t *tw__loop_uv(tw_loop *loop) {
+  return &loop->uv;
+}
 
 void tw__loop_attach(tw_loop *loop, tw__handle *handle,
                      void (*close)(tw__handle *handle)) {
@@ -108,8 +117,10 @@ void tw__loop_attach(tw_loop *loop, tw__handle *handle,
 static void unqueue(tw_loop *loop, tw__handle *handle) {
   tw__handle *before = NULL;
   for (tw__handle *at = loop->first; at != handle; at = at->next_ready) before = at;
-  if (before) before->next_ready = handle->next_ready;
-  else loop->first = handle->next_ready;
+  if (before)
+    before->next_ready = handle->next_ready;
+  else
+    loop->first = handle->next_ready;
   if (loop->last == handle) loop->last = before;
   handle->ready = 0;
 }
@@ -119,8 +130,10 @@ void tw__loop_detach(tw__handle *handle) {
   if (!loop) return;
   if (handle->ready) unqueue(loop, handle);
   if (handle->next) handle->next->prev = handle->prev;
-  if (handle->prev) handle->prev->next = handle->next;
-  else loop->handles = handle->next;
+  if (handle->prev)
+    handle->prev->next = handle->next;
+  else
+    loop->handles = handle->next;
   handle->loop = NULL;
 }
 
@@ -128,7 +141,9 @@ void tw__loop_ready(tw__handle *handle) {
   tw_loop *loop = handle->loop;
   if (!loop || handle->ready) return;
   handle->ready = 1;
-  if (loop->last) loop->last->next_ready = handle;
-  else loop->first = handle;
+  if (loop->last)
+    loop->last->next_ready = handle;
+  else
+    loop->first = handle;
   loop->last = handle;
 }

@@ -1,9 +1,9 @@
 /* loop.h -- what native handles (files, timers, sockets ...) need of the loop.
  *
- * A handle is the first member of the object that it stands for. libuv's callbacks do the
- * native work and at most say tw__loop_ready; Lua learns of it from tw_loop_poll and asks
- * the object by its own functions. One report may stand for several events, and one
- * may be stale: whoever waits asks again.
+ * A handle is the first member of the object that it stands for. libuv's callbacks do
+ * the native work and at most say tw__loop_ready; Lua learns of it from tw_loop_poll
+ * and asks the object by its own functions. One report may stand for several events,
+ * and one may be stale: whoever waits asks again.
  */
 #ifndef TIDEWAY_LOOP_LOOP_H
 #define TIDEWAY_LOOP_LOOP_H
@@ -15,14 +15,15 @@
 typedef struct tw__handle tw__handle;
 struct tw__handle {
   tw_loop *loop;
-  tw__handle *prev, *next;  /* all handles of the loop */
-  tw__handle *next_ready;   /* the queue of ready ones */
-  void (*close)(tw__handle *handle); /* closes the object, when the loop is closed first */
-  uint32_t id;              /* from 1; what Lua knows it by */
-  int ready;                /* is in the queue */
+  tw__handle *prev, *next; /* all handles of the loop */
+  tw__handle *next_ready;  /* the queue of ready ones */
+  /* Closes the object, when the loop is closed first. */
+  void (*close)(tw__handle *handle);
+  uint32_t id; /* from 1; what Lua knows it by */
+  int ready;   /* is in the queue */
 };
 
-/* Puts a zeroed handle on the loop and gives it an id. Thread: the loop's, as for all. */
+/* Puts a zeroed handle on the loop and gives it an id. Thread: the loop's. */
 void tw__loop_attach(tw_loop *loop, tw__handle *handle,
                      void (*close)(tw__handle *handle));
 

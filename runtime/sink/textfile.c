@@ -1,8 +1,9 @@
 /* textfile.c -- records written to a file through a buffer.
  *
- * An element is either taken, wholly, or not at all: put first makes sure that the buffer is
- * below its limit, which may fail, then appends, which cannot tear. What could not be
- * written stays in the buffer, in order, and is tried again by the next put or flush.
+ * An element is either taken, wholly, or not at all: put first makes sure that the
+ * buffer is below its limit, which may fail, then appends, which cannot tear. What
+ * could not be written stays in the buffer, in order, and is tried again by the next
+ * put or flush.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +69,8 @@ const char *tw_textsink_check(const char *path) {
 tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char *delim,
                               int64_t dlen, char *error, int64_t size) {
   const char *text = "no memory";
-  const int how = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (truncate ? O_TRUNC : O_APPEND);
+  const int how =
+      O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (truncate ? O_TRUNC : O_APPEND);
   tw_textsink *s = tw__calloc(1, sizeof *s);
   if (!s) goto fail;
   s->fd = -1;
@@ -189,6 +191,10 @@ int tw_textsink_put_u64(tw_textsink *s, uint64_t x) {
   return tw_textsink_put(s, text, tw__number_write_u64(text, x));
 }
 
-const char *tw_textsink_error(const tw_textsink *s) { return s->error; }
+const char *tw_textsink_error(const tw_textsink *s) {
+  return s->error;
+}
 
-int tw_file_number(void *file) { return fileno(file); }
+int tw_file_number(void *file) {
+  return fileno(file);
+}

@@ -4,25 +4,25 @@
  *        ^                                                 |
  *        '---------------- stack of spare chunks <---------'
  *
- * What is in the page cache is read by the owner itself, chunk by chunk (RWF_NOWAIT says
- * when it is not): two chunks that stay in the second-level cache, no handing over, the speed
- * of wc. What would have to be waited for is read ahead by a job on libuv's thread pool,
- * which fills spare chunks, in order, until none is left, the file ends, or the owner
- * waits; the owner starts the next job when half of them are spare again. Archives
- * are always unpacked by jobs. One job at a time, so that one thread at a time touches the
- * descriptor and the decompressor. Pipes, terminals and sockets are read by the owner, when
- * poll(2) says that there is something.
+ * What is in the page cache is read by the owner itself, chunk by chunk (RWF_NOWAIT
+ * says when it is not): two chunks that stay in the second-level cache, no handing
+ * over, the speed of wc. What would have to be waited for is read ahead by a job on
+ * libuv's thread pool, which fills spare chunks, in order, until none is left, the file
+ * ends, or the owner waits; the owner starts the next job when half of them are spare
+ * again. Archives are always unpacked by jobs. One job at a time, so that one thread at
+ * a time touches the descriptor and the decompressor. Pipes, terminals and sockets are
+ * read by the owner, when poll(2) says that there is something.
  *
  *     chunk.mem | . . . carry | data ............. tail |
  *                             HEAD                      HEAD + len
  *
- * The tail, a record that goes on in the next chunk, is copied in front of that chunk's data
- * (the carry), so that records are whole in memory. When it does not fit there, the record
- * is collected in `big`, chunk by chunk, until it ends.
+ * The tail, a record that goes on in the next chunk, is copied in front of that chunk's
+ * data (the carry), so that records are whole in memory. When it does not fit there,
+ * the record is collected in `big`, chunk by chunk, until it ends.
  *
- * Measured over a 580 MB log in page cache, 2 cores: wc -l 19 ns a line; this 20 with chunks of
- * 96 or 128 KB of which two are in use; 28 with 256 KB or more; 45 with all reading on the pool,
- * more on busy cores.
+ * Measured over a 580 MB log in page cache, 2 cores: wc -l 19 ns a line; this 20 with
+ * chunks of 96 or 128 KB of which two are in use; 28 with 256 KB or more; 45 with all
+ * reading on the pool, more on busy cores.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -43,10 +43,10 @@ enum {
   CHUNK = 128 << 10,
   CHUNKS = 8,
   HEAD = 16 << 10,
-  RAW = 64 << 10,   /* compressed bytes at a time */
+  RAW = 64 << 10, /* compressed bytes at a time */
   BATCH = 2048,
-  JOBS = 4,         /* that may wait for their after_job at a time */
-  COLD = 64,        /* chunks to leave to jobs once something was not in the page cache */
+  JOBS = 4,  /* that may wait for their after_job at a time */
+  COLD = 64, /* chunks to leave to jobs once something was not in the page cache */
   ALWAYS = INT_MAX
 };
 
@@ -80,21 +80,21 @@ struct tw_textfile {
    * filled, or held by the owner. */
   uv_mutex_t lock;
   struct chunk chunk[CHUNKS];
-  int spare[CHUNKS], spares;          /* a stack */
-  int queue[CHUNKS];                  /* the filled ones, oldest at taken_out % CHUNKS */
-  uint32_t filled, taken_out;         /* chunks, ever */
+  int spare[CHUNKS], spares;  /* a stack */
+  int queue[CHUNKS];          /* the filled ones, oldest at taken_out % CHUNKS */
+  uint32_t filled, taken_out; /* chunks, ever */
   int running, over, stop, waiting;
 
   /* The owner's. */
-  int held;                     /* the chunk that at .. end is in; -1: none */
-  int cold;                     /* how many chunks are still left to jobs */
-  int last_status, ended;       /* of the chunk taken last; what next returns from now on */
-  const char *at, *scan, *end;  /* not yet delivered; not yet searched; the end of it */
-  int64_t position;             /* of at, in the (decompressed) text */
+  int held;               /* the chunk that at .. end is in; -1: none */
+  int cold;               /* how many chunks are still left to jobs */
+  int last_status, ended; /* of the chunk taken last; what next returns from now on */
+  const char *at, *scan, *end; /* not yet delivered; not yet searched; the end of it */
+  int64_t position;            /* of at, in the (decompressed) text */
   char *big;
   int64_t big_room;
   uv_work_t job[JOBS];
-  int job_used[JOBS], pending;  /* pending: callbacks still to come */
+  int job_used[JOBS], pending; /* pending: callbacks still to come */
   uv_poll_t poll;
   int closing;
   tw_slice lines[BATCH];
@@ -124,7 +124,7 @@ static int64_t read_some(tw_textfile *f, char *buf, int64_t room) {
                       : pread(f->fd, buf, (size_t)room, f->offset);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && f->now && errno != EAGAIN) {
-    /* procfs, FUSE ... do not know the flag: jobs read all of it, and report what is wrong */
+    /* procfs, FUSE ... do not know the flag: jobs read all, and say what is wrong */
     f->never_now = 1;
     errno = EAGAIN;
   }
@@ -166,8 +166,8 @@ static int fill_inflated(tw_textfile *f, char *data, int64_t *len) {
     size_t used = 0, made = 0;
     const size_t room = (size_t)(CHUNK - *len);
     int rc = tw__inflate_step(f->inflate, f->raw + f->raw_at,
-                              (size_t)(f->raw_len - f->raw_at), &used, data + *len, room,
-                              &made);
+                              (size_t)(f->raw_len - f->raw_at), &used, data + *len,
+                              room, &made);
     f->raw_at += (int64_t)used;
     f->taken += (int64_t)used;
     *len += (int64_t)made;
@@ -241,7 +241,9 @@ static void after_job(uv_work_t *req, int status) {
   settled(f);
 }
 
-static void after_poll_close(uv_handle_t *handle) { settled(handle->data); }
+static void after_poll_close(uv_handle_t *handle) {
+  settled(handle->data);
+}
 
 void tw_textfile_close(tw_textfile *f) {
   if (!f || f->closing) return;
@@ -256,7 +258,9 @@ void tw_textfile_close(tw_textfile *f) {
   if (f->pending == 0) destroy(f);
 }
 
-static void close_handle(tw__handle *handle) { tw_textfile_close((tw_textfile *)handle); }
+static void close_handle(tw__handle *handle) {
+  tw_textfile_close((tw_textfile *)handle);
+}
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -306,7 +310,8 @@ static void readable(uv_poll_t *poll, int status, int events) {
   tw__loop_ready(&f->handle);
 }
 
-/* Descriptors that epoll takes are waited for; others (character devices) go to the pool. */
+/* Descriptors that epoll takes are waited for; others (character devices) go to the
+ * pool. */
 static void open_poll(tw_textfile *f, uv_loop_t *uv) {
   const int flags = fcntl(f->fd, F_GETFL);
   if (uv_poll_init(uv, &f->poll, f->fd)) return;
@@ -415,7 +420,8 @@ static int fill_here(tw_textfile *f) {
 static int take_waited(tw_textfile *f) {
   struct pollfd fd = {.fd = f->fd, .events = POLLIN};
   int id = -1;
-  if (f->prefix_at < f->prefix_len || f->more || poll(&fd, 1, 0) != 0) id = fill_here(f);
+  if (f->prefix_at < f->prefix_len || f->more || poll(&fd, 1, 0) != 0)
+    id = fill_here(f);
   if (id < 0) uv_poll_start(&f->poll, UV_READABLE, readable);
   return id;
 }
@@ -434,8 +440,10 @@ static int take_read(tw_textfile *f) {
   f->waiting = id < 0;
   const int running = f->running;
   uv_mutex_unlock(&f->lock);
-  if (id < 0 && !running && !f->cold) id = take_cached(f);
-  else if (id >= 0 && f->cold > 0 && f->cold != ALWAYS) f->cold--;
+  if (id < 0 && !running && !f->cold)
+    id = take_cached(f);
+  else if (id >= 0 && f->cold > 0 && f->cold != ALWAYS)
+    f->cold--;
   if (f->cold) pump(f);
   return id;
 }
@@ -455,7 +463,8 @@ static int fail(tw_textfile *f, int status, const char *text) {
 
 static int no_memory(tw_textfile *f) {
   char text[64];
-  snprintf(text, sizeof text, "byte %lld: no memory for this line", (long long)f->position);
+  snprintf(text, sizeof text, "byte %lld: no memory for this line",
+           (long long)f->position);
   return fail(f, TW_ENOMEM, text);
 }
 
@@ -597,10 +606,18 @@ int tw_textfile_next(tw_textfile *f) {
   return f->ended;
 }
 
-uint32_t tw_textfile_id(const tw_textfile *f) { return f->handle.id; }
+uint32_t tw_textfile_id(const tw_textfile *f) {
+  return f->handle.id;
+}
 
-const tw_slice *tw_textfile_lines(const tw_textfile *f) { return f->lines; }
+const tw_slice *tw_textfile_lines(const tw_textfile *f) {
+  return f->lines;
+}
 
-int64_t tw_textfile_position(const tw_textfile *f) { return f->position; }
+int64_t tw_textfile_position(const tw_textfile *f) {
+  return f->position;
+}
 
-const char *tw_textfile_error(const tw_textfile *f) { return f->error; }
+const char *tw_textfile_error(const tw_textfile *f) {
+  return f->error;
+}

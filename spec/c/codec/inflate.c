@@ -1,4 +1,5 @@
-/* inflate -- random members cut at random borders come back; damage and cuts are noticed. */
+/* inflate -- random members cut at random borders come back; damage and cuts are
+ * noticed. */
 #include "codec/inflate.h"
 
 #include <zlib.h>
@@ -12,8 +13,10 @@ static char text[TEXT], packed[4 * TEXT], unpacked[TEXT];
 static size_t pack(int encoding, char *to, size_t room, const char *from, size_t len) {
   if (encoding == TW_ENCODING_ZSTD)
     return ZSTD_compress(to, room, from, len, 1 + (int)check_below(5));
-  z_stream z = {.next_in = (Bytef *)(uintptr_t)from, .avail_in = (unsigned)len,
-                .next_out = (Bytef *)to, .avail_out = (unsigned)room};
+  z_stream z = {.next_in = (Bytef *)(uintptr_t)from,
+                .avail_in = (unsigned)len,
+                .next_out = (Bytef *)to,
+                .avail_out = (unsigned)room};
   deflateInit2(&z, (int)check_below(10), Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY);
   CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
   deflateEnd(&z);
@@ -25,14 +28,16 @@ static size_t members(int encoding, size_t len) {
   size_t from = 0, size = 0;
   int count = 1 + (int)check_below(4);
   while (count--) {
-    const size_t part = count ? (size_t)check_below((int64_t)(len - from) + 1) : len - from;
+    const size_t part =
+        count ? (size_t)check_below((int64_t)(len - from) + 1) : len - from;
     size += pack(encoding, packed + size, sizeof packed - size, text + from, part);
     from += part;
   }
   return size;
 }
 
-/* Feeds size bytes in pieces into rooms, both random. Returns the status; *made in all. */
+/* Feeds size bytes in pieces into rooms, both random. Returns the status; *made in all.
+ */
 static int unpack(int encoding, size_t size, size_t *made, size_t *taken) {
   tw__inflate *z = tw__inflate_open(encoding);
   int rc = TW_OK, idle = 0;
@@ -79,7 +84,8 @@ static void one_round(int encoding) {
   CHECK(made <= len && !memcmp(text, unpacked, made));
   if (cut == size - 1) CHECK(rc == TW_ECORRUPT);
 
-  /* A damaged byte: never wrong without a word (the gzip header excepted), never a crash. */
+  /* A damaged byte: never wrong without a word (the gzip header excepted), never a
+   * crash. */
   const size_t hit = (size_t)check_below((int64_t)size);
   packed[hit] = (char)(packed[hit] ^ (1 << check_below(8)));
   (void)unpack(encoding, size, &made, &taken);

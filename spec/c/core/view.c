@@ -8,7 +8,8 @@ static int64_t plain_find(const char *hay, int64_t len, const char *needle, int6
   return -1;
 }
 
-/* The bytes stand in a block of exactly their size, so that ASan sees any read outside. */
+/* The bytes stand in a block of exactly their size, so that ASan sees any read outside.
+ */
 static void agrees(int64_t len, int letters) {
   char *hay = malloc((size_t)(len ? len : 1));
   char needle[70];
@@ -29,7 +30,8 @@ static void agrees(int64_t len, int letters) {
   free(hay);
 }
 
-/* "aaa...ab" in "aaa...": would take minutes when every position were compared in full. */
+/* "aaa...ab" in "aaa...": would take minutes when every position were compared in full.
+ */
 static void stays_linear(void) {
   const int64_t len = 4 << 20, n = 1 << 16;
   char *hay = malloc((size_t)len), *needle = malloc((size_t)n);
@@ -55,11 +57,21 @@ static void reads_numbers(void) {
       CHECKF(x == want, "%s read as %.17g", text, x);
     }
   }
-  const char *const others[] = {"", "-", ".", "1e5", "0x10", "1 2", "nan", "inf", "--1",
-                                "12345678901234567890", "9007199254740993"};
+  const char *const others[] = {"",
+                                "-",
+                                ".",
+                                "1e5",
+                                "0x10",
+                                "1 2",
+                                "nan",
+                                "inf",
+                                "--1",
+                                "12345678901234567890",
+                                "9007199254740993"};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     double x = 7;
-    CHECKF(tw_view_number(others[i], (int64_t)strlen(others[i]), &x) == 0, "%s", others[i]);
+    CHECKF(tw_view_number(others[i], (int64_t)strlen(others[i]), &x) == 0, "%s",
+           others[i]);
     CHECK(x == 7);
   }
 }

@@ -60,7 +60,8 @@ static void agrees_with_a_list(tw_loop *loop) {
 
 static void waits_as_long_as_told(tw_loop *loop) {
   uint32_t ready[4];
-  while (tw_loop_poll(loop, 0, ready, 4) > 0) {}
+  while (tw_loop_poll(loop, 0, ready, 4) > 0) {
+  }
   CHECK(tw_loop_timeout_ms(loop) == -1 || tw_loop_timeout_ms(loop) == 0);
   const int64_t began = tw_loop_now_ns();
   CHECK(tw_loop_poll(loop, 20, ready, 4) == 0);
@@ -80,7 +81,9 @@ static void wakes(tw_loop *loop) {
 
 /* Work on the pool makes the loop's descriptor readable for a host's poll. */
 static tw__handle pooled;
-static void work(uv_work_t *req) { (void)req; }
+static void work(uv_work_t *req) {
+  (void)req;
+}
 static void after_work(uv_work_t *req, int status) {
   (void)req, (void)status;
   tw__loop_ready(&pooled);
@@ -89,7 +92,8 @@ static void after_work(uv_work_t *req, int status) {
 static void tells_a_host(tw_loop *loop) {
   uv_work_t req;
   uint32_t ready[4];
-  while (tw_loop_poll(loop, 0, ready, 4) > 0) {}
+  while (tw_loop_poll(loop, 0, ready, 4) > 0) {
+  }
   tw__loop_attach(loop, &pooled, close_one);
   uv_queue_work(tw__loop_uv(loop), &req, work, after_work);
   struct pollfd fd = {.fd = tw_loop_fd(loop), .events = POLLIN};

@@ -1,4 +1,5 @@
-/* textfile (sink) -- what was taken is what arrives, also past failures; numbers read back. */
+/* textfile (sink) -- what was taken is what arrives, also past failures; numbers read
+ * back. */
 #include <fcntl.h>
 #include <math.h>
 #include <sys/wait.h>
@@ -22,7 +23,8 @@ static char *read_all(int64_t *len) {
   return bytes;
 }
 
-/* Random records of all sizes, memory failing now and then: those that were taken arrive. */
+/* Random records of all sizes, memory failing now and then: those that were taken
+ * arrive. */
 static void writes_what_it_took(int failing) {
   const int64_t limit = 3000000;
   char *want = malloc((size_t)limit), *record = malloc(300000);
@@ -45,7 +47,8 @@ static void writes_what_it_took(int failing) {
   }
   CHECK(tw_textsink_close(s) == TW_OK);
   char *got = read_all(&got_len);
-  CHECKF(got_len == len && !memcmp(got, want, (size_t)len), "%ld of %ld", (long)got_len, (long)len);
+  CHECKF(got_len == len && !memcmp(got, want, (size_t)len), "%ld of %ld", (long)got_len,
+         (long)len);
   free(got);
   free(want);
   free(record);
@@ -59,7 +62,8 @@ static void numbers_read_back(void) {
   for (int i = 0; i < N; i++) {
     const uint64_t bits = check_u64();
     memcpy(&want[i], &bits, sizeof bits);
-    if (check_below(2)) want[i] = (check_unit() - 0.5) * pow(10, (double)check_below(30) - 12);
+    if (check_below(2))
+      want[i] = (check_unit() - 0.5) * pow(10, (double)check_below(30) - 12);
     if (want[i] != want[i]) want[i] = 0;
     CHECK(tw_textsink_put_num(s, want[i]) == TW_OK);
   }
@@ -70,7 +74,8 @@ static void numbers_read_back(void) {
     *end = 0;
     CHECKF(strtod(at, NULL) == want[i], "%.17g written as %s", want[i], at);
     snprintf(lua, sizeof lua, "%.14g", want[i]);
-    if (strtod(lua, NULL) == want[i]) CHECKF(!strcmp(lua, at), "%s, should be %s", at, lua);
+    if (strtod(lua, NULL) == want[i])
+      CHECKF(!strcmp(lua, at), "%s, should be %s", at, lua);
     at = end + 1;
   }
   CHECK(at == text + len);
@@ -84,8 +89,8 @@ static void names_path_and_byte(void) {
   int rc = TW_OK, taken = 0;
   while (taken < 10000 && !(rc = tw_textsink_put(s, record, 100))) taken++;
   CHECK(rc == TW_EIO && taken > 600 && taken < 700);
-  CHECKF(!strcmp(tw_textsink_error(s), "/dev/full: byte 0: No space left on device"), "%s",
-         tw_textsink_error(s));
+  CHECKF(!strcmp(tw_textsink_error(s), "/dev/full: byte 0: No space left on device"),
+         "%s", tw_textsink_error(s));
   CHECK(tw_textsink_flush(s) == TW_EIO);
   CHECK(tw_textsink_close(s) == TW_EIO);
   CHECK(tw_textsink_open("/no/such", -1, 0, "", 0, error, sizeof error) == NULL);

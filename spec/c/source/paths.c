@@ -1,4 +1,5 @@
-/* paths -- a path is itself, a pattern what matches it, sorted; room is never overrun. */
+/* paths -- a path is itself, a pattern what matches it, sorted; room is never overrun.
+ */
 #define _GNU_SOURCE
 #include <unistd.h>
 #include <sys/stat.h>

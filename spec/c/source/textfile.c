@@ -57,7 +57,8 @@ static void write_text(const char *delim, int64_t dlen) {
   while (text_len < goal) {
     int64_t n = check_below(size) + (check_below(3) ? 0 : dlen);
     if (text_len + n + dlen > 5000000) break;
-    for (int64_t i = 0; i < n; i++) text[text_len + i] = (char)('a' + (i * 7 + text_len) % 26);
+    for (int64_t i = 0; i < n; i++)
+      text[text_len + i] = (char)('a' + (i * 7 + text_len) % 26);
     text_len += n;
     memcpy(text + text_len, delim, (size_t)dlen);
     text_len += dlen;
@@ -81,7 +82,10 @@ static void write_file(int encoding) {
   fclose(file);
 }
 
-struct feed { int fd; int64_t len; };
+struct feed {
+  int fd;
+  int64_t len;
+};
 
 static void *feed_pipe(void *arg) {
   struct feed *feed = arg;
@@ -108,8 +112,12 @@ static void one_round(int encoding, int pipes) {
   pthread_t writer;
   struct feed feed;
   write_text(delim, dlen);
-  tw_textfile_options options = {.name = path, .fd = -1, .encoding = encoding,
-                                 .delim = delim, .dlen = dlen, .partial = 1};
+  tw_textfile_options options = {.name = path,
+                                 .fd = -1,
+                                 .encoding = encoding,
+                                 .delim = delim,
+                                 .dlen = dlen,
+                                 .partial = 1};
   if (pipes) {
     CHECK(pipe(ends) == 0);
     feed = (struct feed){ends[1], text_len};
@@ -144,8 +152,12 @@ static void closes_early(int encoding) {
   char error[256];
   write_text("\n", 1);
   write_file(encoding);
-  tw_textfile_options options = {.name = path, .fd = -1, .encoding = encoding,
-                                 .delim = "\n", .dlen = 1, .partial = 1};
+  tw_textfile_options options = {.name = path,
+                                 .fd = -1,
+                                 .encoding = encoding,
+                                 .delim = "\n",
+                                 .dlen = 1,
+                                 .partial = 1};
   tw_textfile *f = tw_textfile_open(loop, &options, error, sizeof error);
   CHECK(f != NULL);
   if (check_below(2)) (void)tw_textfile_next(f);
@@ -156,8 +168,12 @@ static void memory_fails(int encoding) {
   char error[256];
   write_text("\n", 1);
   write_file(encoding);
-  tw_textfile_options options = {.name = path, .fd = -1, .encoding = encoding,
-                                 .delim = "\n", .dlen = 1, .partial = 1};
+  tw_textfile_options options = {.name = path,
+                                 .fd = -1,
+                                 .encoding = encoding,
+                                 .delim = "\n",
+                                 .dlen = 1,
+                                 .partial = 1};
   for (int64_t nth = 1; nth < 40; nth++) {
     tw_mem_fail_at(nth);
     tw_textfile *f = tw_textfile_open(loop, &options, error, sizeof error);
