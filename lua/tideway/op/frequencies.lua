@@ -1,4 +1,4 @@
-local clone = require "table.clone"
+local clone = require "tideway.clone"
 local key = require "tideway.key"
 
 local key_of = key.of

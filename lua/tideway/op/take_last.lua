@@ -1,4 +1,4 @@
-local clone = require "table.clone"
+local clone = require "tideway.clone"
 local hold = require "tideway.hold"
 local region = require "tideway.region"
 
