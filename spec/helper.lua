@@ -229,6 +229,50 @@ function helper.example(name, kind)
   helper.expect(def.gives, result)
 end
 
+-- numeric windows ------------------------------------------------------------------------
+
+--- function(s) -> s:sliding_window(n, opts):name(setting).
+function helper.window_of(n, name, setting, opts)
+  return function(s)
+    local w = s:sliding_window(n, opts)
+    if setting == nil then return w[name](w) end
+    return w[name](w, setting)
+  end
+end
+
+--- The aggregate of the windows of n over inputs is want, to 1e-12 relative.
+function helper.expect_window(want, inputs, n, name, setting)
+  local out = helper.run(inputs, helper.window_of(n, name, setting))
+  local ok, err = pcall(helper.expect, want, out, 1e-12)
+  if not ok then error(err, 2) end
+end
+
+--- Over 10^5 random elements the aggregate is what the reference makes of each window afresh.
+-- special: values that are mixed in now and then.
+function helper.recomputes(name, setting, special)
+  helper.seeded(function(rng)
+    local count, n, offset = 1e5, rng:int(1, 40), rng:pick { 0, 0, 1e3, 1e7 }
+    local inputs = {}
+    for i = 1, count do
+      inputs[i] = offset + rng:normal()
+      if special and rng:chance(0.002) then inputs[i] = rng:pick(special) end
+    end
+    local out = helper.run(inputs, helper.window_of(n, name, setting))
+    assert(#out == count)
+    local fn, held = reference.agg[name], {}
+    for i = 1, count do
+      if i % 17 == 0 or i < 3 * n then                 -- every 17th window is enough
+        for j = n, 1, -1 do held[j] = nil end
+        for j = math.max(1, i - n + 1), i do held[#held + 1] = inputs[j] end
+        local want = fn(held, setting)
+        if not helper.same(want, out[i], 1e-9) then
+          error(("element %d, n = %d: expected %.17g, got %.17g"):format(i, n, want, out[i]))
+        end
+      end
+    end
+  end)
+end
+
 -- misuse ---------------------------------------------------------------------------------
 
 local function defined_at(fn)
