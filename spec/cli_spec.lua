@@ -351,6 +351,19 @@ tw.stream():map(3)
     assert.matches("^script%.lua:4: map: ", err)
   end)
 
+  it("notes streams that lead to no sink", function()
+    local status, out, err = check [[
+local tw = require "tideway"
+for i = 1, 100 do
+  tw.from_range(1, 3):map(function(x) return x + i end)
+  collectgarbage()
+end
+]]
+    assert.equal(0, status)
+    assert.equal("script.lua: ok: 100 entries, 100 operators, 0 sinks\n", out)
+    assert.matches("^script%.lua:3: note: <map> leads to no sink\n", err)
+  end)
+
   it("is misuse when no script is named or it cannot be read", function()
     assert.equal(2, (tideway "check"))
     assert.equal(2, (tideway("check", "/no/such.lua")))

@@ -46,7 +46,7 @@ tideway check SCRIPT [ARGS]
 
 Runs the script as far as it builds its graph: elements are not emitted, sources are not
 started, what it prints is dropped. Says what is wrong, exit status 1, or how large the
-graph is.
+graph is; notes what leads to no sink.
 ]],
   help = [[
 tideway help [NAME]
@@ -288,6 +288,12 @@ local function disarm()
     nodes[#nodes + 1] = new
     return new
   end
+  -- streams that lead nowhere are to be seen, not collected
+  local hold, held = graph.hold, {}
+  function graph.hold(of, handle)
+    held[#held + 1] = handle
+    return hold(of, handle)
+  end
   return nodes, function() return tried end
 end
 
@@ -315,6 +321,9 @@ function commands.check(words, mute)
   for _, node in ipairs(nodes) do
     if node.desc.sink then sinks = sinks + 1 end
     if #node.ups == 0 then sources = sources + 1 end
+    if #node.ups > 0 and #node.downs == 0 and not node.desc.sink then
+      io.stderr:write(("%s: note: %s leads to no sink\n"):format(node.where, tostring(node)))
+    end
   end
   print(("%s: ok: %s, %s, %s"):format(path, count(sources, "entry"):gsub("entrys", "entries"),
     count(#nodes - sources - sinks, "operator"), count(sinks, "sink")))
