@@ -314,13 +314,22 @@ static int speculate(decoder *dec, const char *p, const char *end) {
     p += lay->len[k];
     if (k == lay->values) break;
     int to = lay->slot[k];
+    bool number = p < end && (tw__number_digit(*p) || *p == '-');
     if (to < 0) {
-      p = unwanted(dec, p, end);
+      p = number ? tw__number_skip(p, end) : unwanted(dec, p, end);
       if (!p) return -1;
       continue;
     }
     tw_slot *slot = &dec->pub.slots[to];
-    p = slot_value(dec, p, end, slot);
+    if (number) {
+      const char *bad;
+      p = tw__number_json(p, end, &slot->num, &bad);
+      slot->kind = TW_SLOT_NUM;
+    } else if (p < end && *p == '"') {
+      p = string(dec, p + 1, end, slot);
+    } else {
+      p = slot_value(dec, p, end, slot);
+    }
     if (!p) return -1;
     /* what is flattened must not have come in one piece */
     if (slot->kind == TW_SLOT_MAP && slot->len > 0 && !by_field) return -1;

@@ -78,6 +78,43 @@ static inline const char *tw__number_digits(const char *p, const char *end, uint
   return p;
 }
 
+/* The end of the digits at p. */
+static inline const char *tw__number_span(const char *p, const char *end) {
+  for (; end - p >= 8; p += 8) {
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    v ^= 0x3030303030303030u;
+    uint64_t odd = ((v + 0x7676767676767676u) | v) & 0x8080808080808080u;
+    if (odd) return p + (__builtin_ctzll(odd) >> 3);
+  }
+  while (p < end && tw__number_digit(*p)) p++;
+  return p;
+}
+
+/* The end of the JSON number at p, NULL when it is none. Its value is not looked at. */
+static inline const char *tw__number_skip(const char *p, const char *end) {
+  p += *p == '-';
+  const char *digits = p;
+  p = tw__number_span(p, end);
+  if (p == digits || (*digits == '0' && p - digits > 1)) return NULL;
+  if (p < end && *p == '.') {
+    digits = ++p;
+    p = tw__number_span(p, end);
+    if (p == digits) return NULL;
+  }
+  if (p < end && (*p | 0x20) == 'e') {
+    p++;
+    if (p < end && (*p == '-' || *p == '+')) p++;
+    digits = p;
+    p = tw__number_span(p, end);
+    if (p == digits) return NULL;
+  }
+  return p;
+}
+
 /* Reads the JSON number at p (p < end, at a digit or '-'). Returns where it ends, or NULL
  * with *bad where a digit was expected. */
 static inline const char *tw__number_json(const char *p, const char *end, double *x,
