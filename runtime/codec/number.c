@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "codec/shortest.h"
+
 const double tw__number_tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -166,12 +168,22 @@ int tw__number_read_i64(const char *first, const char *end, int64_t *x) {
 }
 
 int tw__number_write_u64(char *text, uint64_t x) {
+  static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                              "25262728293031323334353637383940414243444546474849"
+                              "50515253545556575859606162636465666768697071727374"
+                              "75767778798081828384858687888990919293949596979899";
   char buf[20];
   int n = 20;
-  do {
-    buf[--n] = (char)('0' + x % 10);
-    x /= 10;
-  } while (x);
+  for (; x >= 100; x /= 100) {
+    n -= 2;
+    memcpy(buf + n, pairs + 2 * (x % 100), 2);
+  }
+  if (x >= 10) {
+    n -= 2;
+    memcpy(buf + n, pairs + 2 * x, 2);
+  } else {
+    buf[--n] = (char)('0' + x);
+  }
   memcpy(text, buf + n, (size_t)(20 - n));
   return 20 - n;
 }
@@ -208,24 +220,6 @@ static int layout(char *text, const char *d, int n, int point) {
   return len;
 }
 
-/* The shortest digits among those that printf gives at rising precision; subnormal
- * numbers have fewer than 15 good ones. */
-static int write_slow(char *text, double x) {
-  char buf[40], d[20];
-  int len = 0;
-  for (int digits = x < 0x1p-1021 ? 1 : 15; digits <= 17; digits++) {
-    snprintf(buf, sizeof buf, "%.*e", digits - 1, x);
-    char *e = strchr(buf, 'e');
-    int n = 0;
-    for (char *p = buf; p < e; p++) /* whatever a locale put for the point */
-      if (tw__number_digit(*p)) d[n++] = *p;
-    while (n > 1 && d[n - 1] == '0') n--;
-    len = layout(text, d, n, atoi(e + 1) + 1);
-    if (tw__number_slow(text, text + len) == x) break;
-  }
-  return len;
-}
-
 int tw__number_write(char text[TW__NUMBER_TEXT], double x) {
   int len = 0;
   if (signbit(x)) {
@@ -234,18 +228,10 @@ int tw__number_write(char text[TW__NUMBER_TEXT], double x) {
   }
   if (x < 0x1p53 && x == (double)(int64_t)x)
     return len + tw__number_write_u64(text + len, (uint64_t)x);
-  if (x >= 1e-5 && x < 1e15) {
-    /* The fewest decimals k with x == m / 10^k, m below 10^15: that quotient is how its
-     * text is read, and no shorter text can give the same double. */
-    for (int k = 1; k <= 19; k++) {
-      double y = x * tw__number_tens[k];
-      if (y >= 1e15) break;
-      uint64_t m = (uint64_t)(y + 0.5);
-      if ((double)m / tw__number_tens[k] != x) continue;
-      char d[20];
-      int n = tw__number_write_u64(d, m);
-      return len + layout(text + len, d, n, n - k);
-    }
-  }
-  return len + write_slow(text + len, x);
+  char d[20];
+  uint64_t digits;
+  int exp10;
+  tw__shortest(x, &digits, &exp10);
+  int n = tw__number_write_u64(d, digits);
+  return len + layout(text + len, d, n, n + exp10);
 }
