@@ -20,7 +20,7 @@ local Builder = {}
 Builder.__index = Builder
 
 -- of a segment, which LuaJIT makes a trace of
-local OPS_MAX = 80       -- calls: longer traces are refused or crawl
+local OPS_MAX = 110      -- calls: longer traces are refused or crawl
 local PATHS_MAX = 8      -- ways through it: each becomes a trace
 -- of one function; what goes on is another function, which LuaJIT inlines
 local CONSTANTS_MAX = 50 -- upvalues: the limit is 60
@@ -39,6 +39,9 @@ function builder.new(owner)
     fn = nil,        -- the function being written
     locals = 0, cuts = 0,
     pieces = {},     -- node -> the index of the function with what is below it
+    joins = {},      -- join -> the index of its function
+    cost = {},       -- index of a function -> { ops =, paths = } that it adds to a caller
+    owners = {},     -- node -> the node whose region inlines it
     governors = {},  -- node -> the node whose policy governs it, or false
   }, Builder)
 end
@@ -186,7 +189,9 @@ local function call(self, node, count, fn, args)
     self.locals = self.locals + 1
     local first = count > 0 and results[1] or "e" .. self.locals
     if count == 0 then tail = ", " .. first end
-    self:line("local %s%s = xpcall(%s, handler%s)", ok, tail, name,
+    -- an error that is only counted needs no traceback
+    self:line("local %s%s = %s%s)", ok, tail,
+      rule == "skip" and "pcall(" .. name or "xpcall(" .. name .. ", handler",
       #args > 0 and ", " .. arguments or "")
     self:line("if not %s then %s%s = dispose(%s, %s, %s, %s%s) if not %s then return true end end",
       ok, ok, tail, self:constant(node), first, self.element_name, name,
@@ -236,28 +241,77 @@ local function must_cut(segment)
   return segment.ops >= OPS_MAX or segment.paths >= PATHS_MAX or segment.offended
 end
 
-local body
+local body, sequence
+
+-- Who inlines a node: the region of which other node. A join whose ways all come from one
+-- region needs no door of its own: one element at a time is in that region anyway.
+local owner_of
+
+local function owner_below(self, node)
+  if node.out_region or #node.ups == 0 then return node end
+  return owner_of(self, node)
+end
+
+function owner_of(self, node)
+  local owner = self.owners[node]
+  if owner then return owner end
+  self.owners[node] = node -- should we come back here
+  owner = owner_below(self, node.ups[1])
+  if #node.ups > 1 then
+    for i = 2, #node.ups do
+      if owner_below(self, node.ups[i]) ~= owner then owner = node end
+    end
+    if owner ~= node and graph.on_cycle(node) then owner = node end
+  end
+  self.owners[node] = owner
+  return owner
+end
+
+--- Deliver x, which comes from `from`, to a join.
+local function join(self, node, x, from)
+  local fn = self.fn
+  fn.node, fn.segment.ops = node, fn.segment.ops + 1
+  local port = graph.index_of(node.ups, from)
+  local text
+  if owner_of(self, node) == self.region.node and self.region.node ~= node then
+    local f = self.joins[node]
+    if not f then
+      f = sequence(self, body(self, "x, port", function()
+        self.seen[#self.seen + 1] = node
+        self.element_name = "x"
+        node.desc.emit(self, node, "x")
+      end), "x, port")
+      self.joins[node] = f
+    end
+    self.fn.node = node
+    text = ("%s(%s, %d)"):format(self:name(f), x, port)
+    fn.segment.ops = fn.segment.ops + self.cost[f].ops
+    fn.segment.paths = math.min(fn.segment.paths * self.cost[f].paths, 1000)
+  else
+    self.seen[#self.seen + 1] = node -- its ports may change
+    text = ("enter(%s, %s, %d)"):format(self:constant(region.into(node)), x, port)
+  end
+  -- an element that the policy dropped inside the join is dropped here as well, when the
+  -- same policy governs here
+  local above = policy(self, node) and governor(self, node)
+  if above and (above == from or governor(self, from) == above) then
+    self:line("if %s then return true end", text)
+  else
+    self:line(text)
+  end
+  fn.lines[#fn.lines][3] = from
+end
 
 --- Deliver x, which comes from `from`, to one node.
 local function deliver(self, node, x, from)
+  local before = self.element_name
   if #node.ups > 1 then
-    local fn = self.fn
-    fn.node, fn.segment.ops = node, fn.segment.ops + 1
-    local text = ("enter(%s, %s, %d)"):format(self:constant(region.into(node)), x,
-      graph.index_of(node.ups, from))
-    local above = policy(self, node) and governor(self, node)
-    -- an element that the policy dropped inside the join is dropped here as well, when the
-    -- same policy governs here
-    if above and above ~= from and governor(self, from) == above then
-      self:line("if %s then return true end", text)
-    else
-      self:line(text)
-    end
+    join(self, node, x, from)
+    self.element_name = before
     return
   end
   self.seen[#self.seen + 1] = node
   if node.desc.functions and offence.any(node) then self.fn.segment.offended = true end
-  local before = self.element_name
   self.element_name = x
   node.desc.emit(self, node, x, from)
   self.element_name = before
@@ -302,7 +356,11 @@ function body(self, params, write)
   write()
   local held = { self.fn }
   local pending = self.fn.segment.pending
-  if #pending == 0 then return finish(self) end
+  if #pending == 0 then
+    local f = finish(self)
+    self.cost[f] = held[1].segment
+    return f
+  end
   -- more segments, until nothing is left to be done
   self.fn = self.fn.outer
   while #pending > 0 do
@@ -338,7 +396,7 @@ end
 --- Write the function that runs a body's segments for one element. Returns its index.
 -- The number of the next segment is read from a table, so that LuaJIT does not know it: the
 -- loop becomes one trace with a side trace a segment, instead of one trace as long as all.
-local function sequence(self, segments, params)
+function sequence(self, segments, params)
   if type(segments) == "number" then return segments end
   begin(self, params)
   local order = self:constant(self:order(#segments, 0))
@@ -352,7 +410,9 @@ local function sequence(self, segments, params)
   self:line("turn = %s[turn]", order)
   self.fn.depth = self.fn.depth - 1
   self:line "until turn == 0"
-  return finish(self)
+  local f = finish(self)
+  self.cost[f] = { ops = 1, paths = 2 }
+  return f
 end
 
 function Builder:order(count, last)
@@ -390,21 +450,65 @@ function Builder:pieces_call(node, x)
     f = sequence(self, body(self, "x", function() self:downstream(node, "x") end), "x")
     self.pieces[node] = f
   end
+  local segment = self.fn.segment
+  segment.ops = segment.ops + self.cost[f].ops
   self.fn.node = node
   self:line("%s(%s)", self:name(f), x)
 end
 
---- In a source's loop: deliver x, then come out when attention is asked for.
--- after  the text that tells how far the batch has come, e.g. "i + 1".
-function Builder:element(_, x, after)
-  self:line("%s(%s)", self.run_name, x)
-  self:line("if R.attention then return %s end", after or "i + 1")
+--- Write a source's batch function. Returns its index.
+-- With several segments the loop over the elements and the loop over the segments are one,
+-- so that LuaJIT has one loop to compile.
+local function batch(self, segments)
+  local owner = self.region
+  local node = owner.node
+  begin(self, "S, i, n")
+  self:line("local R = %s", self:constant(owner))
+  self.fn.node = node
+  local item = node.desc.loop(self, node)
+  if type(segments) == "number" then
+    self:open "for i = i, n - 1 do"
+    local x, holes = item()
+    if holes then
+      self:line("if %s ~= nil then %s(%s) end", x, self:name(segments), x)
+    else
+      self:line("%s(%s)", self:name(segments), x)
+    end
+    self:line "if R.attention then return i + 1 end"
+    self:close()
+    self:line "return n"
+    return finish(self)
+  end
+  local count = #segments
+  local order = self:constant(self:order(count, 1))
+  self:line "local turn = 1"
+  self:open "while true do"
+  for k, index in ipairs(segments) do
+    self:open(k == 1 and "if turn == 1 then" or "if turn == %d then", k)
+    local x, holes = "", false
+    if k == 1 then
+      self:line "if i >= n or R.attention then return i end"
+      x, holes = item()
+      self:line("local x0 = %s", x)
+      x = "x0"
+      self:line "i = i + 1"
+    end
+    self:line("if %s%s(%s) then turn = %d end", holes and x .. " == nil or " or "", self:name(index),
+      x, count)
+    self.fn.depth = self.fn.depth - 1
+    if k < count then self:line "else" end
+  end
+  for _ = 1, count do self:line "end" end
+  self:line("turn = %s[turn]", order)
+  self:close()
+  return finish(self)
 end
 
 -- The whole ---------------------------------------------------------------------------------
 
 --- Write everything for the builder's region. Returns the text, K, V, the index of the
--- element function, that of the batch function (or nil), line -> node.
+-- element function, that of the batch function (or nil), line -> node whose text it is, line
+-- -> upstream from which it delivers to a join.
 function builder.write(self)
   local owner = self.region
   local node = owner.node
@@ -420,26 +524,18 @@ function builder.write(self)
     end
   end)
   local run = sequence(self, segments, params)
-  local batch
-  if owner.kind == "out" and node.desc.loop then
-    begin(self, "S, i, n")
-    self.run_name = self:name(run)
-    self:line("local R = %s", self:constant(owner))
-    self.fn.node = node
-    node.desc.loop(self, node)
-    self:line "return n"
-    batch = finish(self)
-  end
-  local lines, nodes = {
+  local batched
+  if owner.kind == "out" and node.desc.loop then batched = batch(self, segments) end
+  local lines, nodes, froms = {
     "local K, V, enter, handler, dispose, keep, ffi_string = ...",
-  }, {}
+  }, {}, {}
   for _, fn in ipairs(self.defined) do
     for _, line in ipairs(fn) do
       lines[#lines + 1] = line[1]
-      nodes[#lines] = line[2]
+      nodes[#lines], froms[#lines] = line[2], line[3]
     end
   end
-  return table.concat(lines, "\n"), run, batch, nodes
+  return table.concat(lines, "\n"), run, batched, nodes, froms
 end
 
 return builder

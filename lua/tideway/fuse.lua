@@ -26,7 +26,7 @@ fuse.reload = load_text
 --- Compile a region: its functions run and batch.
 function fuse.compile(self)
   local b = builder.new(self)
-  self.text, self.run_index, self.batch_index, self.lines = builder.write(b)
+  self.text, self.run_index, self.batch_index, self.lines, self.froms = builder.write(b)
   self.K, self.V = b.K, b.V
   serial = serial + 1
   self.chunkname = ("=tideway:%d:%s"):format(serial, self.node.name or self.node.kind)

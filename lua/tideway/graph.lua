@@ -159,6 +159,23 @@ function graph.component(node)
   return list
 end
 
+--- Can an element come back to a node?
+function graph.on_cycle(node)
+  local seen, list = {}, { node }
+  local i = 1
+  while list[i] do
+    for _, down in ipairs(list[i].downs) do
+      if down == node then return true end
+      if not seen[down] then
+        seen[down] = true
+        list[#list + 1] = down
+      end
+    end
+    i = i + 1
+  end
+  return false
+end
+
 --- Everything above a node, itself included, nearest first.
 function graph.above(node)
   local seen, list = { [node] = true }, { node }

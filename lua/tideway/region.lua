@@ -55,10 +55,29 @@ function Region:prepare()
   end
 end
 
+local drain
+
+--- What was made an entry while this region was delivering through it (see region.below) is
+-- free now.
+local function release(self, failed)
+  local adopted = self.adopted
+  self.adopted = nil
+  for _, other in ipairs(adopted) do
+    if failed then
+      for i = other.first + 1, other.last do other.queue[i], other.ports[i] = nil, nil end
+      other.first, other.last = 0, 0
+    else
+      drain(other)
+    end
+    other.busy = false
+  end
+end
+
 --- Emptied queue and freed door, after an error.
 local function fail(self, err)
   self.busy = false
   self.attention = false
+  if self.adopted then release(self, true) end
   for i = self.first + 1, self.last do
     self.queue[i] = nil
     self.ports[i] = nil
@@ -76,8 +95,9 @@ local function enqueue(self, x, port)
 end
 
 --- Deliver what feedback has queued, in order. The region is busy meanwhile.
-local function drain(self)
+function drain(self)
   self.attention = false
+  if self.adopted then release(self) end
   while self.first < self.last do
     local first = self.first + 1
     local x, port = self.queue[first], self.ports[first]
@@ -86,6 +106,7 @@ local function drain(self)
     if first == self.last then self.first, self.last = 0, 0 end
     local ok, err = xpcall(self.run, handler, x, port)
     if not ok then fail(self, err) end
+    if self.adopted then release(self) end
   end
   self.attention = false
 end
@@ -135,14 +156,44 @@ function region.into(node)
   return self
 end
 
+--- Is an element on its way through a node now, inlined in some region's text? Read off the
+-- stack: each frame of generated text is at the line of an operator, and what is above that
+-- operator is delivering.
+local function delivering(node)
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return false end
+    local chunk = errors.chunks[info.source]
+    if chunk and chunk.lines then
+      local at, from = chunk.lines[info.currentline], chunk.froms[info.currentline]
+      if at and not from and #at.ups == 1 then from = at.ups[1] end
+      while from do
+        if from == node then return true end
+        from = #from.ups == 1 and not from.out_region and from.ups[1]
+      end
+    end
+    level = level + 1
+  end
+end
+
 --- The out region of a node. From now on what comes to the node from above goes through this
 -- region too, so that no two elements are ever in it at once.
 function region.below(node)
   local self = node.out_region
   if not self then
     self = region.new(node, "out")
+    local within = next(node.regions) ~= nil and delivering(node)
     node.out_region = self
-    for other in pairs(node.regions) do other:expire() end
+    for other in pairs(node.regions) do
+      other:expire()
+      -- what is emitted now comes after the element on its way through the node
+      if within and other.busy and not self.busy then
+        self.busy = true
+        other.adopted = other.adopted or {}
+        table.insert(other.adopted, self)
+      end
+    end
   end
   return self
 end

@@ -11,22 +11,17 @@ local ffi = require "ffi"
 
 local rolling = {}
 
-local istype = ffi.istype
-local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
-
---- x as a number; raises when it is none.
-local function number(x, what)
-  if type(x) == "cdata" and (istype(int64, x) or istype(uint64, x)) then return tonumber(x) end
+local function no_number(x, what)
   error(("%s: the element must be a number, got %s"):format(what, check.show(x)), 0)
 end
 
 local function step(roll, x, what)
-  if type(x) ~= "number" then x = number(x, what) end
+  if type(x) ~= "number" then no_number(x, what) end
   return C.tw_roll_push(roll, x)
 end
 
 local function step_full(roll, x, what)
-  if type(x) ~= "number" then x = number(x, what) end
+  if type(x) ~= "number" then no_number(x, what) end
   local result = C.tw_roll_push(roll, x)
   if roll.fill < roll.size then return nil end
   return result
@@ -71,7 +66,7 @@ local function field_of(x, field)
       :format(field, check.show(x)), 0)
   end
   local value = x[field]
-  if type(value) ~= "number" then value = number(value, "aggregate: field " .. field) end
+  if type(value) ~= "number" then no_number(value, "aggregate: field " .. field) end
   return value
 end
 
@@ -81,7 +76,7 @@ local function aggregate_step(specs, rolls, full)
   local names = {}
   for name in pairs(specs) do names[#names + 1] = name end
   table.sort(names)
-  local text = { "local specs, rolls, field_of, number, C = ..." }
+  local text = { "local rolls, field_of, no_number, C = ..." }
   local function put(fmt, ...) text[#text + 1] = fmt:format(...) end
   for i, name in ipairs(names) do
     put("local r%d = rolls[%q]", i, name)
@@ -92,7 +87,7 @@ local function aggregate_step(specs, rolls, full)
     if specs[name].field ~= nil then
       put("  local v%d = field_of(x, %q)", i, specs[name].field)
     else
-      put('  if type(x0) ~= "number" then x0 = number(x0, "aggregate") end')
+      put('  if type(x0) ~= "number" then no_number(x0, "aggregate") end')
       put("  local v%d = x0", i)
     end
   end
@@ -105,7 +100,7 @@ local function aggregate_step(specs, rolls, full)
   put("  return { %s }", table.concat(fields, ", "))
   put "end"
   local chunk = assert(loadstring(table.concat(text, "\n"), "=tideway:aggregate"))
-  return chunk(specs, rolls, field_of, number, C)
+  return chunk(rolls, field_of, no_number, C)
 end
 
 local aggregate = {

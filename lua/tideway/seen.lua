@@ -20,6 +20,7 @@ function seen.new(maxsize, ttl)
   return {
     set = ffi.gc(set, C.tw_keyset_close), ttl = ttl,
     ids = {}, values = {}, serial = 0,
+    back = {}, -- id -> departures still to be reported of one that is here again
   }
 end
 
@@ -27,8 +28,13 @@ local function forget(s)
   while true do
     local id = tonumber(C.tw_keyset_dropped_ref(s.set))
     if id == 0 then return end
-    s.ids[s.values[id]] = nil
-    s.values[id] = nil
+    local back = s.back[id]
+    if back then
+      s.back[id] = back > 1 and back - 1 or nil
+    else
+      s.ids[s.values[id]] = nil
+      s.values[id] = nil
+    end
   end
 end
 
@@ -46,13 +52,16 @@ local function add_other(s, k, op)
       return C.tw_keyset_add_bytes(set, text, #text)
     end
   end
-  local id = s.ids[k]
+  local known = s.ids[k]
+  local id = known
   if not id then
     id = s.serial + 1
     s.serial = id
     s.ids[k], s.values[id] = id, k
   end
   local new = C.tw_keyset_add_ref(set, id)
+  -- it had left, which is reported only now, and has come back
+  if known and new == 1 then s.back[id] = (s.back[id] or 0) + 1 end
   forget(s)
   return new
 end
@@ -73,7 +82,7 @@ end
 
 function seen.clear(s)
   C.tw_keyset_clear(s.set)
-  s.ids, s.values = {}, {}
+  s.ids, s.values, s.back = {}, {}, {}
 end
 
 return seen

@@ -26,21 +26,13 @@ return {
   loop = function(b, node)
     if is_array(node.args.items) then
       b:line "local items, base = S.items, S.base + 1"
-      b:open "for i = i, n - 1 do"
-      b:open "if items[base + i] ~= nil then"
-      b:element(node, "items[base + i]")
-      b:close()
-      b:close()
-    else
-      b:line "local items = S.items"
-      b:open "for i = i, n - 1 do"
-      b:line "local x = items()"
-      b:open "if x == nil then"
-      b:line "S.ended = true"
-      b:line "do return n end"
-      b:close()
-      b:element(node, "x")
-      b:close()
+      return function() return b:let(node, "items[base + i]"), true end
+    end
+    b:line "local items = S.items"
+    return function()
+      local x = b:let(node, "items()")
+      b:line("if %s == nil then S.ended = true do return n end end", x)
+      return x
     end
   end,
 }

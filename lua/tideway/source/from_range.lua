@@ -34,10 +34,8 @@ return {
     S.size = math.min(BATCH, S.total - S.base)
     return S.size > 0 and S.size or nil
   end,
-  loop = function(b, node)
+  loop = function(b)
     b:line "local first, step = S.first + S.base * S.step, S.step"
-    b:open "for i = i, n - 1 do"
-    b:element(node, "first + i * step")
-    b:close()
+    return function() return "first + i * step" end
   end,
 }

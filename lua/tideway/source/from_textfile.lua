@@ -49,19 +49,28 @@ local function open_one(S, source)
   local message = ffi.new("char[?]", ERROR_SIZE)
   local file = C.tw_textfile_open(sched.loop(), o, message, ERROR_SIZE)
   if file == nil then error("from_textfile: " .. ffi.string(message), 0) end
-  S.file, S.id, S.line = file, C.tw_textfile_id(file), C.tw_textfile_lines(file)
+  S.file = ffi.gc(file, C.tw_textfile_close) -- for one that is stopped and then dropped
+  S.id, S.lines = C.tw_textfile_id(file), C.tw_textfile_lines(file)
+  S.line, S.i, S.n = S.lines, -1, 0
   S.handed = type(source) ~= "string" and source or nil
+end
+
+--- Where the first line that has not been delivered starts.
+local function position(S)
+  if S.i + 1 >= S.n then return tonumber(C.tw_textfile_position(S.file)) end
+  return S.start + tonumber(S.line[S.i + 1].ptr - S.lines[0].ptr)
 end
 
 local function close_one(S)
   local file = S.file
   if not file then return end
-  S.file = nil
+  local at = position(S)
   if S.handed and io.type(S.handed) == "file" then
-    -- leave it behind what was delivered; fails where a file has no position, a pipe
-    pcall(S.handed.seek, S.handed, "set", tonumber(C.tw_textfile_position(file)))
+    pcall(S.handed.seek, S.handed, "set", at) -- fails where a file has no position, a pipe
   end
-  C.tw_textfile_close(file)
+  S.file = nil
+  C.tw_textfile_leave(file, at)
+  C.tw_textfile_close(ffi.gc(file, nil))
 end
 
 --- No line of the last batch is valid any more.
@@ -70,6 +79,11 @@ local function expire(S)
     S.view.ptr = nil
     view.expire()
   end
+end
+
+--- Do it now, or when the element on its way, if there is one, has been delivered.
+local function after_delivery(node, fn)
+  if node.out_region and node.out_region.busy then sched.spawn(fn) else fn() end
 end
 
 local function open_next(S)
@@ -115,6 +129,7 @@ return {
 
   open = function(node)
     local file = node.args.file
+    if node.state and node.state.file then return end -- was stopped: goes on where it was
     local S = {
       opts = node.opts, next = 1,
       view = node.opts.view and view.new() or nil, epoch = view.epoch,
@@ -134,9 +149,17 @@ return {
   pull = function(node)
     local S = node.state
     expire(S)
-    while S.file do
+    if S.i + 1 < S.n then -- stopped within a batch, and started again
+      S.line, S.n, S.i = S.line + (S.i + 1), S.n - (S.i + 1), -1
+      return S.n
+    end
+    while S.file and node.running do
+      S.start = tonumber(C.tw_textfile_position(S.file))
       local n = C.tw_textfile_next(S.file)
-      if n > 0 then return n end
+      if n > 0 then
+        S.line, S.n, S.i = S.lines, n, -1
+        return n
+      end
       if n == C.TW_AGAIN then
         sched.wait(S.id)
       elseif n == C.TW_EOF then
@@ -151,24 +174,30 @@ return {
 
   loop = function(b, node)
     b:line "local line = S.line"
-    if not node.opts.view then
-      return function() return "ffi_string(line[i].ptr, line[i].len)" end
-    end
-    b:line "local v, epoch = S.view, S.epoch"
-    return function()
+    if node.opts.view then b:line "local v, epoch = S.view, S.epoch" end
+    b:open "for i = i, n - 1 do"
+    b:line "S.i = i"
+    if node.opts.view then
       b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
-      return "v"
+      b:element(node, "v")
+    else
+      b:element(node, "ffi_string(line[i].ptr, line[i].len)")
     end
+    b:close()
   end,
 
+  -- One that was stopped, or whose element failed, keeps its place until it is destroyed.
   close = function(node)
-    local S, out = node.state, node.out_region
-    local function now()
+    local S = node.state
+    after_delivery(node, function()
       expire(S)
-      close_one(S)
-    end
-    -- stopped by what is below: the element on its way is delivered first
-    if out and out.busy then sched.spawn(now) else now() end
+      if not node.stopped or node.destroyed then close_one(S) end
+    end)
+  end,
+
+  destroyed = function(node)
+    local S = node.state
+    if S then after_delivery(node, function() close_one(S) end) end
   end,
 
   -- stopped while its task waits: have it look
