@@ -339,9 +339,12 @@ typedef struct tw_textfile_options {
 tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *options,
                               char *error, int64_t size);
 
-/* Closes the file, taken; NULL is fine. A regular file that was given as fd is left at
- * the end of what was delivered. */
+/* Closes the file, taken; NULL is fine. */
 void tw_textfile_close(tw_textfile *file);
+
+/* Have tw_textfile_close leave a regular file that was given as fd at this position; without
+ * this it is left at the end of the last batch. */
+void tw_textfile_leave(tw_textfile *file, int64_t position);
 
 /* Its id in tw_loop_poll. */
 uint32_t tw_textfile_id(const tw_textfile *file);

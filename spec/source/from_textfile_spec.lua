@@ -333,6 +333,54 @@ describe("from_textfile (seed " .. seed .. ")", function()
     end
   end)
 
+  it("goes on behind the line at which it was stopped, or that failed", function()
+    local path = file_of "1\n2\n3\n4\n5\n6"
+    for _, opts in ipairs { {}, { view = true } } do
+      local got = {}
+      local source = tw.from_textfile(path, opts)
+      source:map(tostring):sink(function(line)
+        got[#got + 1] = line
+        if line == "2" then source:stop() end
+        if line == "4" then error "fails" end
+      end)
+      tw.run()
+      assert.same({ "1", "2" }, got)
+      source:start()
+      failure(tw.run)
+      assert.same({ "1", "2", "3", "4" }, got)
+      source:start()
+      tw.run()
+      assert.same({ "1", "2", "3", "4", "5", "6" }, got)
+      source:start() -- it has ended: from the beginning
+      source:destroy()
+    end
+  end)
+
+  it("leaves an open file behind the last line that was delivered", function()
+    local file = assert(io.open(file_of(("some line\n"):rep(3000) .. "last")))
+    local got = tw.from_textfile(file):take(3):sink_to_list()
+    tw.run()
+    assert.equal(3, #got)
+    assert.equal(30, file:seek())
+    assert.equal("some line", file:read "*l")
+    got = tw.from_textfile(file):take(2500):sink_to_list()
+    tw.run()
+    assert.equal(2504 * 10, file:seek())
+    assert.equal(497, #drained(file))
+    assert.equal(file:seek(), file:seek "end")
+    file:close()
+    local path = file_of "a\nb\nc\nd\n"
+    local script = file_of(([[
+      package.path = %q
+      local tw = require "tideway"
+      tw.from_textfile("-"):take(2):sink(print)
+      tw.run()
+    ]]):format(package.path))
+    local pipe = assert(io.popen(("(luajit %s; cat) < %s"):format(script, path)))
+    assert.equal("a\nb\nc\nd\n", pipe:read "*a")
+    pipe:close()
+  end)
+
   it("starts at the end with from_end", function()
     local path = file_of "old\n"
     local got = {}

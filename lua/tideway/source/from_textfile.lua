@@ -174,16 +174,18 @@ return {
 
   loop = function(b, node)
     b:line "local line = S.line"
-    if node.opts.view then b:line "local v, epoch = S.view, S.epoch" end
-    b:open "for i = i, n - 1 do"
-    b:line "S.i = i"
-    if node.opts.view then
-      b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
-      b:element(node, "v")
-    else
-      b:element(node, "ffi_string(line[i].ptr, line[i].len)")
+    if not node.opts.view then
+      return function()
+        b:line "S.i = i"
+        return "ffi_string(line[i].ptr, line[i].len)"
+      end
     end
-    b:close()
+    b:line "local v, epoch = S.view, S.epoch"
+    return function()
+      b:line "S.i = i"
+      b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
+      return "v"
+    end
   end,
 
   -- One that was stopped, or whose element failed, keeps its place until it is destroyed.
