@@ -304,6 +304,44 @@ describe("an operator", function()
   end)
 end)
 
+describe("a collection", function()
+  it("in the middle of building and running disturbs nothing", function()
+    -- a small pause makes finalizers run inside every part of the runtime
+    collectgarbage("setpause", 10)
+    collectgarbage("setstepmul", 1000)
+    local ok, err = pcall(function()
+      local source, other = tw.stream(), tw.stream()
+      local count = 0
+      source:sink(function() count = count + 1 end)
+      for i = 1, 1500 do
+        local a = source:map(same):filter()
+        a:zip(other):map(same)
+        source:union(other, a):accumulate(function(_, x) return x end)
+        local loop = a:filter(function() return false end)
+        loop:connect(a)
+        if i % 3 == 0 then source:emit(i) end
+        if i % 7 == 0 then other:emit(i) end
+      end
+      assert.equal(500, count)
+    end)
+    collectgarbage("setpause", 200)
+    collectgarbage("setstepmul", 200)
+    assert.is_true(ok, err)
+  end)
+
+  it("of a zip that waits for company runs none of the functions below it", function()
+    local a, b, ran = tw.stream(), tw.stream(), 0
+    local function build()
+      a:zip(b):map(function() ran = ran + 1 end)
+    end
+    build()
+    a:emit(1)
+    collect()
+    assert.equal(0, ran)
+    assert.same({}, a:downstreams())
+  end)
+end)
+
 describe("ten thousand graphs", function()
   local function build_and_run(i)
     local source = tw.stream { name = "graph" }

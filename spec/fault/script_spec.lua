@@ -342,6 +342,15 @@ for i = 1, 1e9 do t[i] = { i } end
 ]], "memory")
   end)
 
+  it("of a wrong type, without a value, or unknown raise at the script's line", function()
+    for given, part in pairs {
+      ["{ momery = '1MB' }"] = "memory", [""] = "limits", ["{ memory = 'much' }"] = "memory",
+      ["{ instructions = -1 }"] = "instructions", ["{ time = 'soon' }"] = "time", ["1"] = "limits",
+    } do
+      fails("local tw = require 'tideway'\ntw.limits(" .. given .. ")\n", "NAME:2:", part)
+    end
+  end)
+
   it("leave a script that keeps to them alone", function()
     local status, out = script [[
       local tw = require "tideway"
