@@ -34,6 +34,6 @@ return function(source, put)
   local two = joined[3]:combine_latest(joined[4]):starmap(sum2)
   one:union(two, joined[5]):map(plus[1]):accumulate(most[1]):sink(put) -- 4
   source:map(plus[2]):zip(source:map(plus[3])):starmap(sum2):map(minus[1]):sink(put) -- 6
-  source:sliding_window(50):map(function(w) return w[#w] - w[1] + 1000000 end):sink(put) -- 3
+  source:sliding_window(50):sum():sink(put) -- 3
   source:map(plus[4]):sink(put) -- 2
 end
