@@ -51,14 +51,15 @@ local function open_one(S, source)
   if file == nil then error("from_textfile: " .. ffi.string(message), 0) end
   S.file = ffi.gc(file, C.tw_textfile_close) -- for one that is stopped and then dropped
   S.id, S.lines = C.tw_textfile_id(file), C.tw_textfile_lines(file)
-  S.line, S.i, S.n = S.lines, -1, 0
+  S.line, S.n, S.at[0] = S.lines, 0, -1
   S.handed = type(source) ~= "string" and source or nil
 end
 
 --- Where the first line that has not been delivered starts.
 local function position(S)
-  if S.i + 1 >= S.n then return tonumber(C.tw_textfile_position(S.file)) end
-  return S.start + tonumber(S.line[S.i + 1].ptr - S.lines[0].ptr)
+  local i = S.at[0] + 1
+  if i >= S.n then return tonumber(C.tw_textfile_position(S.file)) end
+  return S.start + tonumber(S.line[i].ptr - S.lines[0].ptr)
 end
 
 local function close_one(S)
@@ -132,6 +133,7 @@ return {
     if node.state and node.state.file then return end -- was stopped: goes on where it was
     local S = {
       opts = node.opts, next = 1,
+      at = ffi.new("int[1]", -1), -- the line of the batch that was delivered last
       view = node.opts.view and view.new() or nil, epoch = view.epoch,
     }
     if type(file) == "string" and file ~= "-" then
@@ -149,15 +151,16 @@ return {
   pull = function(node)
     local S = node.state
     expire(S)
-    if S.i + 1 < S.n then -- stopped within a batch, and started again
-      S.line, S.n, S.i = S.line + (S.i + 1), S.n - (S.i + 1), -1
+    local i = S.at[0] + 1
+    if i < S.n then -- stopped within a batch, and started again
+      S.line, S.n, S.at[0] = S.line + i, S.n - i, -1
       return S.n
     end
     while S.file and node.running do
       S.start = tonumber(C.tw_textfile_position(S.file))
       local n = C.tw_textfile_next(S.file)
       if n > 0 then
-        S.line, S.n, S.i = S.lines, n, -1
+        S.line, S.n, S.at[0] = S.lines, n, -1
         return n
       end
       if n == C.TW_AGAIN then
@@ -173,16 +176,16 @@ return {
   end,
 
   loop = function(b, node)
-    b:line "local line = S.line"
+    b:line "local line, at = S.line, S.at"
     if not node.opts.view then
       return function()
-        b:line "S.i = i"
+        b:line "at[0] = i"
         return "ffi_string(line[i].ptr, line[i].len)"
       end
     end
     b:line "local v, epoch = S.view, S.epoch"
     return function()
-      b:line "S.i = i"
+      b:line "at[0] = i"
       b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
       return "v"
     end
