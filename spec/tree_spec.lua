@@ -8,6 +8,9 @@ local kinds = { "op", "source", "sink", "codec", "agg" }
 --- C files without a C spec of their own, and what holds them.
 local held_elsewhere = {
   ["core/status"] = "every spec that looks at a status",
+  ["agg/minmax"] = "window/roll",
+  ["agg/sum"] = "window/roll",
+  ["agg/var"] = "window/roll",
 }
 
 local function set(list)
