@@ -339,7 +339,7 @@ local list = tw.from_range(1, 3):sink_to_list()
 tw.run()
 print(list[1] + 1)
 ]]
-    assert.equal("", err)
+    assert.equal("script.lua:4: note: checked up to here, what follows needs results\n", err)
     assert.equal(0, status)
     status, _, err = check [[
 local tw = require "tideway"

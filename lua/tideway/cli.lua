@@ -263,18 +263,20 @@ local function is_misuse()
 end
 
 local starters = { "run", "step", "stop", "emit", "try_emit", "start", "flush" }
+local chained = { start = true, stop = true } -- return their stream
 
 --- Make every way to start the flow do nothing, and collect the nodes that are built.
 -- Returns the growing array of nodes, and a function: has the script tried to run?
 local function disarm()
   local tried, nodes = false, {}
-  local function nothing(self)
-    tried = true
-    return self
-  end
   local function disarm_table(t)
     for _, name in ipairs(starters) do
-      if rawget(t, name) then rawset(t, name, nothing) end
+      if rawget(t, name) then
+        rawset(t, name, function(self)
+          tried = true
+          return chained[name] and self or nil
+        end)
+      end
     end
   end
   disarm_table(require "tideway")
@@ -316,11 +318,15 @@ function commands.check(words, mute)
   end, unpack(further))
   mute(false)
   if not ok and not excused then return report(err, path) end
+  if not ok and err ~= HALT then
+    io.stderr:write(("%s: note: checked up to here, what follows needs results\n"):format(
+      tostring(err):match "^[^\n]-:%d+%f[:]" or path))
+  end
 
   local sources, sinks = 0, 0
   for _, node in ipairs(nodes) do
     if node.desc.sink then sinks = sinks + 1 end
-    if #node.ups == 0 then sources = sources + 1 end
+    if node.desc.open or node.kind == "stream" then sources = sources + 1 end
     if #node.ups > 0 and #node.downs == 0 and not node.desc.sink then
       io.stderr:write(("%s: note: %s leads to no sink\n"):format(node.where, tostring(node)))
     end
