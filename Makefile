@@ -40,7 +40,7 @@ BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: all run test check docs bench clean install uninstall rock-install deps deps-test
+.PHONY: all run test check docs bench clean install uninstall rock-install deps deps-test deps-check
 all: $(LIB) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
@@ -84,6 +84,8 @@ deps:
 	@sh .ci/deps run
 deps-test:
 	@sh .ci/deps test
+deps-check:
+	@sh .ci/deps check
 
 # The second make sees what deps has just installed.
 run: deps
@@ -94,7 +96,7 @@ test: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@sh .ci/steps cspecs specs examples
 
-check: deps-test
+check: deps-check
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@sh .ci/steps lint format docs cspecs sanitizers specs examples
 
