@@ -487,11 +487,12 @@ void tw_decoder_close(tw_decoder *dec); /* NULL is fine */
  * slots; to be called before the first record. The name is copied. 0, or a status. */
 int tw_decoder_field(tw_decoder *dec, const char *name, int64_t len);
 
-/* The shape that a decode function returned (1 .. TW_SHAPES): a tape of its own, a
+/* The shape that a decode function returned: a tape of its own, a
  * TW_SLOT_MAP, then for each pair the key as TW_SLOT_STRING and the value: a map with
  * pairs again, or the kind that the slot of that value has (the k-th value is in slot k).
- * For csv without names a TW_SLOT_LIST, then the kinds. The decoder's, unchanged until it
- * closes. NULL: no such shape. */
+ * For csv without names a TW_SLOT_LIST, then the kinds. Above TW_SHAPES it stands for the
+ * same keys with any kinds: all are TW_SLOT_NONE, and those of the slots count. The
+ * decoder's, unchanged until it closes. NULL: no such shape, or no memory. */
 const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
 
 /* Take one JSON text (RFC 8259) apart: text, len bytes, borrowed until the slots have
@@ -500,8 +501,7 @@ const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
  * > 0     a shape: the values are in slots; a slot of kind LIST or MAP has the index on
  *         the tape in i64
  * 0       no shape: the text is on the tape. A LIST there is followed by its members, a
- *         MAP by its pairs of STRING and value; i64 of both is the index after them. With
- *         fields they are in slots, and the kind of each slot counts.
+ *         MAP by its pairs of STRING and value; i64 of both is the index after them.
  * TW_EPARSE: see fault and at. TW_ENOMEM. O(len); the decoder's memory grows to that of
  * the longest record. */
 int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);

@@ -96,14 +96,34 @@ local function walk(tape, i)
   elseif kind == LIST then
     local list, n = {}, tape[i].len
     i = i + 1
-    for k = 1, n do list[k], i = walk(tape, i) end
+    for k = 1, n do
+      local inner = tape[i].kind -- numbers and strings here, so that the loop stays one
+      if inner == NUM then
+        list[k], i = tape[i].num, i + 1
+      elseif inner == STRING then
+        list[k], i = ffi_string(tape[i].bytes, tape[i].len), i + 1
+      else
+        list[k], i = walk(tape, i)
+      end
+    end
     return list, i
   elseif kind == MAP then
     local map, n, key = {}, tape[i].len, nil
     i = i + 1
     for _ = 1, n do
-      key, i = walk(tape, i)
-      map[key], i = walk(tape, i)
+      if tape[i].kind == STRING then
+        key, i = ffi_string(tape[i].bytes, tape[i].len), i + 1
+      else
+        key, i = walk(tape, i)
+      end
+      local inner = tape[i].kind
+      if inner == NUM then
+        map[key], i = tape[i].num, i + 1
+      elseif inner == STRING then
+        map[key], i = ffi_string(tape[i].bytes, tape[i].len), i + 1
+      else
+        map[key], i = walk(tape, i)
+      end
     end
     return map, i
   elseif kind == I64 then
@@ -155,6 +175,45 @@ local function constructor(tape)
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
+-- The constructor for keys whose values come in too many mixtures of kinds for one each:
+-- one loop over the slots, however they vary.
+local loose_template = [=[
+local s, str, null, nested = ...
+local keys = { %s }
+return function()
+  local t = { %s }
+  for k = 1, #keys do
+    local kind = s[k - 1].kind
+    if kind == 1 then
+      t[keys[k]] = s[k - 1].num
+    elseif kind == 2 then
+      t[keys[k]] = str(s[k - 1].bytes, s[k - 1].len)
+    elseif kind == 4 then
+      t[keys[k]] = null
+    elseif kind == 3 then
+      t[keys[k]] = s[k - 1].len ~= 0
+    elseif kind == 5 then
+      t[keys[k]] = s[k - 1].i64
+    elseif kind == 6 then
+      t[keys[k]] = s[k - 1].u64
+    elseif kind == 0 then
+      t[keys[k]] = nil
+    else
+      t[keys[k]] = nested(k - 1)
+    end
+  end
+  return t
+end]=]
+
+local function loose(tape)
+  local keys, room = {}, {}
+  for k = 1, tape[0].len do
+    keys[k] = quoted(ffi_string(tape[2 * k - 1].bytes, tape[2 * k - 1].len))
+    room[k] = ("[%s] = false"):format(keys[k])
+  end
+  return loose_template:format(table.concat(keys, ", "), table.concat(room, ", "))
+end
+
 --- Load a chunk that tideway wrote; `...` are what it is called with.
 function record.load(name, text, ...)
   return assert(loadstring(text, "=tideway:" .. name))(...)
@@ -179,15 +238,18 @@ return function(text)
   return slow(text, status)
 end]]
 
-local function add_fields(codec, dec, fields)
+-- unique: a name that comes again is left out.
+local function add_fields(codec, dec, fields, unique)
   if #fields == 0 or #fields > C.TW_SLOTS then
     errors.misuse("%s: fields must be an array of 1 .. %d names", codec, tonumber(C.TW_SLOTS))
   end
+  local seen = {}
   for _, name in ipairs(fields) do
     if type(name) ~= "string" then
       errors.misuse("%s: fields must be an array of names, has a %s", codec, type(name))
     end
-    record.check(codec, C.tw_decoder_field(dec, name, #name))
+    if not seen[name] then record.check(codec, C.tw_decoder_field(dec, name, #name)) end
+    seen[name] = unique
   end
 end
 
@@ -212,7 +274,7 @@ function record.decoder(codec, decode, fields, how)
   local owner = C.tw_decoder_open()
   if owner == nil then error(codec .. ": not enough memory", 0) end
   owner = ffi.gc(owner, C.tw_decoder_close)
-  if fields then add_fields(codec, owner, fields) end
+  if fields then add_fields(codec, owner, fields, true) end
   local dec = ffi.cast("tw_decoder *", owner)
   local slots = ffi.cast("tw_slot *", dec.slots)
   local make = {}
@@ -226,24 +288,10 @@ function record.decoder(codec, decode, fields, how)
   local function learn(shape)
     local tape = C.tw_decoder_shape(owner, shape)
     if tape == nil then error(codec .. ": not enough memory", 0) end
-    make[shape] = record.load(codec,
-      "local s, str, null, nested = ...\nreturn function() return " .. constructor(tape) .. " end",
-      slots, ffi_string, null, nested)
+    local text = shape > C.TW_SHAPES and loose(tape)
+      or "local s, str, null, nested = ...\nreturn function() return " .. constructor(tape) .. " end"
+    make[shape] = record.load(codec, text, slots, ffi_string, null, nested)
     return make[shape]()
-  end
-
-  -- Fields in a mixture of kinds too varied for a constructor each.
-  local function loose()
-    local map = {}
-    for k = 0, #fields - 1 do
-      local kind = slots[k].kind
-      if kind == LIST or kind == MAP then
-        map[fields[k + 1]] = nested(k)
-      elseif kind ~= 0 then
-        map[fields[k + 1]] = walk(slots, k)
-      end
-    end
-    return map
   end
 
   local function slow(text, status)
@@ -255,8 +303,6 @@ function record.decoder(codec, decode, fields, how)
     local value
     if status > 0 then
       value = learn(status)
-    elseif fields then
-      value = loose()
     else
       value = walk(dec.tape, 0)
       if how.tape then value = how.tape(value) end
@@ -269,7 +315,6 @@ function record.decoder(codec, decode, fields, how)
   end
 
   local function set_fields(names)
-    fields = names
     add_fields(codec, owner, names)
     for shape in pairs(make) do make[shape] = nil end
   end

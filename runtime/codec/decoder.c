@@ -19,6 +19,7 @@ void tw_decoder_close(tw_decoder *pub) {
   for (int i = 0; i < dec->skeleton_n; i++) tw__free((void *)dec->skeleton[i].nodes);
   for (int i = 0; i < dec->shape_n; i++) tw__free(dec->shape[i].tape);
   tw__json_forget(dec->layouts);
+  tw__free(dec->field_tape);
   tw__free(dec->column);
   tw__free(dec->side);
   tw__free(dec->pub.tape);
@@ -222,6 +223,18 @@ int tw__decoder_flatten(struct tw__decoder *dec) {
 
 /* ---- shapes -------------------------------------------------------------- */
 
+/* What stands for a skeleton with any kinds. */
+static int loose(struct tw__decoder *dec, int skeleton) {
+  int values = dec->field_n;
+  if (!values) {
+    if (!dec->skeleton_n) return 0;
+    values = dec->skeleton[skeleton].values;
+    if (dec->skeleton[skeleton].count != 1 + 2 * values) return 0;
+  }
+  for (int i = 0; i < values; i++) dec->pub.slots[i].kind = dec->kinds[i];
+  return TW_SHAPES + 1 + skeleton;
+}
+
 int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
   int values = dec->field_n      ? dec->field_n
                : dec->skeleton_n ? dec->skeleton[skeleton].values
@@ -235,10 +248,11 @@ int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
         tw__scan_same((char *)dec->kinds, (char *)dec->shape[i].kinds, words))
       return i + 1;
 
-  if (dec->shape_n == TW_SHAPES) return 0;
+  if (dec->shape_n == TW_SHAPES) return loose(dec, skeleton);
   if (!dec->field_n && dec->skeleton_n &&
-      dec->skeleton[skeleton].shapes++ >= TW__DECODER_VARIANTS)
-    return 0;
+      dec->skeleton[skeleton].shapes >= TW__DECODER_VARIANTS)
+    return loose(dec, skeleton);
+  if (!dec->field_n && dec->skeleton_n) dec->skeleton[skeleton].shapes++;
   struct tw__shape *shape = &dec->shape[dec->shape_n++];
   shape->skeleton = skeleton;
   shape->tape = NULL;
@@ -246,6 +260,7 @@ int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
   return dec->shape_n;
 }
 
+/* shape NULL: of any kinds. */
 static tw_slot *field_tape(const struct tw__decoder *dec, const struct tw__shape *shape) {
   tw_slot *tape = tw__malloc((size_t)(1 + 2 * dec->field_n) * sizeof *tape);
   if (!tape) return NULL;
@@ -254,7 +269,7 @@ static tw_slot *field_tape(const struct tw__decoder *dec, const struct tw__shape
   for (int i = 0; i < dec->field_n; i++) {
     *node++ = (tw_slot){
         .bytes = dec->field[i].name, .len = dec->field[i].len, .kind = TW_SLOT_STRING};
-    *node++ = (tw_slot){.kind = shape->kinds[i]};
+    *node++ = (tw_slot){.kind = shape ? shape->kinds[i] : TW_SLOT_NONE};
   }
   return tape;
 }
@@ -282,6 +297,13 @@ static tw_slot *list_tape(const struct tw__shape *shape) {
 
 const tw_slot *tw_decoder_shape(const tw_decoder *pub, int number) {
   struct tw__decoder *dec = (struct tw__decoder *)(uintptr_t)pub;
+  if (number > TW_SHAPES) {
+    int skeleton = number - TW_SHAPES - 1;
+    if (dec->field_n && skeleton == 0 && !dec->field_tape)
+      dec->field_tape = field_tape(dec, NULL);
+    if (dec->field_n) return skeleton == 0 ? dec->field_tape : NULL;
+    return skeleton < dec->skeleton_n ? dec->skeleton[skeleton].nodes : NULL;
+  }
   if (number < 1 || number > dec->shape_n) return NULL;
   struct tw__shape *shape = &dec->shape[number - 1];
   if (!shape->tape)

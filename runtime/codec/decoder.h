@@ -49,6 +49,7 @@ struct tw__decoder {
     char *name;
     int32_t len;
   } field[TW_SLOTS];
+  tw_slot *field_tape; /* owned: the fields as a skeleton, made when asked for */
   int skeleton_n, shape_n;
   struct tw__skeleton skeleton[TW_SHAPES];
   struct tw__shape shape[TW_SHAPES];
@@ -109,8 +110,10 @@ int tw__decoder_find(const struct tw__decoder *dec, const char *name, int64_t le
  * when it has none within the limits; then the tape has to be read. */
 int tw__decoder_flatten(struct tw__decoder *dec);
 
-/* The shape of a skeleton with the kinds at hand, from 1; hint is tried first. 0 when there
- * is none and no more may be made. With fields there is one skeleton, number 0. */
+/* The shape of a skeleton with the kinds at hand, from 1; hint is tried first. Where no
+ * more may be made: what stands for the skeleton alone, above TW_SHAPES, and the kinds are
+ * in the slots; 0 when it has maps within, or there are no names. With fields there is one
+ * skeleton, number 0. */
 int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint);
 
 /* Frees layouts (json.c). */

@@ -273,14 +273,6 @@ static const char *fields(decoder *dec, const char *p, const char *end) {
   }
 }
 
-/* The shape of the fields read. When there can be none their kinds go into the slots. */
-static int fields_shape(decoder *dec, int hint) {
-  int shape = tw__decoder_shape(dec, 0, hint);
-  if (!shape)
-    for (int i = 0; i < dec->field_n; i++) dec->pub.slots[i].kind = dec->kinds[i];
-  return shape;
-}
-
 /* ---- layouts ------------------------------------------------------------- */
 
 static inline bool piece_at(const struct layout *lay, int k, const char *p, const char *end) {
@@ -337,8 +329,7 @@ static int speculate(decoder *dec, const char *p, const char *end) {
   }
   if (p != end && blanks(p, end) != end) return -1;
   dec->pub.filled = lay->values;
-  lay->shape = by_field ? fields_shape(dec, lay->shape)
-                        : tw__decoder_shape(dec, lay->skeleton, lay->shape);
+  lay->shape = tw__decoder_shape(dec, lay->skeleton, lay->shape);
   return lay->shape;
 }
 
@@ -471,7 +462,7 @@ static int decode_fields(decoder *dec, const char *text, const char *first, cons
   }
   if (!p) return tw__decoder_status(dec, text);
   learn(dec, text, end, 0, 0);
-  return fields_shape(dec, 0);
+  return tw__decoder_shape(dec, 0, 0);
 }
 
 int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
@@ -481,7 +472,7 @@ int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
   if (dec->layouts && dec->layouts->count) {
     tw__decoder_begin(dec, len);
     int shape = speculate(dec, text, end);
-    if (shape > 0 || (shape == 0 && dec->field_n)) return shape;
+    if (shape > 0) return shape;
   }
   tw__decoder_begin(dec, len);
   if (len >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) first += 3; /* a byte order mark */

@@ -114,10 +114,7 @@ static int decode_fields(decoder *dec, const char *text, const char *end) {
     dec->kinds[field] = (uint8_t)slot->kind;
     guess = field + 1;
   }
-  dec->last_shape = tw__decoder_shape(dec, 0, dec->last_shape);
-  if (!dec->last_shape)
-    for (int i = 0; i < dec->field_n; i++) dec->pub.slots[i].kind = dec->kinds[i];
-  return dec->last_shape;
+  return dec->last_shape = tw__decoder_shape(dec, 0, dec->last_shape);
 }
 
 int tw_logfmt_decode(tw_decoder *pub, const char *text, int64_t len) {

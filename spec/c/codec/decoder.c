@@ -72,8 +72,8 @@ static void many_kinds(void) {
     }
     sprintf(text + len, "}");
     int shape = decode(dec, text);
-    CHECK(shape >= 0);
-    const tw_slot *tape = shape ? tw_decoder_shape(dec, shape) : NULL;
+    CHECK(shape > 0);
+    const tw_slot *tape = shape <= TW_SHAPES ? tw_decoder_shape(dec, shape) : NULL;
     for (int k = 0; k < 6; k++)
       CHECKF((tape ? tape[2 + 2 * k].kind : dec->slots[k].kind) == want[k], "%s", text);
   }

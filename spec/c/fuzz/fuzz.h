@@ -8,6 +8,7 @@
 #define TIDEWAY_SPEC_FUZZ_H
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,18 +96,20 @@ static void fuzz_put_slot(struct fuzz_text *text, const tw_decoder *dec, int slo
   fuzz_put_value(text, &copy, 0);
 }
 
-/* The value of a record by its shape; returns the index after it. */
+/* The value of a record by its shape; any: the kinds are those of the slots. Returns the
+ * index after it. */
 static int fuzz_put_shape(struct fuzz_text *text, const tw_decoder *dec, const tw_slot *shape,
-                          int i, int *slot) {
+                          int i, int *slot, bool any) {
   const tw_slot *node = &shape[i++];
   bool named = node->kind == TW_SLOT_MAP;
   fuzz_put(text, named ? "{" : "[", 1);
   for (int32_t k = 0; k < node->len; k++) {
     if (named) i = (int)fuzz_put_value(text, shape, i);
     if (named && shape[i].kind == TW_SLOT_MAP && shape[i].len > 0) {
-      i = fuzz_put_shape(text, dec, shape, i, slot);
+      i = fuzz_put_shape(text, dec, shape, i, slot, any);
     } else {
-      fuzz_put_slot(text, dec, (*slot)++, shape[i].kind);
+      int kind = any ? dec->slots[*slot].kind : shape[i].kind;
+      fuzz_put_slot(text, dec, (*slot)++, kind);
       i++;
     }
   }
@@ -125,11 +128,13 @@ static void fuzz_dump(struct fuzz_text *text, const tw_decoder *dec, int status,
   } else if (status > 0 && !fields) {
     const tw_slot *shape = tw_decoder_shape(dec, status);
     FUZZ_CHECK(shape);
-    fuzz_put_shape(text, dec, shape, 0, &slot);
+    fuzz_put_shape(text, dec, shape, 0, &slot, status > TW_SHAPES);
   } else if (fields) {
-    const tw_slot *shape = status ? tw_decoder_shape(dec, status) : NULL;
+    const tw_slot *shape = tw_decoder_shape(dec, status);
+    FUZZ_CHECK(shape && shape[0].len == fields);
     for (int i = 0; i < fields; i++)
-      fuzz_put_slot(text, dec, i, shape ? shape[2 + 2 * i].kind : dec->slots[i].kind);
+      fuzz_put_slot(text, dec, i,
+                    status > TW_SHAPES ? dec->slots[i].kind : shape[2 + 2 * i].kind);
   } else {
     fuzz_put_value(text, dec->tape, 0);
   }
