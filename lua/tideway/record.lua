@@ -15,6 +15,7 @@ local view = require "tideway.view"
 
 local tonumber, type = tonumber, type
 local ffi_string = ffi.string
+local table_new = require "table.new"
 
 local record = {}
 
@@ -94,7 +95,8 @@ local function walk(tape, i)
   elseif kind == NULL then
     return null, i + 1
   elseif kind == LIST then
-    local list, n = {}, tape[i].len
+    local n = tape[i].len
+    local list = table_new(n, 0)
     i = i + 1
     for k = 1, n do
       local inner = tape[i].kind -- numbers and strings here, so that the loop stays one
@@ -108,7 +110,8 @@ local function walk(tape, i)
     end
     return list, i
   elseif kind == MAP then
-    local map, n, key = {}, tape[i].len, nil
+    local n, key = tape[i].len, nil
+    local map = table_new(0, n)
     i = i + 1
     for _ = 1, n do
       if tape[i].kind == STRING then
