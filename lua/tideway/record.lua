@@ -110,10 +110,11 @@ local function walk(tape, i)
     end
     return list, i
   elseif kind == MAP then
-    local n, key = tape[i].len, nil
+    local n = tape[i].len
     local map = table_new(0, n)
     i = i + 1
     for _ = 1, n do
+      local key
       if tape[i].kind == STRING then
         key, i = ffi_string(tape[i].bytes, tape[i].len), i + 1
       else

@@ -1,7 +1,8 @@
-/* combined.c -- lines of web servers' logs: the combined format, or the common one, which
- * lacks the two last fields, or nginx's "main", which has one more.
+/* combined.c -- lines of web servers' logs: the combined format, or the common one,
+ * which lacks the two last fields, or nginx's "main", which has one more.
  *
- *     203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326 "-" "-"
+ *     203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326 "-"
+ * "-"
  */
 #include <string.h>
 
@@ -29,11 +30,19 @@ enum {
   NAMES
 };
 
-static const char *const names[NAMES] = {
-    "remote_addr", "remote_user",     "time_local",      "request",
-    "method",      "path",            "protocol",        "status",
-    "body_bytes_sent", "http_referer", "http_user_agent", "time",
-    "http_x_forwarded_for"};
+static const char *const names[NAMES] = {"remote_addr",
+                                         "remote_user",
+                                         "time_local",
+                                         "request",
+                                         "method",
+                                         "path",
+                                         "protocol",
+                                         "status",
+                                         "body_bytes_sent",
+                                         "http_referer",
+                                         "http_user_agent",
+                                         "time",
+                                         "http_x_forwarded_for"};
 
 typedef struct tw__decoder decoder;
 
@@ -42,7 +51,8 @@ static const char *stop(decoder *dec, const char *p, const char *end) {
 }
 
 static void set_bytes(tw_slot *slot, const char *first, const char *end) {
-  *slot = (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
+  *slot =
+      (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
 }
 
 /* Where each field wanted comes from; -1 for a name that there is not. */
@@ -66,7 +76,8 @@ static const char *token(decoder *dec, const char *p, const char *end, tw_slot *
 }
 
 /* What a server wrote as \xHH \" \\ \n \t ...: back to the bytes themselves. */
-static const char *unescape(decoder *dec, const char *p, const char *end, tw_slot *slot) {
+static const char *unescape(decoder *dec, const char *p, const char *end,
+                            tw_slot *slot) {
   char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *first = out;
@@ -136,14 +147,16 @@ static const char *count(decoder *dec, const char *p, const char *end, tw_slot *
   uint64_t x = 0;
   const char *q = tw__number_digits(p, end, &x);
   if (q == p && p < end && *p == '-') q++;
-  if (q == p || q - p > 15) return tw__decoder_fail(dec, p, p < end ? TW_FAULT_NUMBER : TW_FAULT_END);
+  if (q == p || q - p > 15)
+    return tw__decoder_fail(dec, p, p < end ? TW_FAULT_NUMBER : TW_FAULT_END);
   if (q < end && *q != ' ') return stop(dec, q, end);
   *slot = (tw_slot){.num = (double)x, .kind = TW_SLOT_NUM};
   return q;
 }
 
 /* The time in brackets at p; after it. Lines of one second share their time. */
-static const char *time_local(decoder *dec, const char *p, const char *end, tw_slot *slots) {
+static const char *time_local(decoder *dec, const char *p, const char *end,
+                              tw_slot *slots) {
   int64_t seconds;
   if (p == end || *p != '[') return stop(dec, p, end);
   p++;

@@ -15,7 +15,8 @@
 typedef struct tw__decoder decoder;
 
 static void set_bytes(tw_slot *slot, const char *first, const char *end) {
-  *slot = (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
+  *slot =
+      (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
 }
 
 /* The field after the quote at p - 1; after its closing one. */

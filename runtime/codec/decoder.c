@@ -1,11 +1,15 @@
-/* decoder.c -- what the decoders of records share: tape, slots, skeletons and shapes. */
+/* decoder.c -- what the decoders of records share: tape, slots, skeletons and shapes.
+ */
 #include "codec/decoder.h"
 
 #include <string.h>
 
 #include "codec/scan.h"
 
-enum { TAPE_FIRST = 64 };
+enum {
+  TAPE_FIRST = 64,
+  KEY_BYTES = 4096 /* of all keys of a skeleton */
+};
 
 tw_decoder *tw_decoder_open(void) {
   struct tw__decoder *dec = tw__calloc(1, sizeof *dec);
@@ -68,11 +72,14 @@ int tw_decoder_field(tw_decoder *pub, const char *name, int64_t len) {
   return TW_OK;
 }
 
-static bool is_field(const struct tw__decoder *dec, int i, const char *name, int64_t len) {
-  return dec->field[i].len == len && tw__scan_same(dec->field[i].name, name, (size_t)len);
+static bool is_field(const struct tw__decoder *dec, int i, const char *name,
+                     int64_t len) {
+  return dec->field[i].len == len &&
+         tw__scan_same(dec->field[i].name, name, (size_t)len);
 }
 
-int tw__decoder_find(const struct tw__decoder *dec, const char *name, int64_t len, int guess) {
+int tw__decoder_find(const struct tw__decoder *dec, const char *name, int64_t len,
+                     int guess) {
   if (guess < dec->field_n && is_field(dec, guess, name, len)) return guess;
   for (int i = 0; i < dec->field_n; i++)
     if (is_field(dec, i, name, len)) return i;
@@ -122,6 +129,7 @@ static int flatten(struct flattening *f, int i, int depth) {
     if (tape[i].kind != TW_SLOT_STRING) return -1;
     f->hash = hash_bytes(f->hash, tape[i].bytes, tape[i].len);
     f->key_bytes += tape[i].len;
+    if (f->key_bytes > KEY_BYTES) return -1;
     i++;
     if (is_inner(&tape[i])) {
       i = flatten(f, i, depth + 1);
@@ -165,7 +173,8 @@ static bool fits(const tw_slot *tape, const struct tw__skeleton *skeleton) {
       left[depth++] = node->len;
       i++;
     } else {
-      i = here->kind == TW_SLOT_LIST || here->kind == TW_SLOT_MAP ? (int)here->i64 : i + 1;
+      i = here->kind == TW_SLOT_LIST || here->kind == TW_SLOT_MAP ? (int)here->i64
+                                                                  : i + 1;
     }
     while (depth && left[depth - 1] == 0) depth--;
     if (depth) left[depth - 1]--;
@@ -189,7 +198,8 @@ static int copy_map(const tw_slot *tape, int i, tw_slot **node, char **bytes) {
       continue;
     }
     *(*node)++ = (tw_slot){.kind = TW_SLOT_NONE};
-    i = tape[i].kind == TW_SLOT_LIST || tape[i].kind == TW_SLOT_MAP ? (int)tape[i].i64 : i + 1;
+    i = tape[i].kind == TW_SLOT_LIST || tape[i].kind == TW_SLOT_MAP ? (int)tape[i].i64
+                                                                    : i + 1;
   }
   return i;
 }
@@ -261,7 +271,8 @@ int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint) {
 }
 
 /* shape NULL: of any kinds. */
-static tw_slot *field_tape(const struct tw__decoder *dec, const struct tw__shape *shape) {
+static tw_slot *field_tape(const struct tw__decoder *dec,
+                           const struct tw__shape *shape) {
   tw_slot *tape = tw__malloc((size_t)(1 + 2 * dec->field_n) * sizeof *tape);
   if (!tape) return NULL;
   tw_slot *node = tape;
@@ -274,7 +285,8 @@ static tw_slot *field_tape(const struct tw__decoder *dec, const struct tw__shape
   return tape;
 }
 
-static tw_slot *skeleton_tape(const struct tw__skeleton *skeleton, const struct tw__shape *shape) {
+static tw_slot *skeleton_tape(const struct tw__skeleton *skeleton,
+                              const struct tw__shape *shape) {
   size_t size = (size_t)skeleton->count * sizeof(tw_slot);
   tw_slot *tape = tw__malloc(size);
   if (!tape) return NULL;
@@ -307,8 +319,9 @@ const tw_slot *tw_decoder_shape(const tw_decoder *pub, int number) {
   if (number < 1 || number > dec->shape_n) return NULL;
   struct tw__shape *shape = &dec->shape[number - 1];
   if (!shape->tape)
-    shape->tape = dec->field_n      ? field_tape(dec, shape)
-                  : dec->skeleton_n ? skeleton_tape(&dec->skeleton[shape->skeleton], shape)
-                                    : list_tape(shape);
+    shape->tape = dec->field_n ? field_tape(dec, shape)
+                  : dec->skeleton_n
+                      ? skeleton_tape(&dec->skeleton[shape->skeleton], shape)
+                      : list_tape(shape);
   return shape->tape;
 }

@@ -1,8 +1,8 @@
 /* json.c -- JSON texts to slots or a tape (RFC 8259).
  *
  * A record is first tried against the layouts of earlier ones: a layout is the text
- * between the values, so that a record of the same layout is compared piece by piece and
- * only its values are looked at:
+ * between the values, so that a record of the same layout is compared piece by piece
+ * and only its values are looked at:
  *
  *     {"name":"Alice","x":17}      pieces  {"name":   ,"x":   }     values  "Alice"  17
  *
@@ -19,17 +19,18 @@
 
 enum {
   LAYOUTS = 8,
-  PIECE_BYTES = 4096,  /* of all pieces of a layout */
-  LEARN_ALWAYS = 64,   /* so many misses are learnt from, after that */
-  LEARN_EVERY = 64     /* only every so-manieth: texts may have no layout at all */
+  PIECE_BYTES = 4096, /* of all pieces of a layout */
+  LEARN_ALWAYS = 64,  /* so many misses are learnt from, after that */
+  LEARN_EVERY = 64    /* only every so-manieth: texts may have no layout at all */
 };
 
 struct layout {
   int values;
   int skeleton;
   int shape; /* of the last record, or 0 */
-  uint16_t from[TW_SLOTS + 1], len[TW_SLOTS + 1]; /* the piece before each value, the last */
-  int8_t slot[TW_SLOTS];                          /* where the value goes, -1: nowhere */
+  uint16_t from[TW_SLOTS + 1],
+      len[TW_SLOTS + 1]; /* the piece before each value, the last */
+  int8_t slot[TW_SLOTS]; /* where the value goes, -1: nowhere */
   char bytes[PIECE_BYTES];
 };
 
@@ -42,7 +43,9 @@ struct tw__layouts {
 
 typedef struct tw__decoder decoder;
 
-void tw__json_forget(struct tw__layouts *layouts) { tw__free(layouts); }
+void tw__json_forget(struct tw__layouts *layouts) {
+  tw__free(layouts);
+}
 
 /* ---- the parser ---------------------------------------------------------- */
 
@@ -84,8 +87,8 @@ static int32_t escaped(const char *p, const char *end, const char **next) {
 }
 
 /* A string from first on, with a backslash at p. */
-static const char *unescape(decoder *dec, const char *first, const char *p, const char *end,
-                            tw_slot *slot) {
+static const char *unescape(decoder *dec, const char *first, const char *p,
+                            const char *end, tw_slot *slot) {
   char *out = tw__decoder_side(dec);
   if (!out) return tw__decoder_starve(dec);
   char *start = out;
@@ -118,7 +121,8 @@ static const char *unescape(decoder *dec, const char *first, const char *p, cons
 }
 
 /* The string after the quote at p - 1. */
-static inline const char *string(decoder *dec, const char *p, const char *end, tw_slot *slot) {
+static inline const char *string(decoder *dec, const char *p, const char *end,
+                                 tw_slot *slot) {
   const char *q = tw__scan_string(p, end);
   if (q < end && *q == '"') {
     slot->bytes = p;
@@ -140,7 +144,8 @@ static const char *word(decoder *dec, const char *p, const char *end, tw_slot *s
 }
 
 /* Any value that is no list or map. */
-static inline const char *scalar(decoder *dec, const char *p, const char *end, tw_slot *slot) {
+static inline const char *scalar(decoder *dec, const char *p, const char *end,
+                                 tw_slot *slot) {
   const char *bad;
   if (p == end) return stop(dec, p, end);
   if (*p == '"') return string(dec, p + 1, end, slot);
@@ -217,7 +222,8 @@ static const char *value(decoder *dec, const char *p, const char *end, int depth
 }
 
 /* A value for a slot: what is nested stays on the tape. */
-static const char *slot_value(decoder *dec, const char *p, const char *end, tw_slot *slot) {
+static const char *slot_value(decoder *dec, const char *p, const char *end,
+                              tw_slot *slot) {
   if (p == end || (*p != '{' && *p != '[')) return scalar(dec, p, end, slot);
   int node = dec->tape_n;
   p = value(dec, p, end, 1);
@@ -275,13 +281,16 @@ static const char *fields(decoder *dec, const char *p, const char *end) {
 
 /* ---- layouts ------------------------------------------------------------- */
 
-static inline bool piece_at(const struct layout *lay, int k, const char *p, const char *end) {
-  return end - p >= lay->len[k] && tw__scan_same(lay->bytes + lay->from[k], p, lay->len[k]);
+static inline bool piece_at(const struct layout *lay, int k, const char *p,
+                            const char *end) {
+  return end - p >= lay->len[k] &&
+         tw__scan_same(lay->bytes + lay->from[k], p, lay->len[k]);
 }
 
 /* Another layout that agrees with the current one up to value k and has the text at p
  * next; -1: none. */
-static int switch_layout(const struct tw__layouts *all, int k, const char *p, const char *end) {
+static int switch_layout(const struct tw__layouts *all, int k, const char *p,
+                         const char *end) {
   for (int i = 0; i < all->count; i++)
     if (i != all->current && all->shared[all->current][i] >= k &&
         all->layout[i].values >= k && piece_at(&all->layout[i], k, p, end))
@@ -424,7 +433,8 @@ static int shared_values(const struct layout *a, const struct layout *b) {
 }
 
 /* Learns the layout of a valid text, a map. */
-static void learn(decoder *dec, const char *text, const char *end, int skeleton, int shape) {
+static void learn(decoder *dec, const char *text, const char *end, int skeleton,
+                  int shape) {
   struct tw__layouts *all = dec->layouts;
   if (*text != '{') return;
   if (!all) {
@@ -454,7 +464,8 @@ static void learn(decoder *dec, const char *text, const char *end, int skeleton,
 
 /* ---- the whole ----------------------------------------------------------- */
 
-static int decode_fields(decoder *dec, const char *text, const char *first, const char *end) {
+static int decode_fields(decoder *dec, const char *text, const char *first,
+                         const char *end) {
   const char *p = fields(dec, first, end);
   if (p) {
     p = blanks(p, end);

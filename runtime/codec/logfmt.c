@@ -13,13 +13,16 @@
 
 typedef struct tw__decoder decoder;
 
-static bool is_blank(char c) { return (unsigned char)c <= ' '; }
+static bool is_blank(char c) {
+  return (unsigned char)c <= ' ';
+}
 
 static const char *stop(decoder *dec, const char *p, const char *end) {
   return tw__decoder_fail(dec, p, p < end ? TW_FAULT_BYTE : TW_FAULT_END);
 }
 
-/* Where the code point of four hexadecimal digits has been written, NULL: they are none. */
+/* Where the code point of four hexadecimal digits has been written, NULL: they are
+ * none. */
 static char *code_point(const char *p, const char *end, char *out) {
   uint32_t c = 0;
   if (end - p < 4) return NULL;
@@ -36,7 +39,8 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
   const char *first = p;
   p = tw__scan_either(p, end, '"', '\\');
   if (p < end && *p == '"') {
-    *slot = (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+    *slot =
+        (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
     return p + 1;
   }
   char *out = tw__decoder_side(dec);
@@ -62,7 +66,8 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
     first = p;
     p = tw__scan_either(p, end, '"', '\\');
   }
-  *slot = (tw_slot){.bytes = start, .len = (int32_t)(out - start), .kind = TW_SLOT_STRING};
+  *slot =
+      (tw_slot){.bytes = start, .len = (int32_t)(out - start), .kind = TW_SLOT_STRING};
   dec->side_n += out - start;
   return p + 1;
 }
@@ -81,7 +86,8 @@ static const char *value(decoder *dec, const char *p, const char *end, tw_slot *
   }
   const char *first = p;
   while (p < end && !is_blank(*p)) p++;
-  *slot = (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+  *slot =
+      (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
   return p;
 }
 
@@ -90,7 +96,8 @@ static const char *key(decoder *dec, const char *p, const char *end, tw_slot *sl
   const char *first = p;
   while (p < end && !is_blank(*p) && *p != '=' && *p != '"') p++;
   if (p == first || (p < end && *p == '"')) return stop(dec, p, end);
-  *slot = (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+  *slot =
+      (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
   return p;
 }
 
@@ -154,8 +161,8 @@ int tw_logfmt_is_key(const char *bytes, int64_t len) {
 void tw_logfmt_value(tw_out *out, const char *bytes, int64_t len) {
   bool plain = true;
   for (int64_t i = 0; plain && i < len; i++)
-    plain = !is_blank(bytes[i]) && bytes[i] != '"' && bytes[i] != '=' && bytes[i] != '\\' &&
-            bytes[i] != 127;
+    plain = !is_blank(bytes[i]) && bytes[i] != '"' && bytes[i] != '=' &&
+            bytes[i] != '\\' && bytes[i] != 127;
   if (plain)
     tw_out_bytes(out, bytes, len);
   else

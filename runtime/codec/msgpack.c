@@ -37,7 +37,8 @@ static void set_i64(tw_slot *slot, int64_t x) {
 
 static const char *value(decoder *dec, const char *p, const char *end, int depth);
 
-static const char *list(decoder *dec, const char *p, const char *end, int64_t n, int depth) {
+static const char *list(decoder *dec, const char *p, const char *end, int64_t n,
+                        int depth) {
   int node = dec->tape_n - 1;
   if (n > end - p) return tw__decoder_fail(dec, end, TW_FAULT_END);
   for (int64_t i = 0; i < n; i++)
@@ -52,7 +53,8 @@ static bool is_key(const tw_slot *slot) {
          (slot->kind == TW_SLOT_NUM && slot->num == slot->num);
 }
 
-static const char *map(decoder *dec, const char *p, const char *end, int64_t n, int depth) {
+static const char *map(decoder *dec, const char *p, const char *end, int64_t n,
+                       int depth) {
   int node = dec->tape_n - 1;
   if (n > (end - p) / 2) return tw__decoder_fail(dec, end, TW_FAULT_END);
   for (int64_t i = 0; i < n; i++) {
@@ -149,7 +151,9 @@ static const char *value(decoder *dec, const char *p, const char *end, int depth
   switch (type) {
   case 0xC0: *slot = (tw_slot){.kind = TW_SLOT_NULL}; return p;
   case 0xC2:
-  case 0xC3: *slot = (tw_slot){.len = (int32_t)type & 1, .kind = TW_SLOT_BOOL}; return p;
+  case 0xC3:
+    *slot = (tw_slot){.len = (int32_t)type & 1, .kind = TW_SLOT_BOOL};
+    return p;
   case 0xC4:
   case 0xC5:
   case 0xC6:
@@ -235,7 +239,8 @@ void tw_msgpack_i64(tw_out *out, int64_t x) {
 }
 
 void tw_msgpack_num(tw_out *out, double x) {
-  if (x >= -0x1p53 && x <= 0x1p53 && x == (double)(int64_t)x && !(x == 0 && signbit(x))) {
+  if (x >= -0x1p53 && x <= 0x1p53 && x == (double)(int64_t)x &&
+      !(x == 0 && signbit(x))) {
     tw_msgpack_i64(out, (int64_t)x);
     return;
   }
@@ -274,4 +279,6 @@ void tw_msgpack_map(tw_out *out, int64_t n) {
     put(out, 0xDF, (uint64_t)n, 4);
 }
 
-void tw_msgpack_byte(tw_out *out, int byte) { put(out, (unsigned)byte, 0, 0); }
+void tw_msgpack_byte(tw_out *out, int byte) {
+  put(out, (unsigned)byte, 0, 0);
+}

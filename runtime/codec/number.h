@@ -25,17 +25,18 @@ double tw__number_slow(const char *first, const char *end);
  * false when it does not. */
 bool tw__number_scale(uint64_t mantissa, int64_t exp10, double *x);
 
-/* Writes the shortest decimal that reads back as x (finite): integers without a fraction,
- * exponents below 1e-6 and from 1e21 on, as JavaScript does. Returns the length. */
+/* Writes the shortest decimal that reads back as x (finite): integers without a
+ * fraction, exponents below 1e-6 and from 1e21 on, as JavaScript does. Returns the
+ * length. */
 int tw__number_write(char text[TW__NUMBER_TEXT], double x);
 
 /* Writes an integer. Returns the length. */
 int tw__number_write_u64(char *text, uint64_t x);
 int tw__number_write_i64(char *text, int64_t x);
 
-/* Reads the number that the whole of first .. end is, as Lua's tonumber would in base 10
- * but stricter: no blanks, no hexadecimal; a leading '+', ".5" and "5." are let through,
- * nan, inf and infinity (any case) too. 0, or -1 when it is none. */
+/* Reads the number that the whole of first .. end is, as Lua's tonumber would in base
+ * 10 but stricter: no blanks, no hexadecimal; a leading '+', ".5" and "5." are let
+ * through, nan, inf and infinity (any case) too. 0, or -1 when it is none. */
 int tw__number_read(const char *first, const char *end, double *x);
 
 /* The same for an integer of 64 bits; -1 also when it is out of range. */
@@ -45,9 +46,10 @@ static inline bool tw__number_digit(char c) {
   return (unsigned char)(c - '0') <= 9;
 }
 
-/* Adds the digits at p to *w (which may overflow: the caller counts them). Returns where
- * they end. Where eight bytes can be read their number costs no branch. */
-static inline const char *tw__number_digits(const char *p, const char *end, uint64_t *w) {
+/* Adds the digits at p to *w (which may overflow: the caller counts them). Returns
+ * where they end. Where eight bytes can be read their number costs no branch. */
+static inline const char *tw__number_digits(const char *p, const char *end,
+                                            uint64_t *w) {
   static const uint32_t tens[9] = {1,      10,      100,      1000,     10000,
                                    100000, 1000000, 10000000, 100000000};
   uint64_t sum = *w;
@@ -115,8 +117,8 @@ static inline const char *tw__number_skip(const char *p, const char *end) {
   return p;
 }
 
-/* Reads the JSON number at p (p < end, at a digit or '-'). Returns where it ends, or NULL
- * with *bad where a digit was expected. */
+/* Reads the JSON number at p (p < end, at a digit or '-'). Returns where it ends, or
+ * NULL with *bad where a digit was expected. */
 static inline const char *tw__number_json(const char *p, const char *end, double *x,
                                           const char **bad) {
   const char *first = p;
@@ -160,7 +162,8 @@ static inline const char *tw__number_json(const char *p, const char *end, double
     exp10 += minus ? -e : e;
   }
   double y;
-  if (__builtin_expect(count <= 19 && w <= (1ull << 53) && exp10 <= 0 && exp10 >= -22, 1)) {
+  if (__builtin_expect(count <= 19 && w <= (1ull << 53) && exp10 <= 0 && exp10 >= -22,
+                       1)) {
     y = (double)(int64_t)w;
     if (exp10) y /= tw__number_tens[-exp10];
   } else if (count > 19 || !tw__number_scale(w, exp10, &y)) {

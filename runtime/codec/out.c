@@ -1,4 +1,5 @@
-/* out.c -- text on its way out: a growing buffer with the writers that encoders share. */
+/* out.c -- text on its way out: a growing buffer with the writers that encoders share.
+ */
 #include "codec/out.h"
 
 #include <string.h>
@@ -8,7 +9,9 @@
 
 enum { ROOM_FIRST = 256, ROOM_KEPT = 1 << 20 };
 
-tw_out *tw_out_open(void) { return tw__calloc(1, sizeof(tw_out)); }
+tw_out *tw_out_open(void) {
+  return tw__calloc(1, sizeof(tw_out));
+}
 
 void tw_out_close(tw_out *out) {
   if (!out) return;

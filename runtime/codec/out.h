@@ -4,8 +4,8 @@
 
 #include "tideway.h"
 
-/* Where n more bytes may be written; NULL, and status is set, without memory. Write, then
- * add to len what was written. */
+/* Where n more bytes may be written; NULL, and status is set, without memory. Write,
+ * then add to len what was written. */
 char *tw__out_grow(tw_out *out, int64_t n);
 
 static inline char *tw__out_room(tw_out *out, int64_t n) {

@@ -9,16 +9,17 @@
 #include <emmintrin.h>
 #endif
 
-/* The first of a quote, a backslash or a control character at or after p; end when there
- * is none. */
+/* The first of a quote, a backslash or a control character at or after p; end when
+ * there is none. */
 static inline const char *tw__scan_string(const char *p, const char *end) {
 #ifdef __SSE2__
   const __m128i quote = _mm_set1_epi8('"'), back = _mm_set1_epi8('\\');
   const __m128i control = _mm_set1_epi8(0x1F);
   for (; end - p >= 16; p += 16) {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, back)),
-                               _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+    __m128i hit =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, back)),
+                     _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
     int mask = _mm_movemask_epi8(hit);
     if (mask) return p + __builtin_ctz((unsigned)mask);
   }
@@ -29,7 +30,8 @@ static inline const char *tw__scan_string(const char *p, const char *end) {
 }
 
 /* The first byte equal to a or b at or after p; end when there is none. */
-static inline const char *tw__scan_either(const char *p, const char *end, char a, char b) {
+static inline const char *tw__scan_either(const char *p, const char *end, char a,
+                                          char b) {
 #ifdef __SSE2__
   const __m128i va = _mm_set1_epi8(a), vb = _mm_set1_epi8(b);
   for (; end - p >= 16; p += 16) {

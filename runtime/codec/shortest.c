@@ -1,10 +1,10 @@
 /* shortest.c -- the shortest decimal that reads back as a given double, by Schubfach.
  *
- * Every double x = c * 2^q rounds from the decimals between its two boundaries. The paper
- * shows that scaled by the power of ten that makes this interval between one and ten units
- * long, the candidates are its floor, the one above, and the same of one digit less; to
- * compare them with the boundaries, products with a 128-bit power of ten are exact enough
- * when they are rounded to odd. Names are the paper's.
+ * Every double x = c * 2^q rounds from the decimals between its two boundaries. The
+ * paper shows that scaled by the power of ten that makes this interval between one and
+ * ten units long, the candidates are its floor, the one above, and the same of one
+ * digit less; to compare them with the boundaries, products with a 128-bit power of ten
+ * are exact enough when they are rounded to odd. Names are the paper's.
  */
 #include "codec/shortest.h"
 
@@ -36,7 +36,8 @@ static struct ten top_bits(const uint32_t limb[LIMBS], bool inexact) {
   if (top >= 4 && (uint32_t)(limb[top - 4] << shift)) inexact = true;
   for (int i = top - 5; i >= 0; i--)
     if (limb[i]) inexact = true;
-  struct ten ten = {(uint64_t)word[0] << 32 | word[1], (uint64_t)word[2] << 32 | word[3]};
+  struct ten ten = {(uint64_t)word[0] << 32 | word[1],
+                    (uint64_t)word[2] << 32 | word[3]};
   if (inexact && ++ten.low == 0) ten.high++;
   return ten;
 }
@@ -71,7 +72,8 @@ static uint64_t round_to_odd(struct ten g, uint64_t cp) {
   return (uint64_t)(y >> 64) | ((uint64_t)y > 1);
 }
 
-static void shortest(uint64_t c, int q, bool closer_below, uint64_t *digits, int *exp10) {
+static void shortest(uint64_t c, int q, bool closer_below, uint64_t *digits,
+                     int *exp10) {
   bool even = c % 2 == 0;
   uint64_t cbl = 4 * c - 2 + closer_below, cb = 4 * c, cbr = 4 * c + 2;
   int k = (q * 1262611 - (closer_below ? 524031 : 0)) >> 22; /* floor(log10(2^q ...)) */
@@ -107,8 +109,8 @@ void tw__shortest(double x, uint64_t *digits, int *exp10) {
   uint64_t fraction = bits & 0xFFFFFFFFFFFFFu;
   int exponent = (int)(bits >> 52 & 0x7FF);
   if (exponent)
-    shortest(fraction | 1ull << 52, exponent - 1075, fraction == 0 && exponent > 1, digits,
-             exp10);
+    shortest(fraction | 1ull << 52, exponent - 1075, fraction == 0 && exponent > 1,
+             digits, exp10);
   else
     shortest(fraction, -1074, false, digits, exp10);
   while (*digits % 10 == 0) {

@@ -7,7 +7,8 @@
 
 static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/* Days by Hinnant's civil calendar: years begin in March, so the leap day is the last. */
+/* Days by Hinnant's civil calendar: years begin in March, so the leap day is the last.
+ */
 int64_t tw__time_day(int64_t year, int month, int day) {
   year -= month <= 2;
   int64_t era = (year >= 0 ? year : year - 399) / 400;
@@ -80,8 +81,8 @@ void tw__time_log_write(char text[TW__TIME_LOG + 1], int64_t seconds) {
   if (year < 0 || year > 9999) year = 0;
   char buf[80];
   snprintf(buf, sizeof buf, "%02d/%.3s/%04d:%02d:%02d:%02d +0000", day,
-           months + 3 * (month - 1), (int)year, (int)(rest / 3600), (int)(rest / 60 % 60),
-           (int)(rest % 60));
+           months + 3 * (month - 1), (int)year, (int)(rest / 3600),
+           (int)(rest / 60 % 60), (int)(rest % 60));
   memcpy(text, buf, TW__TIME_LOG);
   text[TW__TIME_LOG] = 0;
 }
@@ -136,8 +137,8 @@ int tw__time_iso(const char *p, const char *end, double *seconds) {
     if (!is_clock(hour, minute, second)) return -1;
     if (!offset_of(p, end, &offset)) return -1;
   }
-  *seconds = (double)(tw__time_day(year, month, day) + hour * 3600 + minute * 60 + second -
-                      offset) +
+  *seconds = (double)(tw__time_day(year, month, day) + hour * 3600 + minute * 60 +
+                      second - offset) +
              fraction;
   return 0;
 }

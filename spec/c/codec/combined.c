@@ -14,14 +14,17 @@ static int is(const tw_decoder *dec, int i, const char *want) {
 
 int main(int argc, char **argv) {
   check_open(argc, argv);
-  static const char *const names[] = {"path", "status", "time", "http_user_agent", "remote_user",
-                                      "protocol"};
-  static const char line[] = "203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] \"GET /a b "
-                             "HTTP/1.0\" 200 2326 \"-\" \"a\\x22b\\\"c\"";
+  static const char *const names[] = {
+      "path", "status", "time", "http_user_agent", "remote_user", "protocol"};
+  static const char line[] =
+      "203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] \"GET /a b "
+      "HTTP/1.0\" 200 2326 \"-\" \"a\\x22b\\\"c\"";
   tw_decoder *dec = tw_decoder_open();
-  for (int i = 0; i < 6; i++) tw_decoder_field(dec, names[i], (int64_t)strlen(names[i]));
+  for (int i = 0; i < 6; i++)
+    tw_decoder_field(dec, names[i], (int64_t)strlen(names[i]));
   CHECK(decode(dec, line) == 1);
-  CHECK(is(dec, 0, "/a b") && dec->slots[1].num == 200 && dec->slots[2].num == 971211336);
+  CHECK(is(dec, 0, "/a b") && dec->slots[1].num == 200 &&
+        dec->slots[2].num == 971211336);
   CHECK(is(dec, 3, "a\"b\"c") && is(dec, 4, "alice") && is(dec, 5, "HTTP/1.0"));
   CHECK(decode(dec, "::1 - - [10/Oct/2000:13:55:37 +0000] \"GET /\" 404 -\r") == 2);
   CHECK(is(dec, 0, "/") && dec->slots[2].num == 971186137);

@@ -22,7 +22,8 @@ static void same_shape_same_number(void) {
   static const int kinds[] = {TW_SLOT_MAP,    TW_SLOT_STRING, TW_SLOT_NUM,
                               TW_SLOT_STRING, TW_SLOT_MAP,    TW_SLOT_STRING,
                               TW_SLOT_STRING, TW_SLOT_STRING, TW_SLOT_LIST};
-  for (int i = 0; i < 9; i++) CHECKF(shape[i].kind == kinds[i], "node %d: %d", i, shape[i].kind);
+  for (int i = 0; i < 9; i++)
+    CHECKF(shape[i].kind == kinds[i], "node %d: %d", i, shape[i].kind);
   CHECK(!tw_decoder_shape(dec, 0) && !tw_decoder_shape(dec, 4));
   tw_decoder_close(dec);
 }
@@ -40,9 +41,11 @@ static void limits(void) {
   dec = tw_decoder_open(); /* as many values as there are slots, and one more */
   for (int n = TW_SLOTS; n <= TW_SLOTS + 1; n++) {
     int len = sprintf(text, "{");
-    for (int i = 0; i < n; i++) len += sprintf(text + len, "%s\"k%d\":%d", i ? "," : "", i, i);
+    for (int i = 0; i < n; i++)
+      len += sprintf(text + len, "%s\"k%d\":%d", i ? "," : "", i, i);
     sprintf(text + len, "}");
-    for (int round = 0; round < 3; round++) CHECK((decode(dec, text) > 0) == (n == TW_SLOTS));
+    for (int round = 0; round < 3; round++)
+      CHECK((decode(dec, text) > 0) == (n == TW_SLOTS));
   }
   tw_decoder_close(dec);
 
@@ -60,7 +63,8 @@ static void many_kinds(void) {
     tw_decoder_field(dec, &name, 1);
   }
   for (int i = 0; i < 5000; i++) {
-    static const char *const values[] = {"1", "\"s\"", "null", "true", "[2]", "{\"z\":3}"};
+    static const char *const values[] = {"1",    "\"s\"", "null",
+                                         "true", "[2]",   "{\"z\":3}"};
     static const int kinds[] = {TW_SLOT_NUM,  TW_SLOT_STRING, TW_SLOT_NULL,
                                 TW_SLOT_BOOL, TW_SLOT_LIST,   TW_SLOT_MAP};
     char text[256];
@@ -82,8 +86,9 @@ static void many_kinds(void) {
 
 /* The n-th allocation fails: a status, and the next record is taken. */
 static void no_memory(void) {
-  static const char *const texts[] = {"{\"a\":[1,2,3],\"b\":\"x\\n\",\"c\":{\"d\":null}}",
-                                      "{\"a\":[],\"b\":\"\\u00e9\",\"c\":{\"d\":1}}", "[1,2]"};
+  static const char *const texts[] = {
+      "{\"a\":[1,2,3],\"b\":\"x\\n\",\"c\":{\"d\":null}}",
+      "{\"a\":[],\"b\":\"\\u00e9\",\"c\":{\"d\":1}}", "[1,2]"};
   for (int64_t n = 1; n < 20; n++) {
     tw_mem_fail_at(n);
     tw_decoder *dec = tw_decoder_open();

@@ -15,8 +15,9 @@ static void integers(tw_decoder *dec) {
     tw_out_clear(out);
     tw_msgpack_i64(out, x);
     const tw_slot *slot = decode(dec, out->bytes, out->len);
-    CHECK(slot && (slot->kind == TW_SLOT_NUM ? (int64_t)slot->num == x
-                                             : slot->kind == TW_SLOT_I64 && slot->i64 == x));
+    CHECK(slot &&
+          (slot->kind == TW_SLOT_NUM ? (int64_t)slot->num == x
+                                     : slot->kind == TW_SLOT_I64 && slot->i64 == x));
   }
   tw_out_clear(out);
   tw_msgpack_u64(out, UINT64_MAX);

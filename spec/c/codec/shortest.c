@@ -1,5 +1,5 @@
-/* shortest.c -- no decimal of fewer digits reads back as the same double, none of as many
- * is nearer. */
+/* shortest.c -- no decimal of fewer digits reads back as the same double, none of as
+ * many is nearer. */
 #include "../check.h"
 
 #include <math.h>
@@ -24,7 +24,8 @@ static void verify(double x) {
   if (!(x > 0) || x - x != 0) return;
   tw__shortest(x, &digits, &exp10);
   CHECKF(digits && digits % 10, "%.17g: %llu", x, (unsigned long long)digits);
-  CHECKF(read(digits, exp10) == x, "%.17g: %llue%d", x, (unsigned long long)digits, exp10);
+  CHECKF(read(digits, exp10) == x, "%.17g: %llue%d", x, (unsigned long long)digits,
+         exp10);
 
   /* printf's digits are the nearest ones of their number */
   int n = length(digits);
@@ -45,9 +46,24 @@ static void verify(double x) {
 
 int main(int argc, char **argv) {
   check_open(argc, argv);
-  static const double list[] = {5e-324, 1e-323, 2.2250738585072014e-308, 2.225073858507201e-308,
-                                1.7976931348623157e308, 0.1, 0.3, 1, 10, 1e22, 1e23, 9e-265,
-                                5e-7, 123456.789, 0x1p53, 0x1p54, 0x1p-44, 9007199254740993.0};
+  static const double list[] = {5e-324,
+                                1e-323,
+                                2.2250738585072014e-308,
+                                2.225073858507201e-308,
+                                1.7976931348623157e308,
+                                0.1,
+                                0.3,
+                                1,
+                                10,
+                                1e22,
+                                1e23,
+                                9e-265,
+                                5e-7,
+                                123456.789,
+                                0x1p53,
+                                0x1p54,
+                                0x1p-44,
+                                9007199254740993.0};
   for (size_t i = 0; i < sizeof list / sizeof *list; i++) verify(list[i]);
   for (int e = -1074; e < 1024; e++) { /* where the lower boundary is closer */
     double x = ldexp(1, e);

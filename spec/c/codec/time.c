@@ -27,9 +27,9 @@ static void random_time(void) {
            months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, sign,
            minutes / 60, minutes % 60);
   CHECKF(tw__time_log(text, &got) == 0 && got == want, "%s", text);
-  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.25%c%02d:%02d", tm.tm_year + 1900,
-           tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, sign, minutes / 60,
-           minutes % 60);
+  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.25%c%02d:%02d",
+           tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+           tm.tm_sec, sign, minutes / 60, minutes % 60);
   CHECKF(iso(text, &seconds) == 0 && seconds == (double)want + 0.25, "%s", text);
 
   char written[TW__TIME_LOG + 1];
@@ -46,15 +46,25 @@ int main(int argc, char **argv) {
   CHECK(!iso("2001-01-01T06:20:00+02", &x) && x == 978330000 - 7200);
   CHECK(!iso("2001-01-01T06:20:00-0230", &x) && x == 978330000 + 9000);
   CHECK(!iso("2024-02-29", &x));
-  static const char *const bad[] = {"",           "2001",          "2001-1-1",
-                                    "2001-13-01", "2001-02-29",    "2001-01-01T",
-                                    "2001-01-01T25:00", "2001-01-01 06:2", "2001-01-01x06:20",
-                                    "2001-01-01T06:20:00.", "2001-01-01T06:20:00+2",
-                                    "2001-01-01T06:20:00Zx", "20010101"};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECKF(iso(bad[i], &x) == -1, "%s", bad[i]);
-  static const char *const bad_log[] = {"99/Oct/2000:13:55:36 -0700", "10/Foo/2000:13:55:36 -0700",
-                                        "10-Oct-2000:13:55:36 -0700", "10/Oct/2000:24:55:36 -0700",
-                                        "29/Feb/2001:13:55:36 -0700", "10/Oct/2000:13:55:36 x0700"};
+  static const char *const bad[] = {"",
+                                    "2001",
+                                    "2001-1-1",
+                                    "2001-13-01",
+                                    "2001-02-29",
+                                    "2001-01-01T",
+                                    "2001-01-01T25:00",
+                                    "2001-01-01 06:2",
+                                    "2001-01-01x06:20",
+                                    "2001-01-01T06:20:00.",
+                                    "2001-01-01T06:20:00+2",
+                                    "2001-01-01T06:20:00Zx",
+                                    "20010101"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    CHECKF(iso(bad[i], &x) == -1, "%s", bad[i]);
+  static const char *const bad_log[] = {
+      "99/Oct/2000:13:55:36 -0700", "10/Foo/2000:13:55:36 -0700",
+      "10-Oct-2000:13:55:36 -0700", "10/Oct/2000:24:55:36 -0700",
+      "29/Feb/2001:13:55:36 -0700", "10/Oct/2000:13:55:36 x0700"};
   int64_t seconds;
   for (size_t i = 0; i < sizeof bad_log / sizeof *bad_log; i++)
     CHECKF(tw__time_log(bad_log[i], &seconds) == -1, "%s", bad_log[i]);

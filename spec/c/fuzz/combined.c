@@ -4,21 +4,26 @@
 #include "fuzz.h"
 
 const struct fuzz_seed fuzz_seeds[] = {
-    FUZZ_SEED("203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] \"GET /a?b=1 HTTP/1.0\" 200 2326 "
+    FUZZ_SEED("203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] \"GET /a?b=1 "
+              "HTTP/1.0\" 200 2326 "
               "\"http://example.com/\" \"Mozilla/4.08\""),
-    FUZZ_SEED("::1 - - [29/Feb/2024:23:59:60 +0000] \"\\x16\\x03\" 400 - \"-\" \"a\\x22\\\"b\" \"x\""),
+    FUZZ_SEED("::1 - - [29/Feb/2024:23:59:60 +0000] \"\\x16\\x03\" 400 - \"-\" "
+              "\"a\\x22\\\"b\" \"x\""),
     FUZZ_SEED("h - a b [01/Jan/1970:00:00:00 +0000] \"GET /\" 200 0"),
-    FUZZ_SEED("-- log rotated --"), FUZZ_SEED(""),
+    FUZZ_SEED("-- log rotated --"),
+    FUZZ_SEED(""),
 };
 const int fuzz_seed_count = sizeof fuzz_seeds / sizeof *fuzz_seeds;
 
-static const char *const names[] = {"remote_addr", "remote_user", "request", "method", "path",
-                                    "protocol", "status", "body_bytes_sent", "http_referer",
-                                    "http_user_agent", "time", "nonsense"};
+static const char *const names[] = {
+    "remote_addr",  "remote_user",     "request", "method",
+    "path",         "protocol",        "status",  "body_bytes_sent",
+    "http_referer", "http_user_agent", "time",    "nonsense"};
 enum { NAMES = sizeof names / sizeof *names };
 
 static void all_fields(tw_decoder *dec) {
-  for (int i = 0; i < NAMES; i++) tw_decoder_field(dec, names[i], (int64_t)strlen(names[i]));
+  for (int i = 0; i < NAMES; i++)
+    tw_decoder_field(dec, names[i], (int64_t)strlen(names[i]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -5,16 +5,24 @@
 
 const struct fuzz_seed fuzz_seeds[] = {
     FUZZ_SEED("a,b,c"),
-    FUZZ_SEED("1.5,\"x \"\"y\"\", z\",true,2001-01-01 06:20:00.25+02:00,9007199254740993"),
-    FUZZ_SEED(",,,,"), FUZZ_SEED("\"\""), FUZZ_SEED("\"a"), FUZZ_SEED("\"a\"b"),
-    FUZZ_SEED("a\"b,c\r\n"), FUZZ_SEED("\xEF\xBB\xBF-1e5,inf,0,1700000000,-12"),
+    FUZZ_SEED(
+        "1.5,\"x \"\"y\"\", z\",true,2001-01-01 06:20:00.25+02:00,9007199254740993"),
+    FUZZ_SEED(",,,,"),
+    FUZZ_SEED("\"\""),
+    FUZZ_SEED("\"a"),
+    FUZZ_SEED("\"a\"b"),
+    FUZZ_SEED("a\"b,c\r\n"),
+    FUZZ_SEED("\xEF\xBB\xBF-1e5,inf,0,1700000000,-12"),
 };
 const int fuzz_seed_count = sizeof fuzz_seeds / sizeof *fuzz_seeds;
 
-static void plain(tw_decoder *dec) { tw_csv_delimiter(dec, ','); }
+static void plain(tw_decoder *dec) {
+  tw_csv_delimiter(dec, ',');
+}
 
 static void typed(tw_decoder *dec) {
-  static const int types[] = {TW_CSV_F64, TW_CSV_STRING, TW_CSV_BOOL, TW_CSV_TIME, TW_CSV_I64};
+  static const int types[] = {TW_CSV_F64, TW_CSV_STRING, TW_CSV_BOOL, TW_CSV_TIME,
+                              TW_CSV_I64};
   tw_csv_delimiter(dec, ',');
   tw_csv_width(dec, 5);
   for (int i = 0; i < 5; i++) {

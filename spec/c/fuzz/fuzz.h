@@ -21,17 +21,18 @@ struct fuzz_seed {
   const char *bytes;
   int64_t len;
 };
-#define FUZZ_SEED(text) {text, sizeof(text) - 1}
+#define FUZZ_SEED(text)                                                                \
+  { text, sizeof(text) - 1 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What must hold of every input: aborts, so that libFuzzer keeps the input, too. */
-#define FUZZ_CHECK(cond)                                                                 \
-  do {                                                                                   \
-    if (!(cond)) {                                                                       \
-      fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #cond);           \
-      abort();                                                                           \
-    }                                                                                    \
+#define FUZZ_CHECK(cond)                                                               \
+  do {                                                                                 \
+    if (!(cond)) {                                                                     \
+      fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #cond);         \
+      abort();                                                                         \
+    }                                                                                  \
   } while (0)
 
 /* ---- dump ---------------------------------------------------------------- */
@@ -65,7 +66,9 @@ static int64_t fuzz_put_value(struct fuzz_text *text, const tw_slot *tape, int64
     fuzz_put(text, buf, (size_t)snprintf(buf, sizeof buf, "s%d:", slot->len));
     fuzz_put(text, slot->bytes, (size_t)slot->len);
     break;
-  case TW_SLOT_BOOL: fuzz_put(text, slot->len ? "true " : "false ", slot->len ? 5 : 6); break;
+  case TW_SLOT_BOOL:
+    fuzz_put(text, slot->len ? "true " : "false ", slot->len ? 5 : 6);
+    break;
   case TW_SLOT_NULL: fuzz_put(text, "null ", 5); break;
   case TW_SLOT_I64:
   case TW_SLOT_U64:
@@ -86,7 +89,8 @@ static int64_t fuzz_put_value(struct fuzz_text *text, const tw_slot *tape, int64
   return i;
 }
 
-static void fuzz_put_slot(struct fuzz_text *text, const tw_decoder *dec, int slot, int kind) {
+static void fuzz_put_slot(struct fuzz_text *text, const tw_decoder *dec, int slot,
+                          int kind) {
   tw_slot copy = dec->slots[slot];
   if (kind == TW_SLOT_LIST || kind == TW_SLOT_MAP) {
     fuzz_put_value(text, dec->tape, copy.i64);
@@ -96,10 +100,10 @@ static void fuzz_put_slot(struct fuzz_text *text, const tw_decoder *dec, int slo
   fuzz_put_value(text, &copy, 0);
 }
 
-/* The value of a record by its shape; any: the kinds are those of the slots. Returns the
- * index after it. */
-static int fuzz_put_shape(struct fuzz_text *text, const tw_decoder *dec, const tw_slot *shape,
-                          int i, int *slot, bool any) {
+/* The value of a record by its shape; any: the kinds are those of the slots. Returns
+ * the index after it. */
+static int fuzz_put_shape(struct fuzz_text *text, const tw_decoder *dec,
+                          const tw_slot *shape, int i, int *slot, bool any) {
   const tw_slot *node = &shape[i++];
   bool named = node->kind == TW_SLOT_MAP;
   fuzz_put(text, named ? "{" : "[", 1);
@@ -117,10 +121,11 @@ static int fuzz_put_shape(struct fuzz_text *text, const tw_decoder *dec, const t
   return i;
 }
 
-/* The record that a decode function of status has just taken apart, as text: the same for
- * the same value, whether it came in slots or on the tape. fields: how many were asked
- * for. Where nothing came, "error". */
-static void fuzz_dump(struct fuzz_text *text, const tw_decoder *dec, int status, int fields) {
+/* The record that a decode function of status has just taken apart, as text: the same
+ * for the same value, whether it came in slots or on the tape. fields: how many were
+ * asked for. Where nothing came, "error". */
+static void fuzz_dump(struct fuzz_text *text, const tw_decoder *dec, int status,
+                      int fields) {
   int slot = 0;
   text->len = 0;
   if (status < 0) {
@@ -198,8 +203,7 @@ static int64_t fuzz_mutate(char *buf, int64_t len) {
     if (n > len - at) n = len - at;
     memmove(buf + at, buf + at + n, (size_t)(len - at - n));
     return len - n;
-  case 3: /* cut off */
-    return at;
+  case 3: /* cut off */ return at;
   case 4: { /* repeat some */
     if (n > len - at) n = len - at;
     if (len + n > FUZZ_ROOM) return len;

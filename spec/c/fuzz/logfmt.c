@@ -1,4 +1,5 @@
-/* logfmt.c -- any bytes as logfmt: never out of bounds, values written are read back. */
+/* logfmt.c -- any bytes as logfmt: never out of bounds, values written are read back.
+ */
 #include <stdbool.h>
 
 #include "fuzz.h"
@@ -7,7 +8,10 @@ const struct fuzz_seed fuzz_seeds[] = {
     FUZZ_SEED("level=info msg=\"two words\" n=5 ok"),
     FUZZ_SEED("a=\"x\\\"y\\n\\u00e9\" c=d=e  name=  x=\"\""),
     FUZZ_SEED("ts=2026-11-21T08:00:00Z level=warn msg=retry name=x"),
-    FUZZ_SEED(""), FUZZ_SEED("=x"), FUZZ_SEED("a=\"b"), FUZZ_SEED("a\"b=1"),
+    FUZZ_SEED(""),
+    FUZZ_SEED("=x"),
+    FUZZ_SEED("a=\"b"),
+    FUZZ_SEED("a\"b=1"),
 };
 const int fuzz_seed_count = sizeof fuzz_seeds / sizeof *fuzz_seeds;
 
