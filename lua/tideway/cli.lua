@@ -118,7 +118,7 @@ local function report(err, where)
   if type(err) ~= "string" then
     local meta = getmetatable(err)
     text = type(meta) == "table" and meta.__tostring and tostring(err)
-      or ("error object is a %s"):format(type(err))
+      or ("(error object is a %s value)"):format(type(err))
   end
   local first, rest = text:match "^([^\n]*)\n?(.*)$"
   if not first:find "^[^%s:][^:]*:%d+:" then
@@ -239,7 +239,8 @@ function commands.eval(words)
   if words[i + 1] then
     return misuse("eval: one expression, in quotes; %q is a second", words[i + 1])
   end
-  local chunk, err = loadstring("return " .. text, "=eval")
+  -- in parentheses: a tail call would take the expression's own line out of the traceback
+  local chunk, err = loadstring("return (" .. text:gsub("[%s;]+$", "") .. "\n)", "=eval")
   if not chunk then chunk, err = loadstring(text, "=eval") end
   if not chunk then return report(err, "eval") end
   return guarded("eval", function()
