@@ -184,7 +184,7 @@ function ops.collect(draw)
       if fuel % 3 == 0 and fuel > 0 then c:flush() end
     end)
     return c
-  end, 0.3
+  end, 0.3, nil, ("flushed by a sink of %d"):format(from)
 end
 
 function ops.reduce(draw)
