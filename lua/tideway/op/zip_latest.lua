@@ -9,20 +9,24 @@ local function tuple(state, x)
   return t
 end
 
---- An element of the receiver: a tuple, or nil while another upstream has given nothing.
+--- An element of the receiver: a tuple, or nil while another upstream has given nothing, or
+-- elements before it still wait (the delivery of one of them has failed).
 local function step(state, x)
-  if state.missing > 0 or state.n == 0 then
+  if state.missing > 0 or state.n == 0 or count(state.hold) > 0 then
     push(state.hold, x)
     return nil
   end
   return tuple(state, x)
 end
 
+--- How many of the receiver's elements can go out now.
+local function ready(state) return state.missing == 0 and count(state.hold) or 0 end
+
 --- An element of another upstream. Returns how many of the receiver's have been waiting.
 local function note(state, x, port)
   if state.latest[port] == nil then state.missing = state.missing - 1 end
   state.latest[port] = hold.keep(x)
-  return state.missing == 0 and count(state.hold) or 0
+  return ready(state)
 end
 
 local function waiting(state) return tuple(state, shift(state.hold)) end
@@ -61,22 +65,24 @@ with the latest of the others.]],
     end
   end,
   emit = function(b, node, x)
-    local S, t = b:constant(node.state), b:name_of()
+    local S, t, n = b:constant(node.state), b:name_of(), b:name_of()
     local single = #node.ups == 1
-    b:line("local %s", t)
+    b:line("local %s, %s = nil, 0", t, n)
     b:open(single and "do" or "if port == 1 then")
     b:line("%s = %s", t, b:call(node, step, S, x))
+    b:open("if %s == nil then", t)
+    b:line("%s = %s", n, b:call(node, ready, S))
+    b:close()
     b:close()
     if not single then
-      local n = b:name_of()
       b:open "if port > 1 then"
-      b:line("local %s = %s", n, b:call(node, note, S, x, "port"))
-      -- the others are complete now: what has waited goes out in order
-      b:open("for _ = 1, %s do", n)
-      b:pieces_call(node, b:call(node, waiting, S))
-      b:close()
+      b:line("%s = %s", n, b:call(node, note, S, x, "port"))
       b:close()
     end
+    -- the others are complete now: what has waited goes out in order
+    b:open("for _ = 1, %s do", n)
+    b:pieces_call(node, b:call(node, waiting, S))
+    b:close()
     b:branch("if %s ~= nil then", t)
     b:pieces_call(node, t)
     b:close()
