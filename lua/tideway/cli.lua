@@ -36,8 +36,8 @@ tideway -e 'EXPR'
 Runs a pipeline given on the command line. Every function of the module `tideway` is a
 global (from_range, from_textfile, ...), so are `tw`, the module itself, and stdin(), the
 lines of standard input. EXPR may be several expressions, separated by ; or newlines, or
-any Lua. Elements of a pipeline that ends in no sink are printed, one JSON line each; so is
-a plain value.
+any Lua. One expression that is a pipeline without a sink has its elements printed, one JSON
+line each; one that is a plain value is printed as it is.
 
   tideway -e 'from_range(1, 5):map(function(x) return x * x end)'
 ]],
