@@ -428,10 +428,10 @@ enum tw_slot_kind {
   TW_SLOT_STRING = 2, /* bytes, len */
   TW_SLOT_BOOL = 3,   /* len is 0 or 1 */
   TW_SLOT_NULL = 4,
-  TW_SLOT_I64 = 5,    /* i64, of more bits than num holds */
-  TW_SLOT_U64 = 6,    /* u64, likewise */
-  TW_SLOT_LIST = 7,   /* len members */
-  TW_SLOT_MAP = 8     /* len pairs of a key and a value */
+  TW_SLOT_I64 = 5,  /* i64, of more bits than num holds */
+  TW_SLOT_U64 = 6,  /* u64, likewise */
+  TW_SLOT_LIST = 7, /* len members */
+  TW_SLOT_MAP = 8   /* len pairs of a key and a value */
 };
 
 typedef struct tw_slot {
@@ -446,7 +446,7 @@ typedef struct tw_slot {
 } tw_slot;
 
 enum {
-  TW_SLOTS = 64,  /* values of a record that come as slots; a larger one comes as a tape */
+  TW_SLOTS = 64,  /* values that come as slots; a larger record comes as a tape */
   TW_DEPTH = 512, /* levels of nesting */
   TW_SHAPES = 32  /* a decoder learns no more than so many shapes */
 };
@@ -454,22 +454,22 @@ enum {
 /* Why a record does not parse. ORDER TW_FAULT (lua/tideway/record.lua) */
 enum tw_fault {
   TW_FAULT_NONE = 0,
-  TW_FAULT_BYTE = 1,    /* this byte may not be here */
-  TW_FAULT_END = 2,     /* the text ends too early */
-  TW_FAULT_ESCAPE = 3,  /* no such escape */
-  TW_FAULT_DEPTH = 4,   /* more than TW_DEPTH levels */
-  TW_FAULT_FIELDS = 5,  /* fields asked for of what has none, or too many or few */
-  TW_FAULT_KEY = 6,     /* what stands as a key can be none */
-  TW_FAULT_NUMBER = 7,  /* a number where there must be one, or out of range */
-  TW_FAULT_TIME = 8,    /* no time */
-  TW_FAULT_QUOTE = 9,   /* something after a closing quote */
-  TW_FAULT_TYPE = 10,   /* a type that Lua has nothing for */
-  TW_FAULT_BOOL = 11,   /* no boolean */
-  TW_FAULT_WIDTH = 12   /* not as many fields (filled) as there must be (width) */
+  TW_FAULT_BYTE = 1,   /* this byte may not be here */
+  TW_FAULT_END = 2,    /* the text ends too early */
+  TW_FAULT_ESCAPE = 3, /* no such escape */
+  TW_FAULT_DEPTH = 4,  /* more than TW_DEPTH levels */
+  TW_FAULT_FIELDS = 5, /* fields asked for of what has none, or too many or few */
+  TW_FAULT_KEY = 6,    /* what stands as a key can be none */
+  TW_FAULT_NUMBER = 7, /* a number where there must be one, or out of range */
+  TW_FAULT_TIME = 8,   /* no time */
+  TW_FAULT_QUOTE = 9,  /* something after a closing quote */
+  TW_FAULT_TYPE = 10,  /* a type that Lua has nothing for */
+  TW_FAULT_BOOL = 11,  /* no boolean */
+  TW_FAULT_WIDTH = 12  /* not as many fields (filled) as there must be (width) */
 };
 
-/* Takes records apart; what it has learnt of their shapes lasts as long as it does. Only
- * these fields are for its user. */
+/* Takes records apart; what it has learnt of their shapes lasts as long as it does.
+ * Only these fields are for its user. */
 typedef struct tw_decoder {
   tw_slot slots[TW_SLOTS]; /* the values of the last record, when it had a shape */
   tw_slot *tape;           /* its text order, when it had none: see tw_json_decode */
@@ -487,26 +487,28 @@ void tw_decoder_close(tw_decoder *dec); /* NULL is fine */
  * slots; to be called before the first record. The name is copied. 0, or a status. */
 int tw_decoder_field(tw_decoder *dec, const char *name, int64_t len);
 
-/* The shape that a decode function returned: a tape of its own, a
- * TW_SLOT_MAP, then for each pair the key as TW_SLOT_STRING and the value: a map with
- * pairs again, or the kind that the slot of that value has (the k-th value is in slot k).
- * For csv without names a TW_SLOT_LIST, then the kinds. Above TW_SHAPES it stands for the
- * same keys with any kinds: all are TW_SLOT_NONE, and those of the slots count. The
- * decoder's, unchanged until it closes. NULL: no such shape, or no memory. */
+/* The shape that a decode function returned: a tape of its own, a TW_SLOT_MAP, then for
+ * each pair the key as TW_SLOT_STRING and the value: a map with pairs again, or the
+ * kind that the slot of that value has (the k-th value is in slot k). For csv without
+ * names a TW_SLOT_LIST, then the kinds. Above TW_SHAPES it stands for the same keys
+ * with any kinds: all are TW_SLOT_NONE, and those of the slots count. The decoder's,
+ * unchanged until it closes. NULL: no such shape, or no memory. */
 const tw_slot *tw_decoder_shape(const tw_decoder *dec, int shape);
 
 /* Take one JSON text (RFC 8259) apart: text, len bytes, borrowed until the slots have
- * been read. Strings are passed on as bytes: UTF-8 is not verified, an escaped half of a
- * surrogate pair becomes U+FFFD. Numbers become doubles, correctly rounded.
- * > 0     a shape: the values are in slots; a slot of kind LIST or MAP has the index on
- *         the tape in i64
- * 0       no shape: the text is on the tape. A LIST there is followed by its members, a
- *         MAP by its pairs of STRING and value; i64 of both is the index after them.
- * TW_EPARSE: see fault and at. TW_ENOMEM. O(len); the decoder's memory grows to that of
- * the longest record. */
+ * been read. Strings are passed on as bytes: UTF-8 is not verified, an escaped half of
+ * a surrogate pair becomes U+FFFD. Numbers become doubles, correctly rounded.
+ *
+ * > 0  a shape: the values are in slots; one of kind LIST or MAP has the index of its
+ *      node on the tape in i64
+ * 0    no shape: the text is on the tape. A LIST there is followed by its members, a
+ *      MAP by its pairs of STRING and value; i64 of both is the index after them
+ *
+ * TW_EPARSE: see fault and at. TW_ENOMEM, TW_EINVAL (of 2 GB or more). O(len); the
+ * decoder's memory grows to that of the longest record. */
 int tw_json_decode(tw_decoder *dec, const char *text, int64_t len);
 
-/* Take a line of logfmt apart: strings, a key without a value true. As tw_json_decode. */
+/* Take a line of logfmt apart: strings, a bare key true. As tw_json_decode. */
 int tw_logfmt_decode(tw_decoder *dec, const char *text, int64_t len);
 
 /* Take a line of a web server's log apart: the combined format, the common one, or the
@@ -527,13 +529,14 @@ enum tw_csv_type {
   TW_CSV_TIME = 4 /* ISO 8601 or a number: seconds since 1970 */
 };
 
-/* Take a csv record apart into its fields, in order; with fields of tw_decoder_field these
- * are the names of the columns. As tw_json_decode, but what has no shape is on the tape as
- * a LIST. An empty field of another type than string is null. */
+/* Take a csv record apart into its fields, in order; with fields of tw_decoder_field
+ * these are the names of the columns. As tw_json_decode, but what has no shape is on
+ * the tape as a LIST. An empty field of another type than string is null. */
 int tw_csv_decode(tw_decoder *dec, const char *text, int64_t len);
 
-/* The byte between fields (to be set before the first record); how many columns there must
- * be, 0: any number (forgets the shapes); the type of a column, from 0. 0 or a status. */
+/* The byte between fields (to be set before the first record); how many columns there
+ * must be, 0: any number (forgets the shapes); the type of a column, from 0. 0 or a
+ * status. */
 int tw_csv_delimiter(tw_decoder *dec, int delimiter);
 int tw_csv_width(tw_decoder *dec, int columns);
 int tw_csv_type(tw_decoder *dec, int column, int type);
@@ -542,7 +545,7 @@ int tw_csv_type(tw_decoder *dec, int column, int type);
  * so from then on; the put functions return nothing, so that a loop of them needs no
  * tests. */
 typedef struct tw_out {
-  char *bytes;    /* len bytes, not ended by a 0; NULL while there is no room */
+  char *bytes; /* len bytes, not ended by a 0; NULL while there is no room */
   int64_t len;
   int64_t room;
   int32_t status; /* 0, or TW_ENOMEM: something is missing */
@@ -567,7 +570,8 @@ void tw_json_string(tw_out *out, const char *bytes, int64_t len);
 /* Append a csv field, quoted where it must be. */
 void tw_csv_field(tw_out *out, const char *bytes, int64_t len, int delimiter);
 
-/* 1 when the bytes can be a key of logfmt, else 0. Append a value, quoted where it must be. */
+/* 1 when the bytes can be a key of logfmt, else 0. Append a value, quoted where it must
+ * be. */
 int tw_logfmt_is_key(const char *bytes, int64_t len);
 void tw_logfmt_value(tw_out *out, const char *bytes, int64_t len);
 
