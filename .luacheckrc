@@ -1,5 +1,10 @@
 std = "luajit"
 max_line_length = 120
-files["spec/**"] = { std = "+busted" }
+ignore = {
+  "212/self", -- methods that do not need theirs
+  "581",      -- not (x > y) is not x <= y when one is NaN
+}
+-- specs set references to nil and look what the collector does
+files["spec/**"] = { std = "+busted", ignore = { "231", "311", "331" } }
 files["bench/**"] = { std = "luajit" }
 exclude_files = { "build/**" }

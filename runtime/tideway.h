@@ -327,9 +327,9 @@ typedef struct tw_textfile_options {
   int encoding;      /* enum tw_encoding */
   const char *delim; /* dlen bytes, from 1 */
   int64_t dlen;
-  int64_t max_line;  /* a longer record is an error; 0: no limit */
-  int partial;       /* deliver a last record without delimiter */
-  int from_end;      /* start at the present end of the file */
+  int64_t max_line; /* a longer record is an error; 0: no limit */
+  int partial;      /* deliver a last record without delimiter */
+  int from_end;     /* start at the present end of the file */
 } tw_textfile_options;
 
 /* Open a file and start to read it ahead, a bounded amount, on libuv's threads. Pipes,

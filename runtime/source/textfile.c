@@ -258,7 +258,9 @@ void tw_textfile_close(tw_textfile *f) {
   if (f->pending == 0) destroy(f);
 }
 
-void tw_textfile_leave(tw_textfile *f, int64_t position) { f->position = position; }
+void tw_textfile_leave(tw_textfile *f, int64_t position) {
+  f->position = position;
+}
 
 static void close_handle(tw__handle *handle) {
   tw_textfile_close((tw_textfile *)handle);
