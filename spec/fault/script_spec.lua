@@ -418,7 +418,7 @@ describe("the command line", function()
     assert.equal(0, status)
     assert.is_false(bb.has(out, "1\n2\n3"))
     path = bb.file "require 'tideway'.stream():map(1)\n"
-    local err
+    local _, err
     status, _, err = command("check " .. quoted(path))
     os.remove(path)
     assert.is_true(status == 1 or status == 2)
