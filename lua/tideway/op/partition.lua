@@ -74,7 +74,8 @@ the stream is dropped, or emitted with flush = true.]],
     end
   end,
   emit = function(b, node, x)
-    local S, t = b:constant(node.state)
+    local S = b:constant(node.state)
+    local t
     if node.opts.key == nil then
       t = b:call(node, step, S, x)
     else
