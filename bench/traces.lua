@@ -1,7 +1,8 @@
 --- bench/traces.lua -- what must not leave a flow slow for good.
 --     luajit bench/traces.lua list                a Lua table for bench/run
---     luajit bench/traces.lua ROW N [stock]       prints "ns <tab> ms to build"
--- stock: with the JIT limits of stock LuaJIT, set after require "tideway".
+--     luajit bench/traces.lua ROW N               prints "ns <tab> ms to build"
+--     luajit bench/traces.lua ROW N check         prints a checksum of what comes out, in order
+-- `stock` rows run with the JIT limits of stock LuaJIT, set after require "tideway".
 -- A row may be compared with another (`beside`, at most `times` its time) or has a limit in ns.
 -- `late`: only the second half of the elements is timed, what came before is the disturbance.
 package.path = (arg[0]:match "^(.*)/" or ".") .. "/?.lua;" .. package.path
@@ -91,36 +92,37 @@ row { name = "queue of numbers that then are strings", n = 1e7, ns = 150, late =
       :map(function(w) return w[1] end):sink(keep)
   end }
 
+-- 20 bits that nobody can predict, for element number i.
+local function random_bits()
+  local seed, bits = 42, {}
+  for i = 0, 65535 do
+    seed = seed * 16807 % 2147483647
+    bits[i] = math.floor(seed / 128) % 1048576
+  end
+  collectgarbage()
+  return function(i) return bits[band(i, 65535)] end
+end
+
 for _, stock in ipairs { false, true } do
   row { name = "graph of 100 nodes" .. (stock and ", stock limits" or ""), n = 2e6, ns = 300, build_ms = 10,
     stock = stock,
-    build = function(s)
-      local seed, bits = 42, {}
-      for i = 0, 65535 do
-        seed = seed * 16807 % 2147483647
-        bits[i] = math.floor(seed / 128) % 1048576
-      end
-      local source = s:map(function(i) return bits[band(i, 65535)] end)
-      collectgarbage()
-      return function() require "graph100"(source, keep) end
+    ordered = true,
+    build = function(s, _, put)
+      local source = s:map(random_bits())
+      return function() require "graph100"(source, put or keep) end
     end }
   row { name = "20 unpredictable filter branches" .. (stock and ", stock limits" or ""), n = 2e6, ns = 300,
-    stock = stock,
-    build = function(s)
-      local seed, bits = 42, {}
-      for i = 0, 65535 do
-        seed = seed * 16807 % 2147483647
-        bits[i] = math.floor(seed / 128) % 1048576
-      end
-      local source = s:map(function(i) return bits[band(i, 65535)] end)
+    stock = stock, ordered = true,
+    build = function(s, _, put)
+      local source = s:map(random_bits())
       for k = 1, 20 do
         source:filter(assert(load("local band = bit.band return function(x) return band(x, " .. 2 ^ (k - 1)
-          .. ") ~= 0 end"))()):map(assert(load("return function(x) return x + " .. k .. " end"))()):sink(add)
+          .. ") ~= 0 end"))()):map(assert(load("return function(x) return x + " .. k .. " end"))()):sink(put or add)
       end
     end }
 end
 
-local name, count = ...
+local name, count, mode = ...
 if name and name ~= "list" then
   local tw = require "tideway"
   local def
@@ -139,14 +141,23 @@ if name and name ~= "list" then
       return x
     end)
   end
+  local sum, elements = 0, 0
+  local put = mode == "check" and function(x)
+    elements = elements + 1
+    sum = (sum * 31 + x) % 2147483647
+  end
   local start = os.clock()
-  local build = def.build(source, n)
+  local build = def.build(source, n, put or nil)
   if build then -- preparing is not building
     start = os.clock()
     build()
   end
   local built = os.clock()
   tw.run()
+  if mode == "check" then
+    print(("%d:%d"):format(elements, sum))
+    return
+  end
   local timed = def.late and n / 2 or n
   print(("%.4f\t%.3f"):format((os.clock() - (half or built)) * 1e9 / timed, (built - start) * 1e3))
 end

@@ -12,6 +12,15 @@ return function(settings)
     local ns, ms = (out or ""):match "(%S+)\t(%S+)"
     return tonumber(ns), tonumber(ms), failure
   end
+  -- the same elements in the same order as without the compiler?
+  local function ordered(row)
+    local function check(option)
+      return harness.capture(("%s%s %s/bench/traces.lua %s 100000 check 2>&1"):format(
+        settings.ours, option, settings.root, quote(row.name)))
+    end
+    local compiled = check ""
+    return compiled ~= nil and compiled == check "-joff"
+  end
 
   local pace = harness.pace(settings)
   local medians = {}
@@ -39,6 +48,7 @@ return function(settings)
       elseif ns and limit and ns > limit then
         reached[#reached + 1] = ("%.1f x the limit"):format(ns / limit)
       end
+      if row.ordered and not ordered(row) then reached[#reached + 1] = "order differs" end
       if ms and row.build_ms and ms > row.build_ms then
         reached[#reached + 1] = ("> %d ms to build"):format(row.build_ms)
       end
@@ -51,6 +61,7 @@ return function(settings)
     end
   end
   return harness.markdown("What must not leave a flow slow for good", ([[
-Median of %d rounds. The peers take %.2f times what they took on the quiet machine on which the limits in ns were set;
-"ok at this pace": within the limit times that. %s.]]):format(settings.rounds, pace, harness.place()), lines)
+Median of %d rounds. The peers take %.2f times what they took on the quiet machine on which the limits in ns were
+set; "ok at this pace": within the limit times that. Of graphs, the order of 100,000 elements is compared with the
+interpreter's. %s.]]):format(settings.rounds, pace, harness.place()), lines)
 end
