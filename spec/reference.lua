@@ -163,9 +163,16 @@ local function take_out(list, x)
 end
 
 function Node:disconnect(down)
+  local before = #self.downs
   take_out(self.downs, down)
+  if #self.downs == before then error("not connected") end
   take_out(down.ups, self)
   if down.lost then down.lost(self) end
+end
+
+--- Detach from all upstreams.
+function Node:destroy()
+  for i = #self.ups, 1, -1 do self.ups[i]:disconnect(self) end
 end
 
 function Node:is_below(node, seen)
