@@ -61,7 +61,7 @@ local function member(name)
 end
 
 local root = {
-  name = "stream", args = {}, outputs = "1",
+  name = "stream", args = {}, outputs = "1", passes = true,
   emit = function(b, node, x) b:downstream(node, x) end,
 }
 

@@ -193,8 +193,8 @@ local function call(self, node, count, fn, args)
     self:line("local %s%s = %s%s)", ok, tail,
       rule == "skip" and "pcall(" .. name or "xpcall(" .. name .. ", handler",
       #args > 0 and ", " .. arguments or "")
-    self:line("if not %s then %s%s = dispose(%s, %s, %s, %s%s) if not %s then return true end end",
-      ok, ok, tail, self:constant(node), first, self.element_name, name,
+    self:line("if not %s then %s%s = dispose(%s, %s, %s, %s, %s%s) if not %s then return true end end",
+      ok, ok, tail, self:constant(node), self:constant(rule), first, self.element_name, name,
       #args > 0 and ", " .. arguments or "", ok)
   end
   return unpack(results)
@@ -272,8 +272,13 @@ local function join(self, node, x, from)
   local fn = self.fn
   fn.node, fn.segment.ops = node, fn.segment.ops + 1
   local port = graph.index_of(node.ups, from)
+  local inlined = owner_of(self, node) == self.region.node and self.region.node ~= node
   local text
-  if owner_of(self, node) == self.region.node and self.region.node ~= node then
+  if node.desc.passes and (node.out_region or not inlined) then
+    -- what comes in is what goes out: one door, so that all take their turn at the same one
+    self.seen[#self.seen + 1] = node
+    text = ("enter(%s, %s)"):format(self:constant(region.below(node)), x)
+  elseif inlined then
     local f = self.joins[node]
     if not f then
       f = sequence(self, body(self, "x, port", function()
@@ -428,7 +433,9 @@ function Builder:downstream(node, x)
     if node.out_region ~= self.region or self.entered then
       if #node.downs > 0 then
         self.fn.node = node
-        self:line("enter(%s, %s)", self:constant(node.out_region), x)
+        local text = ("enter(%s, %s)"):format(self:constant(node.out_region), x)
+        local passes_on = not node.policy and policy(self, node)
+        self:line(passes_on and "if %s then return true end" or "%s", text)
       end
       return
     end

@@ -45,8 +45,22 @@ local last_annotated -- the last text the handler made, so that it passes unchan
 
 local LEVELS = 150 -- of the stack, looked at from the place of the error
 
+--- The operator nearest to the error, for a stack too full to be walked from its top.
+local function deep(err)
+  local depth = 1
+  while debug.getinfo(depth * 2, "S") do depth = depth * 2 end
+  for level = 2 * depth, 1, -1 do
+    local info = debug.getinfo(level, "Sl")
+    local region = info and chunks[info.source]
+    local node = region and region.lines and region.lines[info.currentline]
+    if node then return ("%s\n  in %s, built at %s"):format(err, tostring(node), node.where) end
+  end
+  return err
+end
+
 --- The lines that say where an error came from.
 local function annotate(err)
+  if err:find("stack overflow", 1, true) then return deep(err) end
   local lines = { err }
   for level = 3, LEVELS do
     local info = debug.getinfo(level, "Snlf")
@@ -65,28 +79,22 @@ local function annotate(err)
   return table.concat(lines, "\n")
 end
 
---- The operator nearest to the error, for a stack too full to be walked from its top.
-local function deep(err)
-  local depth = 1
-  while debug.getinfo(depth * 2, "S") do depth = depth * 2 end
-  for level = 2 * depth, 1, -1 do
-    local info = debug.getinfo(level, "Sl")
-    local region = info and chunks[info.source]
-    local node = region and region.lines and region.lines[info.currentline]
-    if node then return ("%s\n  in %s, built at %s"):format(err, tostring(node), node.where) end
-  end
-  return err
-end
-
 --- The message handler of every delivery (for xpcall).
 -- A table or other object is left alone. A string keeps its own text first; then come the
 -- operator in which it happened and the traceback through the user's own lines.
 function errors.handler(err)
   if type(err) ~= "string" or err == last_annotated then return err end
-  local overflow = err:find("stack overflow", 1, true)
-  local ok, text = pcall(overflow and deep or annotate, err)
+  -- protected first of all: on a full stack even a call may fail
+  local ok, text = pcall(annotate, err)
+  if not ok then ok, text = pcall(deep, err) end
   last_annotated = ok and text or err
   return last_annotated
+end
+
+--- What xpcall gave as the error. Where the stack was too full even for the handler, LuaJIT
+-- says only that.
+function errors.caught(err)
+  return err == "error in error handling" and "stack overflow" or err
 end
 
 --- Mark a text as already carrying its traceback.

@@ -5,6 +5,7 @@ local builder = require "tideway.builder"
 local errors = require "tideway.errors"
 local hold = require "tideway.hold"
 local policy = require "tideway.policy"
+local reach = require "tideway.reach"
 local region = require "tideway.region"
 local ffi = require "ffi"
 
@@ -15,23 +16,35 @@ local serial = 0
 -- LuaJIT keeps the path that the first elements took as the root of the trace, also when
 -- the flow has settled into another one; a fresh copy of the text is traced afresh.
 local function load_text(self)
+  local K, V = self.K, self.V
   local chunk = assert(loadstring(self.text, self.chunkname))
-  chunk(self.K, self.V, region.enter, errors.handler, policy.dispose, hold.keep,
+  chunk(K, V, region.enter, errors.handler, policy.dispose, hold.keep,
     ffi.string)
-  self.run = self.K[self.run_index]
-  self.batch = self.batch_index and self.K[self.batch_index]
+  if self.stale then return end -- a collection has expired it just now
+  self.run = K[self.run_index]
+  self.batch = self.batch_index and K[self.batch_index]
 end
 fuse.reload = load_text
+
+--- Give a door to each stream that is inlined here and that a function here refers to.
+local function open_doors(self, nodes)
+  for _, node in ipairs(reach.of(nodes)) do
+    if not node.out_region and node.regions[self] and #node.downs > 0 then region.below(node) end
+  end
+end
 
 --- Compile a region: its functions run and batch.
 function fuse.compile(self)
   local b = builder.new(self)
-  self.text, self.run_index, self.batch_index, self.lines, self.froms = builder.write(b)
-  self.K, self.V = b.K, b.V
+  local text, run_index, batch_index, lines, froms = builder.write(b)
+  for _, node in ipairs(b.seen) do node.regions[self] = true end
   serial = serial + 1
   self.chunkname = ("=tideway:%d:%s"):format(serial, self.node.name or self.node.kind)
   errors.chunks[self.chunkname] = self
-  for _, node in ipairs(b.seen) do node.regions[self] = true end
+  open_doors(self, b.seen)
+  if self.stale then return end
+  self.text, self.run_index, self.batch_index = text, run_index, batch_index
+  self.lines, self.froms, self.K, self.V = lines, froms, b.K, b.V
   load_text(self)
 end
 

@@ -92,7 +92,7 @@ function graph.disconnect(up, down)
   table.remove(down.ups, position)
   touch(up)
   graph.touch_below(down)
-  if down.desc.disconnected then down.desc.disconnected(down, up, position) end
+  if down.desc.disconnected and not down.destroyed then down.desc.disconnected(down, up, position) end
   return true
 end
 
@@ -100,7 +100,7 @@ end
 function graph.destroy(node)
   node.destroyed = true
   sinks[node] = nil
-  for i = #node.ups, 1, -1 do graph.disconnect(node.ups[i], node) end
+  while #node.ups > 0 do graph.disconnect(node.ups[#node.ups], node) end
   if node.desc.destroyed then node.desc.destroyed(node) end
 end
 
@@ -116,20 +116,33 @@ local function alive(node, seen)
 end
 
 --- Detach what nobody can observe any more, upwards from node.
-function graph.prune(node)
+local function prune(node)
   if alive(node, {}) then return end
-  for i = #node.ups, 1, -1 do
-    local up = node.ups[i]
+  node.destroyed = true -- it goes as a whole: nothing becomes complete, nothing is emitted
+  while #node.ups > 0 do -- a cycle may come back and detach some of them
+    local up = node.ups[#node.ups]
     graph.disconnect(up, node)
-    graph.prune(up)
+    prune(up)
   end
 end
+
+-- A finalizer runs at any allocation, also in the middle of a delivery or of a change of the
+-- graph. So it only notes the node and expires what was compiled from it; the next element
+-- compiles again, and before that the graph is pruned.
+local doomed = {}
 
 local base = newproxy(true)
 getmetatable(base).__gc = function(guard)
   local node = nodes_of[guard]
-  -- a destroyed node has no upstreams to leave
-  if node and #node.ups > 0 then graph.prune(node) end
+  if not node or #node.ups == 0 then return end
+  doomed[#doomed + 1] = node
+  for _, up in ipairs(node.ups) do touch(up) end
+  touch(node)
+end
+
+--- Prune what was found to be garbage.
+function graph.reap()
+  while doomed[1] do prune(table.remove(doomed)) end
 end
 
 --- Remember a node's handle, weakly, and watch for its collection.

@@ -30,6 +30,14 @@ function limits.set(given)
   local opts = check.settings("limits", {
     { "memory", "number|string?" }, { "instructions", "number?" }, { "time", "duration?" },
   }, given)
+  if next(opts) == nil then
+    errors.misuse("limits: takes a table with memory, instructions or time, got %s", check.show(given))
+  end
+  for name, value in pairs(opts) do
+    if type(value) == "number" and not (value > 0) then
+      errors.misuse("limits: %s must be positive, got %s", name, tostring(value))
+    end
+  end
   local memory = opts.memory and bytes(opts.memory)
   local left = opts.instructions
   local till = opts.time and C.tw_clock_seconds() + opts.time

@@ -8,7 +8,6 @@ jit.off(true, true) -- never hot, and traces through it would hold on to graphs 
 
 local errors = require "tideway.errors"
 local check = require "tideway.check"
-local graph = require "tideway.graph"
 local region = require "tideway.region"
 
 local policy = {}
@@ -43,11 +42,11 @@ function policy.check(given)
 end
 
 --- A governed call has failed: what now?
--- node, err  where and what; element  what the operator was given; fn, ...  the call.
+-- node, rule  where, and the policy in force; err  what; element  what the operator was given;
+-- fn, ...  the call.
 -- Returns true and the results of a further attempt, or false: drop the element. Raises
 -- where the policy says so.
-function policy.dispose(node, err, element, fn, ...)
-  local rule = graph.governor(node).policy
+function policy.dispose(node, rule, err, element, fn, ...)
   while type(rule) == "table" and not check.is_stream(rule) do
     local wait = rule.backoff
     for _ = 1, rule.retry do

@@ -11,6 +11,7 @@
 -- a batch loop that it has to come out after the element at hand: something is queued, the
 -- graph has changed, or the source shall stop.
 local errors = require "tideway.errors"
+local graph = require "tideway.graph"
 local handler = errors.handler
 
 local region = {}
@@ -44,12 +45,17 @@ function Region:expire()
     return self.run(x, port)
   end
   self.batch, self.K, self.V = nil, nil, nil -- let go of what the old text called
-  if self.busy then self.attention = true end
+  if self.busy then
+    self.attention = true -- and errors still want to know the lines
+  else
+    self.lines, self.froms = nil, nil
+  end
 end
 
 --- Compile when stale.
 function Region:prepare()
-  if self.stale then
+  while self.stale do -- a collection in the middle may expire it again
+    graph.reap()
     self.stale = false
     compile(self)
   end
@@ -83,7 +89,7 @@ local function fail(self, err)
     self.ports[i] = nil
   end
   self.first, self.last = 0, 0
-  error(err, 0)
+  error(errors.caught(err), 0)
 end
 
 --- Put an element behind the one that is being delivered.

@@ -86,6 +86,8 @@ local function aggregate_step(specs, rolls, full)
   for i, name in ipairs(names) do
     if specs[name].field ~= nil then
       put("  local v%d = field_of(x, %q)", i, specs[name].field)
+    elseif specs[name].agg.name == "count" then
+      put("  local v%d = 0", i) -- counts elements of any kind
     else
       put('  if type(x0) ~= "number" then no_number(x0, "aggregate") end')
       put("  local v%d = x0", i)

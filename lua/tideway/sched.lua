@@ -28,7 +28,7 @@ end
 function sched.spawn(fn)
   local task = { co = coroutine.create(function()
     local ok, err = xpcall(fn, errors.handler)
-    if not ok then error(err, 0) end
+    if not ok then error(errors.caught(err), 0) end
   end) }
   live = live + 1
   push(task)

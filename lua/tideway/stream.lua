@@ -225,6 +225,7 @@ function methods:destroy()
 end
 
 local function handles_of(nodes)
+  graph.reap()
   local list = {}
   for i, node in ipairs(nodes) do list[i] = wrap(node) end
   return list

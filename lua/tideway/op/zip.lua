@@ -26,6 +26,8 @@ local function ready(state, from)
 end
 
 local function step(state, x, from)
+  -- an upstream that left while its element was on its way
+  if not state.holds[from] then return nil end
   if count(state.holds[from]) == 0 and ready(state, from) then return complete(state, x, from) end
   push(state.holds[from], x)
 end
@@ -33,6 +35,7 @@ end
 --- Two streams and nothing else, by far the most common.
 local function step_left(state, x)
   local other = state.right
+  if not state.pair then return step(state, x, 1) end
   if other.queue.tail == other.queue.head then
     push(state.left, x)
     return nil
@@ -42,6 +45,7 @@ end
 
 local function step_right(state, x)
   local other = state.left
+  if not state.pair then return step(state, x, 2) end
   if other.queue.tail == other.queue.head then
     push(state.right, x)
     return nil
