@@ -10,7 +10,7 @@ local requests = tw.from_iterable {
 }
 
 requests:sliding_window(3, { return_partial = false })
-  :aggregate { n = tw.count "ms", slowest = tw.max "ms", mean = tw.mean "ms", bytes = tw.sum "bytes" }
+  :aggregate { n = tw.count(), slowest = tw.max "ms", mean = tw.mean "ms", bytes = tw.sum "bytes" }
   :sink(function(a)
     print(("%d requests, slowest %d ms, mean %.1f ms, %d bytes"):format(a.n, a.slowest, a.mean, a.bytes))
   end)
