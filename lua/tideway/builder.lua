@@ -52,6 +52,7 @@ end
 local function begin(self, params, segment)
   self.fn = {
     outer = self.fn, params = params, lines = {}, depth = 0, constants = {}, names = {},
+    arity = {}, -- local -> how many members the tuple in it has, where that is known
     node = nil, -- the operator whose text is being written
     segment = segment or { ops = 0, paths = 1, cutting = false, offended = false, pending = {} },
   }
@@ -147,6 +148,16 @@ function Builder:name_of()
   return "x" .. self.locals
 end
 
+--- Note that a local is a fresh tuple of n members, so that starmap need not ask it (which
+-- would keep LuaJIT from leaving the table out).
+function Builder:tuple(name, n)
+  self.fn.arity[name] = n
+  return name
+end
+
+--- The known length of a tuple, or nil.
+function Builder:arity(name) return self.fn.arity[name] end
+
 --- The text of x as something that may be kept: of a view, its string.
 function Builder:kept(x) return ("keep(%s)"):format(x) end
 
@@ -204,7 +215,10 @@ end
 -- node  for the error message and the policy; fn  the function; ...  argument expressions.
 function Builder:call(node, fn, ...) return call(self, node, 1, fn, { ... }) end
 
+--- The arguments of a call of the user's function.
 local function with_extra(self, node, args)
+  -- what it gets it may change
+  for _, name in ipairs(args) do self.fn.arity[name] = nil end
   for i = 1, node.extra.n do
     local value = node.extra[i]
     args[#args + 1] = value == nil and "nil" or self:constant(value)
@@ -333,11 +347,13 @@ local function fanout(self, node, x, i)
       self.cuts = self.cuts + 1
       local cut = ("V[%d]"):format(self.cuts)
       self:line("%s = %s", cut, x)
-      table.insert(segment.pending, { node = node, i = i, cut = cut })
+      table.insert(segment.pending, { node = node, i = i, cut = cut, arity = fn.arity[x] })
       return
     end
     if #fn.constants >= CONSTANTS_MAX or fn.depth >= DEPTH_MAX then
+      local arity = fn.arity[x]
       begin(self, "x", segment)
+      self:tuple("x", arity)
       fanout(self, node, "x", i)
       local f = finish(self)
       self:line(self.policies and "if %s(%s) then return true end" or "%s(%s)", self:name(f), x)
@@ -349,6 +365,7 @@ local function fanout(self, node, x, i)
     else
       deliver(self, down, x, node)
     end
+    self.fn.arity[x] = nil -- somebody has seen it
     i = i + 1
   end
 end
@@ -375,7 +392,7 @@ function body(self, params, write)
       if segment.cutting then
         table.insert(segment.pending, item)
       else
-        local x = self:let(item.node, item.cut)
+        local x = self:tuple(self:let(item.node, item.cut), item.arity)
         self:line("%s = nil", item.cut)
         self:open("if %s ~= nil then", x)
         fanout(self, item.node, x, item.i)
@@ -442,7 +459,11 @@ function Builder:downstream(node, x)
   end
   self.entered = true
   if node.policy and node.policy ~= "raise" then
-    local f = sequence(self, body(self, "x", function() fanout(self, node, "x", 1) end), "x")
+    local arity = self:arity(x)
+    local f = sequence(self, body(self, "x", function()
+      self:tuple("x", arity)
+      fanout(self, node, "x", 1)
+    end), "x")
     self:line("%s(%s)", self:name(f), x)
   else
     fanout(self, node, x, 1)

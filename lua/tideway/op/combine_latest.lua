@@ -74,7 +74,7 @@ return {
       for _, text in ipairs(quiet) do test[#test + 1] = text end
     end
     b:branch("if %s then", table.concat(test, " and "))
-    b:downstream(node, b:let(node, "{ %s }", table.concat(values, ", ")))
+    b:downstream(node, b:tuple(b:let(node, "{ %s }", table.concat(values, ", ")), #values))
     b:close()
   end,
 }

@@ -15,6 +15,6 @@ return {
   new = function(node) node.state = { n = 0 } end,
   emit = function(b, node, x)
     local i = b:call(node, count, b:constant(node.state))
-    b:downstream(node, b:let(node, "{ %s, %s }", i, b:kept(x)))
+    b:downstream(node, b:tuple(b:let(node, "{ %s, %s }", i, b:kept(x)), 2))
   end,
 }

@@ -29,7 +29,15 @@ return {
   gives = { 3, 7 },
   new = function(node) node.state = spread(node.args.fn) end,
   emit = function(b, node, x)
-    local y = b:user(node, node.state, x)
+    local y
+    local arity = b:arity(x)
+    if arity and arity <= 8 then
+      local members = {}
+      for i = 1, arity do members[i] = ("%s[%d]"):format(x, i) end
+      y = b:user(node, node.args.fn, unpack(members))
+    else
+      y = b:user(node, node.state, x)
+    end
     b:open("if %s ~= nil then", y)
     b:downstream(node, y)
     b:close()

@@ -121,7 +121,7 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
       end
     end
     b:branch("if %s ~= nil then", t)
-    b:downstream(node, t)
+    b:downstream(node, b:tuple(t, node.state.n))
     b:close()
   end,
 }
