@@ -114,12 +114,11 @@ end
 --- The name under which a constant is known in the function being written.
 function Builder:constant(value)
   if value == nil then return "nil" end
-  local key = value == value and value or self -- NaN is no key
-  local index = self.index_of[key]
-  if not index or key == self then
+  local index = value == value and self.index_of[value] -- NaN is no key
+  if not index then
     index = #self.K + 1
     self.K[index] = value
-    self.index_of[key] = index
+    if value == value then self.index_of[value] = index end
   end
   return self:name(index)
 end

@@ -84,6 +84,8 @@ end
 -- operator in which it happened and the traceback through the user's own lines.
 function errors.handler(err)
   if type(err) ~= "string" or err == last_annotated then return err end
+  -- `error` itself as the user's function blames its caller, which is generated text
+  err = err:gsub("^tideway:%d+:[^:]*:%d+: ", "")
   -- protected first of all: on a full stack even a call may fail
   local ok, text = pcall(annotate, err)
   if not ok then ok, text = pcall(deep, err) end

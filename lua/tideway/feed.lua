@@ -82,13 +82,23 @@ local function pump(node)
   finish.node(node)
 end
 
+--- Open a source; what it raises says which one.
+local function open(node)
+  local ok, err = pcall(node.desc.open, node)
+  if ok then return end
+  if type(err) == "string" then
+    err = errors.annotated(("%s\n  in %s, built at %s"):format(err, tostring(node), node.where))
+  end
+  error(err, 0)
+end
+
 --- Start a source: at once when it is called, its elements come when the loop runs.
 function feed.start(node)
   if node.running then return end
   waiting[node] = nil
   node.stopped = false
   finish.revive(node)
-  node.desc.open(node)
+  open(node)
   node.running = true
   active[#active + 1] = node
   node.task = sched.spawn(function()

@@ -11,6 +11,7 @@ local ffi = require "ffi"
 
 local fuse = {}
 local serial = 0
+local FLUSH = 2000 -- regions
 
 --- Load a region's text; what was traced before is left behind with the old functions.
 -- LuaJIT keeps the path that the first elements took as the root of the trace, also when
@@ -39,6 +40,9 @@ function fuse.compile(self)
   local text, run_index, batch_index, lines, froms = builder.write(b)
   for _, node in ipairs(b.seen) do node.regions[self] = true end
   serial = serial + 1
+  -- Traces that left a dropped graph's functions by a side exit keep them. Programs that make
+  -- graphs for ever start afresh now and then.
+  if serial % FLUSH == 0 then jit.flush() end
   self.chunkname = ("=tideway:%d:%s"):format(serial, self.node.name or self.node.kind)
   errors.chunks[self.chunkname] = self
   open_doors(self, b.seen)

@@ -31,6 +31,7 @@ local serial = 0
 --- A new node below `ups` (array of nodes, may be empty), attached in that order.
 -- desc  its descriptor (tideway.op.*, ...)
 function graph.node(desc, args, extra, opts, ups)
+  graph.reap()
   serial = serial + 1
   local node = setmetatable({
     id = serial, kind = desc.kind or desc.name, desc = desc,

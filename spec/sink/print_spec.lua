@@ -55,6 +55,6 @@ describe("print", function()
 
   it("takes no arguments", function()
     helper.misuse(function() tw.stream():print(5) end, "print")
-    helper.misuse_on_destroyed("print", function(s) return s:print() end)
+    helper.misuse_on_destroyed("print", function(s) s:print() end)
   end)
 end)

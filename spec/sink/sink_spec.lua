@@ -66,6 +66,6 @@ describe("sink", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():sink(bad) end, "sink", "fn")
     end
-    helper.misuse_on_destroyed("sink", function(s) return s:sink(print) end)
+    helper.misuse_on_destroyed("sink", function(s) s:sink(print) end)
   end)
 end)

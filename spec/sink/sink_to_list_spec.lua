@@ -44,6 +44,6 @@ describe("sink_to_list", function()
 
   it("takes no arguments", function()
     helper.misuse(function() tw.stream():sink_to_list(5) end, "sink_to_list")
-    helper.misuse_on_destroyed("sink_to_list", function(s) return s:sink_to_list() end)
+    helper.misuse_on_destroyed("sink_to_list", function(s) s:sink_to_list() end)
   end)
 end)
