@@ -107,6 +107,21 @@ static void why(tw_textfile *f, const char *text) {
   snprintf(f->why, sizeof f->why, "byte %lld: %s", (long long)f->taken, text);
 }
 
+/* pread of what is in the page cache; -1 and EAGAIN when it is not. */
+static ssize_t read_now(tw_textfile *f, char *buf, int64_t room) {
+#ifdef RWF_NOWAIT
+  struct iovec part = {.iov_base = buf, .iov_len = (size_t)room};
+  const ssize_t n = preadv2(f->fd, &part, 1, f->offset, RWF_NOWAIT);
+  if (n >= 0 || errno == EAGAIN || errno == EINTR) return n;
+#else
+  (void)buf, (void)room;
+#endif
+  /* procfs, FUSE ... do not know the flag: jobs read all, and say what is wrong */
+  f->never_now = 1;
+  errno = EAGAIN;
+  return -1;
+}
+
 /* Bytes of the file into buf. Returns how many, 0 at the end, -1 with errno. */
 static int64_t read_some(tw_textfile *f, char *buf, int64_t room) {
   if (f->prefix_at < f->prefix_len) {
@@ -116,18 +131,12 @@ static int64_t read_some(tw_textfile *f, char *buf, int64_t room) {
     f->prefix_at += n;
     return n;
   }
-  struct iovec part = {.iov_base = buf, .iov_len = (size_t)room};
   ssize_t n;
   do {
     n = f->offset < 0 ? read(f->fd, buf, (size_t)room)
-        : f->now      ? preadv2(f->fd, &part, 1, f->offset, RWF_NOWAIT)
+        : f->now      ? read_now(f, buf, room)
                       : pread(f->fd, buf, (size_t)room, f->offset);
   } while (n < 0 && errno == EINTR);
-  if (n < 0 && f->now && errno != EAGAIN) {
-    /* procfs, FUSE ... do not know the flag: jobs read all, and say what is wrong */
-    f->never_now = 1;
-    errno = EAGAIN;
-  }
   if (n > 0 && f->offset >= 0) f->offset += n;
   return n;
 }
