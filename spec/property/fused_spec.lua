@@ -268,7 +268,9 @@ function ops.loop(draw)
   if not draw.loops then return end
   local target, k, fuel = draw:target(), draw.rng:int(0, 20), draw.rng:int(1, 12)
   local by_emit = draw.rng:chance(0.4)
-  if by_emit then target = draw.rng:int(1, 2) end
+  if by_emit then
+    target = draw.rng:chance(0.4) and draw.rng:int(1, 2) or draw:node(draw.plan[draw.up].below)
+  end
   if not target then return end
   return function(s, ctx)
     local left, fn = fuel, number(k)
@@ -450,11 +452,13 @@ local function run_source(plan, inputs)
 end
 
 local function run_source_reference(plan, inputs)
-  local log, root = {}, reference.stream()
+  local log, source = {}, reference.stream()
+  local root = plan.loops and reference.stream() or source
+  if plan.loops then source:connect(root) end
   local ctx = build(plan, reference, root, log)
   local ok, err = pcall(function()
-    for _, x in ipairs(inputs) do root:emit(x) end
-    root:finish()
+    for _, x in ipairs(inputs) do source:emit(x) end
+    source:finish()
   end)
   if not ok then ctx.note("raised", ctx.text(err)) end
   return log
