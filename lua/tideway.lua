@@ -81,8 +81,9 @@ function tw.run(fn)
   if sched.in_task() then errors.misuse "run: the loop is running already" end
   feed.start_all()
   if fn then sched.spawn(fn) end
-  sched.run(function() feed.stop_all(false) end)
+  local ok, err = pcall(sched.run, function() feed.stop_all(false) end)
   tw.flush()
+  if not ok then error(err, 0) end
 end
 
 --- End the run early and in order: sources stop, what is in flight is delivered, the streams

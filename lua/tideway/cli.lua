@@ -137,7 +137,9 @@ end
 
 --- Call fn with the traceback of tideway.errors on failure. Returns 0, or 1 when it failed.
 local function guarded(where, fn, ...)
-  local ok, err = xpcall(fn, require "tideway.errors".handler, ...)
+  local errors = require "tideway.errors"
+  local ok, err = xpcall(fn, errors.handler, ...)
+  if not ok then err = errors.caught(err) end
   return ok and DONE or report(err, where)
 end
 

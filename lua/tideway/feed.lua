@@ -57,11 +57,11 @@ local function heard(node)
 end
 
 --- Deliver batches until the source ends or is stopped. Runs in the source's task.
-local function pump(node)
+local function pump(node, turn)
   local desc, out = node.desc, region.below(node)
   local meter = { batches = 0, best = math.huge, slow = 0, patience = PATIENCE }
   local listeners = -1
-  while node.running do
+  while node.running and node.turn == turn do
     if out.stale or listeners ~= #node.downs then
       listeners = #node.downs
       if not heard(node) then break end
@@ -77,7 +77,7 @@ local function pump(node)
     if not out.stale then drift(node, meter, i, C.tw_clock_seconds() - began) end
     if node.running then sched.turn() end
   end
-  if node.stopped then return end
+  if node.stopped or node.turn ~= turn then return end
   close(node)
   finish.node(node)
 end
@@ -101,8 +101,11 @@ function feed.start(node)
   open(node)
   node.running = true
   active[#active + 1] = node
-  node.task = sched.spawn(function()
-    local ok, err = xpcall(pump, errors.handler, node)
+  -- stopped and started again, the old task may still have to wake up and see that it is over
+  local turn = (node.turn or 0) + 1
+  node.turn = turn
+  sched.spawn(function()
+    local ok, err = xpcall(pump, errors.handler, node, turn)
     if not ok then
       node.stopped = true
       close(node)

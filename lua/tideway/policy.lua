@@ -8,6 +8,7 @@ jit.off(true, true) -- never hot, and traces through it would hold on to graphs 
 
 local errors = require "tideway.errors"
 local check = require "tideway.check"
+local hold = require "tideway.hold"
 local region = require "tideway.region"
 
 local policy = {}
@@ -62,7 +63,7 @@ function policy.dispose(node, rule, err, element, fn, ...)
   node.errors = node.errors + 1
   if rule ~= "skip" then
     emit(rule, {
-      element = element, error = err, operator = tostring(node), metadata = region.metadata,
+      element = hold.keep(element), error = err, operator = tostring(node), metadata = region.metadata,
     })
   end
   return false

@@ -223,7 +223,8 @@ function record.load(name, text, ...)
   return assert(loadstring(text, "=tideway:" .. name))(...)
 end
 
--- One prototype for every decoder: LuaJIT then takes its upvalues for constants.
+-- One prototype for every decoder: LuaJIT then takes its upvalues for constants. The slots
+-- point into the text: no tail call may let go of it before the constructor has read them.
 local template = [[
 local dec, make, slow, C, istype, view = ...
 local type = type
@@ -237,9 +238,9 @@ return function(text)
   else
     return slow(text, 0)
   end
-  local fn = make[status]
-  if fn then return fn() end
-  return slow(text, status)
+  local fn, value = make[status], nil
+  if fn then value = fn() else value = slow(text, status) end
+  return value
 end]]
 
 -- unique: a name that comes again is left out.

@@ -13,6 +13,7 @@
 local errors = require "tideway.errors"
 local graph = require "tideway.graph"
 local handler = errors.handler
+local keep = require("tideway.hold").keep
 
 local region = {}
 
@@ -95,7 +96,7 @@ end
 --- Put an element behind the one that is being delivered.
 local function enqueue(self, x, port)
   local last = self.last + 1
-  self.queue[last], self.ports[last] = x, port
+  self.queue[last], self.ports[last] = keep(x), port
   self.last = last
   self.attention = true
 end
