@@ -154,6 +154,20 @@ describe("json", function()
       assert.is_truthy(bytes)
     end)
 
+    it("holds on to the text until the value is made", function()
+      local d = json.decoder {}
+      local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 100000)
+      local wrong = 0
+      for i = 1, 200 do
+        -- the text is nowhere but in the argument
+        local t = d('{"a":"' .. i .. ("a"):rep(40) .. '","b":"' .. i .. ("b"):rep(40) .. '"}')
+        if t.a ~= i .. ("a"):rep(40) or t.b ~= i .. ("b"):rep(40) then wrong = wrong + 1 end
+      end
+      collectgarbage("setpause", pause)
+      collectgarbage("setstepmul", mul)
+      assert.equal(0, wrong)
+    end)
+
     it("passes JSONTestSuite", function()
       local dir = os.getenv "TIDEWAY_JSONTESTSUITE"
       if not dir or dir == "" then
