@@ -116,7 +116,8 @@ end
 --- The n oldest as a fresh array.
 function hold.tuple(h, n)
   local queue = h.queue
-  local vals, mask, head = queue.vals, queue.mask, tonumber(queue.head)
+  local vals, mask = queue.vals, queue.mask
+  local head = band(tonumber(queue.head), mask)
   local tuple = table_new(n, 0)
   if queue.others == 0 then
     for k = 0, n - 1 do tuple[k + 1] = vals[band(head + k, mask)].num end
@@ -140,7 +141,8 @@ function hold.tupler(n)
       return function(h)
         local queue = h.queue
         if queue.others > 0 then return hold.tuple(h, %d) end
-        local vals, mask, head = queue.vals, queue.mask, tonumber(queue.head)
+        local vals, mask = queue.vals, queue.mask
+        local head = band(tonumber(queue.head), mask)
         return { %s }
       end]]):format(n, table.concat(items, ", "))
     tuplers[n] = assert(loadstring(text, "=tideway:tuple"))(hold, band)

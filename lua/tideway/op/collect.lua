@@ -4,25 +4,19 @@ local stream_methods = setmetatable({}, {
   __index = function(_, name) return require("tideway.stream").methods[name] end,
 })
 
-local push, drop = hold.push, hold.drop
+local push, drop, count = hold.push, hold.drop, hold.count
 
-local function step(state, x)
-  local h = state.hold
+local function step_limited(h, x, maxsize)
   push(h, x)
-  if state.held == state.maxsize then
-    drop(h, 1)
-  else
-    state.held = state.held + 1
-  end
+  if count(h) > maxsize then drop(h, 1) end
 end
 
 --- Emit everything held as one array, also an empty one.
 local function flush(node)
-  local state = node.state
-  local held = state.held
-  local t = hold.tuple(state.hold, held)
-  drop(state.hold, held)
-  state.held = 0
+  local h = node.state.hold
+  local held = count(h)
+  local t = hold.tuple(h, held)
+  drop(h, held)
   region.emit(node, t)
 end
 
@@ -48,9 +42,16 @@ stream flushes it by other:sink(function() collector:flush() end).]],
   gives = { { 1, 2, 3 } },
   methods = methods,
   new = function(node)
-    node.state = { hold = hold.new(8), held = 0, maxsize = node.opts.maxsize or math.huge }
+    node.state = { hold = hold.new(node.opts.maxsize) }
   end,
-  emit = function(b, node, x) b:call(node, step, b:constant(node.state), x) end,
+  emit = function(b, node, x)
+    local h, maxsize = b:constant(node.state.hold), node.opts.maxsize
+    if maxsize then
+      b:call(node, step_limited, h, x, tostring(maxsize))
+    else
+      b:call(node, push, h, x)
+    end
+  end,
   finish = function(node)
     if node.opts.flush then flush(node) end
   end,
