@@ -46,6 +46,10 @@ end
 
 --- What tw.NAME is, made when it is first asked for: a script loads what it uses.
 local function member(name)
+  if name == "spawn" or name == "sleep" or name == "channel" then
+    return require("tideway.task")[name]
+  end
+  if name == "testing" then return require "tideway.testing" end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end
   if kind == "agg" then
@@ -89,6 +93,20 @@ end
 --- End the run early and in order: sources stop, what is in flight is delivered, the streams
 -- below the sources end.
 function tw.stop() feed.stop_all(true) end
+
+--- One turn of the loop, for hosts with a loop of their own and for tests.
+-- timeout  how long to wait when nothing is ready: a duration, default 0
+-- Returns whether anything is left to do. Raises what a task failed with.
+function tw.step(timeout)
+  local seconds = timeout == nil and 0 or check.seconds(timeout)
+  if not seconds then
+    errors.misuse("step: the timeout must be a duration, got %s", check.show(timeout))
+  end
+  if sched.in_task() then errors.misuse "step: cannot be called inside a task" end
+  local more = sched.step(math.ceil(seconds * 1000))
+  sched.raise()
+  return more
+end
 
 --- Complete what sinks have buffered.
 function tw.flush()

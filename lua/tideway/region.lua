@@ -14,6 +14,7 @@ local errors = require "tideway.errors"
 local graph = require "tideway.graph"
 local handler = errors.handler
 local keep = require("tideway.hold").keep
+local sched = require "tideway.sched"
 
 local region = {}
 
@@ -80,9 +81,38 @@ local function release(self, failed)
   end
 end
 
+--- Leave the door to the task that has waited longest, if there is one.
+local function leave(self)
+  local waiting = self.waiting
+  local waiter = waiting and table.remove(waiting, 1)
+  while waiter and waiter.done do waiter = table.remove(waiting, 1) end -- given up meanwhile
+  if not waiter then
+    self.waiting = nil
+    self.busy = false
+    return
+  end
+  self.busy = waiter.owner
+  self.attention = #waiting > 0
+  sched.wake(waiter)
+end
+
+--- Wait for the door, which another task has. Then it is ours.
+local function take_turn(self)
+  local waiter = { owner = sched.current }
+  self.waiting = self.waiting or {}
+  table.insert(self.waiting, waiter)
+  self.attention = true -- a batch comes out for us
+  local ok, err = pcall(sched.suspend, waiter, "emit")
+  if not ok then
+    -- interrupted; the door may just have been given to us
+    if waiter.done and self.busy == waiter.owner and not waiter.err then leave(self) end
+    waiter.done = true
+    error(err, 0)
+  end
+end
+
 --- Emptied queue and freed door, after an error.
 local function fail(self, err)
-  self.busy = false
   self.attention = false
   if self.adopted then release(self, true) end
   for i = self.first + 1, self.last do
@@ -90,6 +120,7 @@ local function fail(self, err)
     self.ports[i] = nil
   end
   self.first, self.last = 0, 0
+  leave(self)
   error(errors.caught(err), 0)
 end
 
@@ -118,16 +149,25 @@ function drain(self)
   self.attention = false
 end
 
---- Deliver x into a region; the door of everything.
+--- Deliver x into a region; the door of everything. A second task waits for its turn, the same
+-- one coming back is queued.
 -- Returns true when an error policy further up has dropped the element (see fuse), raises
 -- what a user function raised.
 local function enter(self, x, port)
-  if self.busy then return enqueue(self, x, port) end
-  self.busy = true
+  if self.busy then
+    if self.busy == sched.current then return enqueue(self, x, port) end
+    x = keep(x)
+    take_turn(self)
+  end
+  self.busy = sched.current
   local ok, err = xpcall(self.run, handler, x, port)
   if not ok then fail(self, err) end
-  if self.attention then drain(self) end
-  self.busy = false
+  if self.attention then
+    drain(self)
+    leave(self)
+  else
+    self.busy = false
+  end
   return err
 end
 region.enter = enter
@@ -144,12 +184,17 @@ end
 --- Deliver elements i .. n - 1 of a source's current batch.
 -- Returns the number of the next element: n, or less when the loop was asked to come out.
 function region.batch(self, state, i, n)
-  self.busy = true
+  if self.busy then take_turn(self) end
+  self.busy = sched.current
   if self.stale or not self.batch then self:prepare() end
   local ok, reached = xpcall(self.batch, handler, state, i, n)
   if not ok then fail(self, reached) end
-  if self.attention then drain(self) end
-  self.busy = false
+  if self.attention then
+    drain(self)
+    leave(self)
+  else
+    self.busy = false
+  end
   return reached
 end
 
@@ -196,7 +241,7 @@ function region.below(node)
       other:expire()
       -- what is emitted now comes after the element on its way through the node
       if within and other.busy and not self.busy then
-        self.busy = true
+        self.busy = other.busy
         other.adopted = other.adopted or {}
         table.insert(other.adopted, self)
       end

@@ -1,39 +1,74 @@
 --- tideway.sched -- tasks and the loop; the only module that resumes and yields.
 --
 -- A task is a coroutine. Each source has one: it pulls a batch, delivers it, and lets the
--- others have their turn. A task that has to wait for something outside parks itself under
--- the id of a native handle; `tw_loop_poll` says which handles have become ready.
+-- others have their turn. What has to wait makes a *waiter* and suspends on it: inside a task
+-- that yields, outside any task it runs the loop until the waiter is done. Whoever has what it
+-- waits for calls `wake`.
+--
+-- `sched.current` is the task that runs, or `sched.main` outside any. What is in flight keeps
+-- the loop running: tasks that have not ended, but of the *servants* (an operator's own tasks)
+-- only those that have something to do.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local C = require "tideway.ffi"
 local ffi = require "ffi"
+local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local timers = require "tideway.timers"
+local view = require "tideway.view"
 
 local sched = {}
 
+local main = { main = true, status = "running" }
+sched.main, sched.current = main, main
+
+--- What a cancelled task's functions see as their error.
+local CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end })
+sched.CANCELLED = CANCELLED
+
 local ready, first, last = {}, 1, 0 -- tasks whose turn comes, in order
-local parked, parked_count = {}, 0  -- handle id -> task
-local live = 0                      -- tasks that have not ended
-local failure                       -- the first error that nobody caught: { err }
-local running                       -- inside sched.run
+local parked, parked_count = {}, 0  -- handle id -> waiter
+local live = 0                      -- tasks that keep the loop running
 local loop, ids                     -- the native loop, made when first needed
 local IDS = 64
+
+sched.failure = nil -- the first error that nobody caught: { err }
 
 local function push(task)
   last = last + 1
   ready[last] = task
 end
 
---- Start a task that runs fn on the next turn.
-function sched.spawn(fn)
-  local task = { co = coroutine.create(function()
-    local ok, err = xpcall(fn, errors.handler)
-    if not ok then error(errors.caught(err), 0) end
-  end) }
-  live = live + 1
+-- Tasks -----------------------------------------------------------------------------------
+
+local function finish(task, ok, ...)
+  if ok then
+    task.status, task.results = "done", { n = select("#", ...), ... }
+  else
+    local err = errors.caught((...))
+    task.status, task.err = task.cancelled and "cancelled" or "failed", err
+    -- an error that nobody waits for is everybody's
+    if not task.cancelled and not task.waiters and not sched.failure then sched.failure = { err } end
+  end
+  if not task.servant then live = live - 1 end
+  for _, waiter in ipairs(task.waiters or {}) do sched.wake(waiter) end
+end
+
+--- Start a task that runs fn(...) on the next turn. Returns the task.
+-- servant  true for an operator's own: it keeps the loop running only while `busy`
+function sched.spawn(fn, servant, ...)
+  local task = { status = "waiting", servant = servant }
+  local n, args = select("#", ...), { ... }
+  task.co = coroutine.create(function()
+    finish(task, xpcall(fn, errors.handler, unpack(args, 1, n)))
+  end)
+  if not servant then live = live + 1 end
   push(task)
   return task
 end
+
+--- A servant begins to have something to do, or is done with it.
+function sched.occupied(more) live = live + (more and 1 or -1) end
 
 --- Let the other tasks have their turn.
 function sched.turn()
@@ -42,7 +77,110 @@ function sched.turn()
 end
 
 --- Are we inside a task?
-function sched.in_task() return sched.current ~= nil end
+function sched.in_task() return sched.current ~= main end
+
+-- Waiting ---------------------------------------------------------------------------------
+
+--- The waiter is done; whoever is suspended on it goes on. err: raised there.
+function sched.wake(waiter, err)
+  if waiter.done then return end
+  waiter.done, waiter.err = true, err
+  if waiter.task then push(waiter.task) end
+end
+
+--- Suspend until somebody wakes this waiter ({} before). what: for the error when nobody can.
+function sched.suspend(waiter, what)
+  local task = sched.current
+  view.expire()
+  if task == main then
+    waiter.main = true
+    main.waiting = waiter
+    while not waiter.done do
+      if not sched.step(-1) and not waiter.done then
+        error(("%s: would wait for ever, nothing else is running"):format(what or "wait"), 0)
+      end
+    end
+    main.waiting = nil
+  elseif not waiter.done then
+    if coroutine.running() ~= task.co then
+      error("a function inside a coroutine of your own cannot wait (use tw.spawn)", 0)
+    end
+    waiter.task = task
+    task.waiting = waiter
+    task.status = "waiting"
+    coroutine.yield()
+    task.status = "running"
+    task.waiting = nil
+  end
+  if waiter.err ~= nil then error(waiter.err, 0) end
+end
+
+--- Suspend until the native handle `id` is reported ready.
+function sched.wait(id)
+  local waiter = {}
+  parked[id] = waiter
+  parked_count = parked_count + 1
+  local ok, err = pcall(sched.suspend, waiter, "source")
+  if not ok then
+    if parked[id] == waiter then
+      parked[id] = nil
+      parked_count = parked_count - 1
+    end
+    error(err, 0)
+  end
+end
+
+--- Suspend until the clock has reached `at` (ns).
+function sched.sleep_until(at)
+  if sched.current == main and clock.virtual then
+    error("waiting for time outside a task: under the virtual clock time passes by clock:advance", 0)
+  end
+  local waiter = {}
+  local timer = timers.add(at, function() sched.wake(waiter) end)
+  local ok, err = pcall(sched.suspend, waiter, "sleep")
+  if not ok then
+    timers.cancel(timer)
+    error(err, 0)
+  end
+end
+
+--- Suspend for so many seconds.
+function sched.sleep(seconds)
+  if seconds <= 0 and sched.in_task() then return sched.turn() end
+  sched.sleep_until(clock.now() + math.floor(seconds * 1e9 + 0.5))
+end
+
+--- Interrupt a task (or what is outside any) where it is suspended: err is raised there.
+function sched.interrupt(task, err)
+  if task.waiting then sched.wake(task.waiting, err) end
+end
+
+--- Wait for a task to end; its results, or its error.
+function sched.join(task)
+  if not task.results and task.err == nil then
+    local waiter = {}
+    task.waiters = task.waiters or {}
+    table.insert(task.waiters, waiter)
+    sched.suspend(waiter, "wait")
+  end
+  if task.results then return unpack(task.results, 1, task.results.n) end
+  error(task.err, 0)
+end
+
+--- Cancel a task: where it is suspended, CANCELLED is raised.
+function sched.cancel(task)
+  if task.results or task.err ~= nil or task.cancelled then return end
+  task.cancelled = true
+  task.waiters = task.waiters or {}
+  if task.status == "waiting" and not task.waiting then
+    -- it has not begun
+    task.skip = true
+  else
+    sched.interrupt(task, CANCELLED)
+  end
+end
+
+-- The loop --------------------------------------------------------------------------------
 
 --- The native loop of this runtime.
 function sched.loop()
@@ -54,26 +192,19 @@ function sched.loop()
   return loop
 end
 
---- Park the current task until the native handle `id` is reported ready.
-function sched.wait(id)
-  parked[id] = sched.current
-  parked_count = parked_count + 1
-  coroutine.yield()
-end
-
 --- Wake what has become ready; wait up to timeout milliseconds (-1: for ever) for it.
 local function poll(timeout)
-  if not loop then return end
+  if not loop and timeout == 0 then return end
   repeat
-    local n = C.tw_loop_poll(loop, timeout, ids, IDS)
+    local n = C.tw_loop_poll(sched.loop(), timeout, ids, IDS)
     if n < 0 then error("tideway: the loop failed: " .. ffi.string(C.tw_status_name(n)), 0) end
     for i = 0, n - 1 do
       local id = ids[i]
-      local task = parked[id]
-      if task then
+      local waiter = parked[id]
+      if waiter then
         parked[id] = nil
         parked_count = parked_count - 1
-        push(task)
+        sched.wake(waiter)
       end
     end
     timeout = 0
@@ -81,57 +212,98 @@ local function poll(timeout)
 end
 
 local function resume(task)
+  if task.skip then
+    if not task.results and task.err == nil then finish(task, false, CANCELLED) end
+    return
+  end
+  if coroutine.status(task.co) == "dead" then return end
   local before = sched.current
   sched.current = task
+  task.status = "running"
   local ok, err = coroutine.resume(task.co)
   sched.current = before
-  if coroutine.status(task.co) == "dead" then
-    live = live - 1
-    if not ok and not failure then failure = { err } end
-  end
+  if not ok then finish(task, false, err) end
 end
 
---- One turn: every task that is ready now. Returns whether there is anything left to do.
--- timeout  milliseconds to wait when no task is ready
+--- How long to wait for the next thing to happen, in ms: -1 for ever, 0 not at all.
+local function patience(timeout)
+  if first <= last then return 0 end
+  local at = not clock.virtual and timers.next()
+  if at then
+    local rest = math.max(0, math.ceil((at - clock.now()) / 1e6))
+    if timeout < 0 or rest < timeout then timeout = rest end
+  end
+  return timeout
+end
+
+--- Is there anything that could still happen by itself?
+local function hopeful()
+  return first <= last or parked_count > 0 or not clock.virtual and timers.next() ~= nil
+end
+
+--- One turn: every task that is ready now.
+-- timeout  milliseconds to wait when none is (-1: until something is)
+-- Returns whether anything is left that could happen by itself.
 function sched.step(timeout)
-  if first > last then poll(parked_count > 0 and timeout or 0) elseif parked_count > 0 then poll(0) end
+  timers.run(clock.now())
+  if not hopeful() then return false end
+  poll(patience(timeout))
+  timers.run(clock.now())
   local stop = last
   while first <= stop do
     local task = ready[first]
     ready[first] = nil
     first = first + 1
     resume(task)
-    if failure then break end
+    if sched.failure then break end
   end
   if first > last then first, last = 1, 0 end
-  return live > 0
+  return hopeful()
 end
 
---- Run until every task has ended. Raises the error of a failed task, after `abort`.
-function sched.run(abort)
-  if running then errors.misuse "run: the loop is running already" end
-  running = true
-  while (first <= last or parked_count > 0) and not failure do sched.step(-1) end
-  running = false
+--- Raise an error that nobody caught, if there is one.
+function sched.raise()
+  local failure = sched.failure
   if failure then
-    local err = failure[1]
-    failure = nil
-    abort()
-    -- what the abort stopped may still have to unwind
-    while first <= last do sched.step(0) end
-    failure = nil
-    error(err, 0)
+    sched.failure = nil
+    error(failure[1], 0)
   end
 end
 
---- Block this thread (a user function backs off outside any task).
-function sched.pause(seconds)
-  local till = C.tw_clock_seconds() + seconds
-  while true do
-    local rest = till - C.tw_clock_seconds()
-    if rest <= 0 then return end
-    C.tw_loop_poll(sched.loop(), math.ceil(rest * 1000), ids, 0)
-  end
+local running
+
+--- Run until nothing is in flight any more. Raises the error of a failed task, after `abort`.
+function sched.run(abort)
+  if running or sched.in_task() then errors.misuse "run: the loop is running already" end
+  running = true
+  local ok, err = pcall(function()
+    while live > 0 and not sched.failure do
+      if not sched.step(-1) and live > 0 and not sched.failure then
+        if clock.virtual and timers.next() then
+          error("run: waiting for time, which passes by clock:advance under the virtual clock", 0)
+        end
+        error("run: what is left to do waits for something that nobody will do", 0)
+      end
+    end
+  end)
+  running = false
+  if ok and not sched.failure then return end
+  abort()
+  while first <= last do sched.step(0) end -- what was stopped unwinds
+  if ok then sched.raise() end
+  sched.failure = nil
+  error(err, 0)
+end
+
+--- Run every task that is ready, and what becomes ready by it, without waiting.
+function sched.settle()
+  repeat
+    timers.run(clock.now())
+    poll(0)
+    local any = first <= last
+    if any then sched.step(0) end
+    sched.raise()
+  until first > last
 end
 
 return sched

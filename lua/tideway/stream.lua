@@ -285,7 +285,7 @@ end
 --- The graph that this stream is part of, as text.
 function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
 
-policy.uses(function(handle, x) return methods.emit(handle, x) end, sched.pause)
+policy.uses(function(handle, x) return methods.emit(handle, x) end, sched.sleep)
 
 -- Sources ---------------------------------------------------------------------------------
 
