@@ -471,12 +471,21 @@ end
 
 --- As downstream, for a place that is reached many times for one element (a loop), or that
 -- is written more than once: what is below node becomes a function of its own.
-function Builder:pieces_call(node, x)
+local function pieces(self, node)
   local f = self.pieces[node]
   if not f then
     f = sequence(self, body(self, "x", function() self:downstream(node, "x") end), "x")
     self.pieces[node] = f
   end
+  return f
+end
+
+--- The name of the function (x) that delivers to what is below node; it returns true when a
+-- policy further up has dropped the element.
+function Builder:below(node) return self:name(pieces(self, node)) end
+
+function Builder:pieces_call(node, x)
+  local f = pieces(self, node)
   local segment = self.fn.segment
   segment.ops = segment.ops + self.cost[f].ops
   self.fn.node = node

@@ -104,9 +104,9 @@ function feed.start(node)
   -- stopped and started again, the old task may still have to wake up and see that it is over
   local turn = (node.turn or 0) + 1
   node.turn = turn
-  sched.spawn(function()
+  node.task = sched.spawn(function()
     local ok, err = xpcall(pump, errors.handler, node, turn)
-    if not ok then
+    if not ok and not (node.stopped and err == sched.CANCELLED) then
       node.stopped = true
       close(node)
       error(err, 0)

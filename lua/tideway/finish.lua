@@ -22,6 +22,16 @@ function finish.node(node)
   if node.ended then return end
   node.ended = true
   if node.desc.finish then node.desc.finish(node) end
+  -- what an operator still holds goes out first; its servant comes back here
+  if node.desc.held and (node.state.serving or node.desc.held(node) > 0) then
+    node.ending = true
+  else
+    finish.below(node)
+  end
+end
+
+--- A node is through with everything: its functions, then the streams below.
+function finish.below(node)
   for _, fn in ipairs(node.on_end or {}) do fn() end
   local downs = {}
   for i, down in ipairs(node.downs) do downs[i] = down end

@@ -10,13 +10,15 @@ local errors = require "tideway.errors"
 local check = require "tideway.check"
 local hold = require "tideway.hold"
 local region = require "tideway.region"
+local sched = require "tideway.sched"
 
 local policy = {}
 
-local emit -- tideway.stream's, which needs this module
-local pause -- tideway.sched's
+local CANCELLED = sched.CANCELLED
 
-function policy.uses(stream_emit, sched_pause) emit, pause = stream_emit, sched_pause end
+local emit -- tideway.stream's, which needs this module
+
+function policy.uses(stream_emit) emit = stream_emit end
 
 local names = { "raise", "skip" }
 
@@ -48,10 +50,11 @@ end
 -- Returns true and the results of a further attempt, or false: drop the element. Raises
 -- where the policy says so.
 function policy.dispose(node, rule, err, element, fn, ...)
+  if err == CANCELLED then error(err, 0) end -- nobody's failure
   while type(rule) == "table" and not check.is_stream(rule) do
     local wait = rule.backoff
     for _ = 1, rule.retry do
-      if wait > 0 then pause(wait) end
+      if wait > 0 then sched.sleep(wait) end
       wait = wait * 2
       local ok, first, second = xpcall(fn, errors.handler, ...)
       if ok then return true, first, second end
@@ -67,6 +70,12 @@ function policy.dispose(node, rule, err, element, fn, ...)
     })
   end
   return false
+end
+
+--- The same outside fused text. Returns the result, nil when the element is dropped.
+function policy.settle(node, rule, err, element, fn, ...)
+  local ok, value = policy.dispose(node, rule, err, element, fn, ...)
+  return ok and value or nil
 end
 
 return policy

@@ -26,11 +26,14 @@ sched.main, sched.current = main, main
 local CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end })
 sched.CANCELLED = CANCELLED
 
-local ready, first, last = {}, 1, 0 -- tasks whose turn comes, in order
+local ready, last = {}, 0           -- tasks whose turn comes, in order
+local turn, first = {}, 1           -- those whose turn it is; from `first` on they have not had it
+local turn_last = 0
 local parked, parked_count = {}, 0  -- handle id -> waiter
 local live = 0                      -- tasks that keep the loop running
 local loop, ids                     -- the native loop, made when first needed
 local IDS = 64
+local turns, GLANCE, MANY = 0, 32, 64
 
 sched.failure = nil -- the first error that nobody caught: { err }
 
@@ -41,7 +44,10 @@ end
 
 -- Tasks -----------------------------------------------------------------------------------
 
+local resume
+
 local function finish(task, ok, ...)
+  task.over = true
   if ok then
     task.status, task.results = "done", { n = select("#", ...), ... }
   else
@@ -54,17 +60,27 @@ local function finish(task, ok, ...)
   for _, waiter in ipairs(task.waiters or {}) do sched.wake(waiter) end
 end
 
+local function body(task, fn, ...) finish(task, xpcall(fn, errors.handler, ...)) end
+
 --- Start a task that runs fn(...) on the next turn. Returns the task.
--- servant  true for an operator's own: it keeps the loop running only while `busy`
+-- servant  true for an operator's own: it keeps the loop running only while `occupied`
 function sched.spawn(fn, servant, ...)
-  local task = { status = "waiting", servant = servant }
-  local n, args = select("#", ...), { ... }
-  task.co = coroutine.create(function()
-    finish(task, xpcall(fn, errors.handler, unpack(args, 1, n)))
-  end)
+  local task = { status = "waiting", servant = servant, co = coroutine.create(body), fn = fn }
+  if select("#", ...) > 0 then task.args = { n = select("#", ...), ... } end
   if not servant then live = live + 1 end
   push(task)
   return task
+end
+
+--- Call fn(...) in a task of its own, now; what it raises before it suspends is raised here.
+function sched.attempt(fn, ...)
+  local task = sched.spawn(fn, false, ...)
+  last = last - 1 -- its turn is now
+  ready[last + 1] = nil
+  task.waiters = {}
+  resume(task)
+  if task.err ~= nil then error(task.err, 0) end
+  if not task.over then task.waiters = nil end
 end
 
 --- A servant begins to have something to do, or is done with it.
@@ -85,6 +101,7 @@ function sched.in_task() return sched.current ~= main end
 function sched.wake(waiter, err)
   if waiter.done then return end
   waiter.done, waiter.err = true, err
+  if waiter.fire then timers.cancel(waiter) end
   if waiter.task then push(waiter.task) end
 end
 
@@ -135,13 +152,9 @@ function sched.sleep_until(at)
   if sched.current == main and clock.virtual then
     error("waiting for time outside a task: under the virtual clock time passes by clock:advance", 0)
   end
-  local waiter = {}
-  local timer = timers.add(at, function() sched.wake(waiter) end)
-  local ok, err = pcall(sched.suspend, waiter, "sleep")
-  if not ok then
-    timers.cancel(timer)
-    error(err, 0)
-  end
+  local waiter = { fire = sched.wake }
+  timers.add(at, waiter)
+  sched.suspend(waiter, "sleep")
 end
 
 --- Suspend for so many seconds.
@@ -172,12 +185,7 @@ function sched.cancel(task)
   if task.results or task.err ~= nil or task.cancelled then return end
   task.cancelled = true
   task.waiters = task.waiters or {}
-  if task.status == "waiting" and not task.waiting then
-    -- it has not begun
-    task.skip = true
-  else
-    sched.interrupt(task, CANCELLED)
-  end
+  if not task.fn then sched.interrupt(task, CANCELLED) end -- else it has not begun
 end
 
 -- The loop --------------------------------------------------------------------------------
@@ -211,23 +219,37 @@ local function poll(timeout)
   until n < IDS
 end
 
-local function resume(task)
-  if task.skip then
-    if not task.results and task.err == nil then finish(task, false, CANCELLED) end
-    return
-  end
-  if coroutine.status(task.co) == "dead" then return end
+function resume(task)
+  if task.over then return end
   local before = sched.current
   sched.current = task
-  task.status = "running"
-  local ok, err = coroutine.resume(task.co)
+  local fn, args = task.fn, task.args
+  local ok, err
+  if fn then
+    if task.cancelled then
+      sched.current = before
+      return finish(task, false, CANCELLED)
+    end
+    task.status = "running"
+    task.fn, task.args = nil, nil
+    if args then
+      ok, err = coroutine.resume(task.co, task, fn, unpack(args, 1, args.n))
+    else
+      ok, err = coroutine.resume(task.co, task, fn)
+    end
+  else
+    ok, err = coroutine.resume(task.co)
+  end
   sched.current = before
   if not ok then finish(task, false, err) end
 end
 
+--- Is no task ready?
+local function idle() return last == 0 and first > turn_last end
+
 --- How long to wait for the next thing to happen, in ms: -1 for ever, 0 not at all.
 local function patience(timeout)
-  if first <= last then return 0 end
+  if not idle() then return 0 end
   local at = not clock.virtual and timers.next()
   if at then
     local rest = math.max(0, math.ceil((at - clock.now()) / 1e6))
@@ -238,26 +260,38 @@ end
 
 --- Is there anything that could still happen by itself?
 local function hopeful()
-  return first <= last or parked_count > 0 or not clock.virtual and timers.next() ~= nil
+  return not idle() or parked_count > 0 or not clock.virtual and timers.next() ~= nil
 end
 
 --- One turn: every task that is ready now.
 -- timeout  milliseconds to wait when none is (-1: until something is)
+-- many     also those that become ready meanwhile, up to a bound
 -- Returns whether anything is left that could happen by itself.
-function sched.step(timeout)
-  timers.run(clock.now())
-  if not hopeful() then return false end
-  poll(patience(timeout))
-  timers.run(clock.now())
-  local stop = last
-  while first <= stop do
-    local task = ready[first]
-    ready[first] = nil
-    first = first + 1
-    resume(task)
-    if sched.failure then break end
+function sched.step(timeout, many)
+  turns = turns + 1
+  -- while tasks are ready the outside world is looked at now and then only
+  if idle() or turns % GLANCE == 0 then
+    timers.run(clock.now())
+    if not hopeful() then return false end
+    poll(patience(timeout))
+    timers.run(clock.now())
   end
-  if first > last then first, last = 1, 0 end
+  local budget = many and MANY or 1
+  while budget > 0 and not sched.failure do
+    if first > turn_last then
+      if last == 0 then break end
+      turn, ready = ready, turn
+      first, turn_last, last = 1, last, 0
+      budget = budget - 1
+    end
+    while first <= turn_last do
+      local task = turn[first]
+      turn[first] = nil
+      first = first + 1
+      resume(task)
+      if sched.failure then break end
+    end
+  end
   return hopeful()
 end
 
@@ -278,7 +312,7 @@ function sched.run(abort)
   running = true
   local ok, err = pcall(function()
     while live > 0 and not sched.failure do
-      if not sched.step(-1) and live > 0 and not sched.failure then
+      if not sched.step(-1, true) and live > 0 and not sched.failure then
         if clock.virtual and timers.next() then
           error("run: waiting for time, which passes by clock:advance under the virtual clock", 0)
         end
@@ -289,7 +323,7 @@ function sched.run(abort)
   running = false
   if ok and not sched.failure then return end
   abort()
-  while first <= last do sched.step(0) end -- what was stopped unwinds
+  while not idle() do sched.step(0) end -- what was stopped unwinds
   if ok then sched.raise() end
   sched.failure = nil
   error(err, 0)
@@ -300,10 +334,9 @@ function sched.settle()
   repeat
     timers.run(clock.now())
     poll(0)
-    local any = first <= last
-    if any then sched.step(0) end
+    if not idle() then sched.step(0) end
     sched.raise()
-  until first > last
+  until idle()
 end
 
 return sched

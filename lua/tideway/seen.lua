@@ -4,6 +4,7 @@
 -- in under an id; a Lua table knows the ids, and anchors the values as long as the key set
 -- remembers them. ORDER: as tideway.hold.
 local C = require "tideway.ffi"
+local clock = require "tideway.clock"
 local ffi = require "ffi"
 local null = require "tideway.null"
 local view = require "tideway.view"
@@ -68,7 +69,7 @@ end
 
 --- Note that key k is seen now. True when it was not there. op: who asks, for errors.
 function seen.add(s, k, op)
-  if s.ttl then C.tw_keyset_now(s.set, C.tw_clock_seconds()) end
+  if s.ttl then C.tw_keyset_now(s.set, clock.now() * 1e-9) end
   local new
   if type(k) == "number" then
     if k ~= k then error(op .. ": NaN cannot be a key", 0) end

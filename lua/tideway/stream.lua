@@ -184,6 +184,7 @@ function methods:emit(x, metadata)
   if metadata ~= nil and type(metadata) ~= "table" then
     misuse("emit: the metadata must be an array of tables, got %s", check.show(metadata))
   end
+  if sched.failure and sched.current == sched.main then sched.raise() end
   local node = self._node
   local out = node.out_region
   if not out then
@@ -195,6 +196,31 @@ function methods:emit(x, metadata)
   else
     region.enter_with(out, x, metadata)
   end
+end
+
+--- Would an element that enters here now be through without waiting, as far as operators decide?
+local function passable(node, seen)
+  if node.out_region and node.out_region.busy then return false end
+  for _, down in ipairs(node.downs) do
+    if not seen[down] then
+      seen[down] = true
+      if down.in_region and down.in_region.busy then return false end
+      if down.desc.gate and not down.desc.gate(down) then return false end
+      if not down.desc.relay and not passable(down, seen) then return false end
+    end
+  end
+  return true
+end
+
+--- Emit without ever waiting: false when the element would have had to (a full buffer, a rate
+-- limit, a busy stream below), whatever its way. Else true; a user function that suspends goes
+-- on in a task of its own.
+function methods:try_emit(x)
+  if x == nil then misuse "try_emit: nil is the absence of an element (use tw.null or false)" end
+  local node = node_of(self, "try_emit")
+  if not passable(node, {}) then return false end
+  sched.attempt(enter, region.below(node), x)
+  return true
 end
 
 -- Edges -----------------------------------------------------------------------------------
@@ -285,7 +311,7 @@ end
 --- The graph that this stream is part of, as text.
 function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
 
-policy.uses(function(handle, x) return methods.emit(handle, x) end, sched.sleep)
+policy.uses(function(handle, x) return methods.emit(handle, x) end)
 
 -- Sources ---------------------------------------------------------------------------------
 

@@ -53,10 +53,11 @@ local function compact()
   end
 end
 
---- Call fire() once the clock has reached `at` (ns). Returns the timer.
-function timers.add(at, fire)
+--- Call timer:fire() once the clock has reached `at` (ns).
+-- timer  a table of the caller's, which is in the heap from now on: `at` and `serial` are set
+function timers.add(at, timer)
   serial = serial + 1
-  local timer = { at = at, serial = serial, fire = fire }
+  timer.at, timer.serial = at, serial
   count = count + 1
   up(count, timer)
   return timer
@@ -65,7 +66,7 @@ end
 --- Undo add; a timer that has fired is left alone.
 function timers.cancel(timer)
   if not timer.fire then return end
-  timer.fire = nil
+  timer.fire = false
   dead = dead + 1
   if dead > 64 and dead > count / 2 then compact() end
 end
@@ -83,15 +84,17 @@ end
 function timers.run(now)
   local at = timers.next()
   while at and at <= now do
-    local fire = pop().fire
-    fire()
+    local timer = pop()
+    local fire = timer.fire
+    timer.fire = false
+    fire(timer)
     at = timers.next()
   end
 end
 
 --- Forget all: the clock they were made for is gone.
 function timers.clear()
-  for i = 1, count do heap[i].fire = nil end
+  for i = 1, count do heap[i].fire = false end
   heap, count, dead = {}, 0, 0
 end
 

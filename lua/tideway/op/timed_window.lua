@@ -1,0 +1,41 @@
+local hold = require "tideway.hold"
+local ticking = require "tideway.ticking"
+
+local function step(node, x)
+  local state = node.state
+  if state.closed then ticking.admit(node) end
+  hold.push(state.hold, x)
+end
+
+return {
+  name = "timed_window",
+  doc = [[Every `interval`, counted from when the operator is built, the array of what came since,
+also an empty one. Holds the emitter back while the window before the last is still being
+delivered.]],
+  args = { { "interval", "duration" } },
+  opts = {
+    { "empty", "boolean?", "false: no empty windows" },
+    { "flush", "boolean?", "emit what is incomplete at the end of the stream" },
+  },
+  outputs = "1 every interval",
+  state = "the elements of a window, native",
+  example = [[ tw.from_range(1, 3):timed_window("1m", {flush = true}) ]],
+  gives = { { 1, 2, 3 } },
+  new = function(node)
+    node.state = { hold = hold.new(8) }
+    ticking.start(node, node.args.interval)
+  end,
+  take = function(node)
+    local h = node.state.hold
+    local n = hold.count(h)
+    local window = hold.tuple(h, n)
+    hold.drop(h, n)
+    return window
+  end,
+  held = ticking.held,
+  gate = ticking.gate,
+  relay = true,
+  finish = ticking.finish,
+  revive = ticking.revive,
+  emit = function(b, node, x) b:call(node, step, b:constant(node), x) end,
+}

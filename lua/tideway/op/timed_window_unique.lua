@@ -1,0 +1,56 @@
+local hold = require "tideway.hold"
+local key = require "tideway.key"
+local ticking = require "tideway.ticking"
+
+local function step(node, x, k)
+  local state = node.state
+  k = key.of("timed_window_unique", k)
+  if state.closed then ticking.admit(node) end
+  local before = state.at[k]
+  if before then
+    if not state.last then return end
+    -- the later one replaces the earlier and moves to the end
+    state.items[before] = false
+    state.gone[before] = true
+  end
+  state.n = state.n + 1
+  state.items[state.n], state.at[k] = hold.keep(x), state.n
+end
+
+return {
+  name = "timed_window_unique",
+  doc = "As timed_window, with one element per key, in the order of the elements kept.",
+  args = { { "interval", "duration" } },
+  opts = {
+    { "key", "function|field?", "what must be distinct; default the element" },
+    { "keep", '"first"|"last"?', 'which of several with one key; default "first"' },
+    { "empty", "boolean?", "false: no empty windows" },
+    { "flush", "boolean?", "emit what is incomplete at the end of the stream" },
+  },
+  functions = {},
+  outputs = "1 every interval",
+  state = "one element per key",
+  example = [[ tw.from_iterable{1, 2, 1}:timed_window_unique("1m", {flush = true}) ]],
+  gives = { { 1, 2 } },
+  new = function(node)
+    node.state = { items = {}, gone = {}, at = {}, n = 0, last = node.opts.keep == "last" }
+    ticking.start(node, node.args.interval)
+  end,
+  take = function(node)
+    local state = node.state
+    local window = {}
+    for i = 1, state.n do
+      if not state.gone[i] then window[#window + 1] = state.items[i] end
+    end
+    state.items, state.gone, state.at, state.n = {}, {}, {}, 0
+    return window
+  end,
+  held = ticking.held,
+  gate = ticking.gate,
+  relay = true,
+  finish = ticking.finish,
+  revive = ticking.revive,
+  emit = function(b, node, x)
+    b:call(node, step, b:constant(node), x, b:key(node, node.opts.key, x))
+  end,
+}

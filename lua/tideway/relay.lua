@@ -1,0 +1,61 @@
+--- tideway.relay -- operators that take an element now and pass it on later: buffer, delay,
+-- latest and their kin have a servant task that delivers while there is something to deliver.
+jit.off(true, true)
+
+local region = require "tideway.region"
+local sched = require "tideway.sched"
+
+local relay = {}
+
+--- Start the servant of a node unless it is at work: serve(node) until it returns. An error
+-- from below stops the run (the operator itself goes on with what comes next).
+function relay.serve(node, serve)
+  local state = node.state
+  if state.serving then return end
+  state.serving = true
+  sched.occupied(true)
+  sched.spawn(function()
+    local ok, err = pcall(serve, node)
+    state.serving = false
+    sched.occupied(false)
+    if not ok then
+      -- what is still held is served by the next one
+      if relay.rest(node) then relay.serve(node, serve) end
+      error(err, 0)
+    end
+    relay.drained(node)
+  end, true)
+end
+
+--- Has the node something left? (its descriptor's `held`)
+function relay.rest(node) return node.desc.held and node.desc.held(node) > 0 end
+
+--- All is through: the end of the stream, which waited for it, goes on.
+function relay.drained(node)
+  if node.ending and not relay.rest(node) and not node.state.serving then
+    node.ending = false
+    require("tideway.finish").below(node)
+  end
+end
+
+--- Wait while the node has no room. room: a function of its state
+function relay.wait(state, room, what)
+  while not room(state) do
+    local waiter = {}
+    state.waiters = state.waiters or {}
+    table.insert(state.waiters, waiter)
+    sched.suspend(waiter, what)
+  end
+end
+
+--- There is room: wake who has waited longest.
+function relay.room(state)
+  local waiters = state.waiters
+  while waiters and waiters[1] do
+    local waiter = table.remove(waiters, 1)
+    if not waiter.done then return sched.wake(waiter) end
+  end
+end
+
+relay.emit = region.emit
+return relay
