@@ -154,14 +154,17 @@ describe("json", function()
       assert.is_truthy(bytes)
     end)
 
-    it("holds on to the text until the value is made", function()
+    it("holds on to the text until the value is made, however often garbage is collected", function()
       local d = json.decoder {}
-      local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 100000)
       local wrong = 0
-      for i = 1, 200 do
+      local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 1000)
+      for i = 1, 2000 do
+        local tag = tostring(i)
         -- the text is nowhere but in the argument
-        local t = d('{"a":"' .. i .. ("a"):rep(40) .. '","b":"' .. i .. ("b"):rep(40) .. '"}')
-        if t.a ~= i .. ("a"):rep(40) or t.b ~= i .. ("b"):rep(40) then wrong = wrong + 1 end
+        local t = d('{"a":"' .. tag .. 'aaaaaaaaaaaaaaaaaaaaaaaaaaaa","b":"' .. tag .. 'bbbbbbbbbbbbbbbbbbb"}')
+        if t.a ~= tag .. "aaaaaaaaaaaaaaaaaaaaaaaaaaaa" or t.b ~= tag .. "bbbbbbbbbbbbbbbbbbb" then
+          wrong = wrong + 1
+        end
       end
       collectgarbage("setpause", pause)
       collectgarbage("setstepmul", mul)
