@@ -222,6 +222,32 @@ describe("json", function()
       end, 5)
     end)
 
+    it("takes fields that are null, missing or of another kind in any mixture", function()
+      local kinds = { "1", '"s"', "null", "true", "[1]", "{}", '{"z":null}' }
+      local values = { 1, "s", null, true, { 1 }, {}, { z = null } }
+      helper.seeded(function(rng)
+        local all, two = json.decoder {}, json.decoder { fields = { "c", "g" } }
+        local tight = json.decoder {}
+        for _ = 1, 3000 do
+          local parts, want, flat, flat_want = {}, {}, {}, {}
+          for k = 1, 8 do
+            local name, which = string.char(96 + k), rng:int(1, 8)
+            if which <= 7 then
+              parts[#parts + 1] = ('"%s":%s'):format(name, kinds[which])
+              want[name] = values[which]
+            end
+            which = rng:int(1, 5)
+            flat[k] = ('"%s":%s'):format(name, kinds[which])
+            flat_want[name] = values[which]
+          end
+          local text = "{" .. table.concat(parts, ",") .. "}"
+          helper.expect(want, all(text))
+          helper.expect({ c = want.c, g = want.g }, two(text))
+          helper.expect(flat_want, tight("{" .. table.concat(flat, ",") .. "}"))
+        end
+      end)
+    end)
+
     it("agrees with itself when it has seen other records", function()
       helper.seeded(function(rng)
         local warm = json.decoder {}
