@@ -41,5 +41,13 @@ int main(int argc, char **argv) {
     free(cut);
   }
   tw_decoder_close(dec);
+
+  /* no time has been seen yet, and this is none either */
+  char nul[60] = "h - - [";
+  memcpy(nul + 7 + 26, "] \"GET /\" 200 0", 16);
+  dec = tw_decoder_open();
+  CHECK(tw_combined_decode(dec, nul, 7 + 26 + 15) == TW_EPARSE);
+  CHECK(dec->fault == TW_FAULT_TIME && dec->at == 7);
+  tw_decoder_close(dec);
   return check_close();
 }
