@@ -30,6 +30,15 @@ int main(int argc, char **argv) {
   CHECK(is(dec, 0, "/") && dec->slots[2].num == 971186137);
   CHECK(decode(dec, "h - - [10/Oct/2000:13:55:37 +0000] \"-\" 400 0 \"-\" \"-\"") == 3);
 
+  /* no time at all, though a new decoder's last time is 26 zeros, too */
+  static const char zeros[] =
+      "h - - [\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0] \"-\" 400 0";
+  tw_decoder *fresh = tw_decoder_open();
+  tw_decoder_field(fresh, "time", 4);
+  CHECK(tw_combined_decode(fresh, zeros, sizeof zeros - 1) == TW_EPARSE);
+  CHECK(fresh->fault == TW_FAULT_TIME);
+  tw_decoder_close(fresh);
+
   /* cut off anywhere it is no line, but where the common format ends */
   for (size_t n = 0; n < sizeof line - 1; n++) {
     char *cut = malloc(n + 1);
