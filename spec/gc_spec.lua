@@ -7,6 +7,38 @@ local append, collect = bb.append, bb.collect
 
 local function same(x) return x end
 
+--- Run a script in n Lua states of their own, one after the other.
+local function in_states(n, script)
+  local ffi = require "ffi"
+  pcall(ffi.cdef, [[
+    typedef struct lua_State lua_State;
+    lua_State *luaL_newstate(void);
+    void luaL_openlibs(lua_State *L);
+    void lua_close(lua_State *L);
+    int luaL_loadstring(lua_State *L, const char *text);
+    int lua_pcall(lua_State *L, int nargs, int nresults, int errfunc);
+    const char *lua_tolstring(lua_State *L, int index, size_t *len);]])
+  script = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. script
+  local function run()
+    local L = ffi.C.luaL_newstate()
+    ffi.C.luaL_openlibs(L)
+    local status = ffi.C.luaL_loadstring(L, script)
+    if status == 0 then status = ffi.C.lua_pcall(L, 0, 0, 0) end
+    local message = status ~= 0 and ffi.string(ffi.C.lua_tolstring(L, -1, nil))
+    ffi.C.lua_close(L)
+    assert.is_false(message)
+  end
+  jit.off(run) -- these functions call back into Lua
+  for _ = 1, n do run() end
+end
+
+local function descriptors()
+  local list = io.popen "ls /proc/$PPID/fd | wc -l"
+  local n = list:read "*n"
+  list:close()
+  return n
+end
+
 --- Whether what build returns is collected once nothing but the graph refers to it.
 local function collected(build)
   local weak = setmetatable({}, { __mode = "v" })
@@ -420,5 +452,20 @@ describe("a long run", function()
     assert.is_true(collectgarbage("count") - lua < 64)
     assert.is_true(count > 0)
     for _, sink in ipairs(sinks) do sink:destroy() end
+  end)
+end)
+
+describe("a Lua state that is closed", function()
+  it("gives its descriptors back, also those of files it was still reading", function()
+    local script = [[
+      local tw = require "tideway"
+      local file = "lua/tideway/fuse.lua"
+      tw.from_textfile(file):take(1):sink(function() end)
+      tw.from_textfile(io.popen "echo a; sleep 0.1; echo b"):take(1):sink(function() end)
+      tw.run()]]
+    in_states(1, script)
+    local before = descriptors()
+    in_states(5, script)
+    assert.equal(before, descriptors())
   end)
 end)

@@ -17,6 +17,7 @@ local live = 0                      -- tasks that have not ended
 local failure                       -- the first error that nobody caught: { err }
 local running                       -- inside sched.run
 local loop, ids                     -- the native loop, made when first needed
+local closer                        -- closes it with this Lua state
 local IDS = 64
 
 local function push(task)
@@ -49,6 +50,11 @@ function sched.loop()
   if not loop then
     loop = C.tw_loop_open()
     if loop == nil then error("tideway: no memory for the loop", 0) end
+    -- A userdata, no ffi.gc: a closing state finalizes all cdata first, and the files among
+    -- them must still find their loop.
+    closer = newproxy(true)
+    local native = loop
+    getmetatable(closer).__gc = function() C.tw_loop_close(native) end
     ids = ffi.new("uint32_t[?]", IDS)
   end
   return loop
