@@ -469,3 +469,35 @@ describe("a Lua state that is closed", function()
     assert.equal(before, descriptors())
   end)
 end)
+
+describe("an element for which there was no memory", function()
+  local hold, seen = require "tideway.hold", require "tideway.seen"
+
+  --- Whether fn(x), called with a table and failing for want of memory, lets go of it.
+  local function let_go(fn)
+    local weak = setmetatable({}, { __mode = "v" })
+    local function fail()
+      weak.it = {}
+      C.tw_mem_fail_at(1)
+      local ok = pcall(fn, weak.it)
+      assert.equal(0, tonumber(C.tw_mem_fail_at(0)))
+      assert.is_false(ok)
+    end
+    fail()
+    collect()
+    return weak.it == nil
+  end
+
+  it("is not kept by a hold", function()
+    local h = hold.new(4)
+    for i = 1, 4 do hold.push(h, { i }) end
+    assert.is_true(let_go(function(x) hold.push(h, x) end))
+    hold.push(h, { 5 })
+    assert.same({ { 1 }, { 2 }, { 3 }, { 4 }, { 5 } }, hold.tuple(h, 5))
+  end)
+
+  it("is not kept by a set of keys", function()
+    local s = seen.new(100)
+    assert.is_true(let_go(function(x) seen.add(s, x, "unique") end))
+  end)
+end)
