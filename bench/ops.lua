@@ -234,7 +234,14 @@ row { name = "emit: zip_latest, per pair", n = 1e7, ns = 52, sink = "pair", peer
 row { name = "collect, flush per 100", n = 2e7, times = 250, ns = 6, sink = "length",
   flow = function(s)
     local held = s:collect()
-    s:sink(function(i) if i % 100 == 0 then held:flush() end end)
+    local count = 0
+    s:sink(function()
+      count = count + 1
+      if count == 100 then
+        count = 0
+        held:flush()
+      end
+    end)
     return held
   end }
 row { name = "frequencies, 2000 keys", n = 1e5, times = 800, sink = "first",

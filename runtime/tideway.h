@@ -298,7 +298,9 @@ void tw_loop_close(tw_loop *loop);
  * a limit), and report what has become ready.
  * ready  room for max ids of handles, each at most once. What does not fit waits for the
  *        next call. A report says "ask again": it may stand for several events or a past one.
- * Returns the count; 0 also at once when nothing open on the loop can become ready. */
+ * max    0: nothing is reported, it only waits.
+ * Returns the count, or TW_EINVAL (max below 0); 0 also at once when there is no limit and
+ * nothing open on the loop can become ready. */
 int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max);
 
 /* For hosts with a loop of their own: poll when this descriptor is readable ... */

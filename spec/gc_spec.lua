@@ -7,6 +7,38 @@ local append, collect = bb.append, bb.collect
 
 local function same(x) return x end
 
+--- Run a script in n Lua states of their own, one after the other.
+local function in_states(n, script)
+  local ffi = require "ffi"
+  pcall(ffi.cdef, [[
+    typedef struct lua_State lua_State;
+    lua_State *luaL_newstate(void);
+    void luaL_openlibs(lua_State *L);
+    void lua_close(lua_State *L);
+    int luaL_loadstring(lua_State *L, const char *text);
+    int lua_pcall(lua_State *L, int nargs, int nresults, int errfunc);
+    const char *lua_tolstring(lua_State *L, int index, size_t *len);]])
+  script = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. script
+  local function run()
+    local L = ffi.C.luaL_newstate()
+    ffi.C.luaL_openlibs(L)
+    local status = ffi.C.luaL_loadstring(L, script)
+    if status == 0 then status = ffi.C.lua_pcall(L, 0, 0, 0) end
+    local message = status ~= 0 and ffi.string(ffi.C.lua_tolstring(L, -1, nil))
+    ffi.C.lua_close(L)
+    assert.is_false(message)
+  end
+  jit.off(run) -- these functions call back into Lua
+  for _ = 1, n do run() end
+end
+
+local function descriptors()
+  local list = io.popen "ls /proc/$PPID/fd | wc -l"
+  local n = list:read "*n"
+  list:close()
+  return n
+end
+
 --- Whether what build returns is collected once nothing but the graph refers to it.
 local function collected(build)
   local weak = setmetatable({}, { __mode = "v" })
@@ -420,5 +452,52 @@ describe("a long run", function()
     assert.is_true(collectgarbage("count") - lua < 64)
     assert.is_true(count > 0)
     for _, sink in ipairs(sinks) do sink:destroy() end
+  end)
+end)
+
+describe("a Lua state that is closed", function()
+  it("gives its descriptors back, also those of files it was still reading", function()
+    local script = [[
+      local tw = require "tideway"
+      local file = "lua/tideway/fuse.lua"
+      tw.from_textfile(file):take(1):sink(function() end)
+      tw.from_textfile(io.popen "echo a; sleep 0.1; echo b"):take(1):sink(function() end)
+      tw.run()]]
+    in_states(1, script)
+    local before = descriptors()
+    in_states(5, script)
+    assert.equal(before, descriptors())
+  end)
+end)
+
+describe("an element for which there was no memory", function()
+  local hold, seen = require "tideway.hold", require "tideway.seen"
+
+  --- Whether fn(x), called with a table and failing for want of memory, lets go of it.
+  local function let_go(fn)
+    local weak = setmetatable({}, { __mode = "v" })
+    local function fail()
+      weak.it = {}
+      C.tw_mem_fail_at(1)
+      local ok = pcall(fn, weak.it)
+      assert.equal(0, tonumber(C.tw_mem_fail_at(0)))
+      assert.is_false(ok)
+    end
+    fail()
+    collect()
+    return weak.it == nil
+  end
+
+  it("is not kept by a hold", function()
+    local h = hold.new(4)
+    for i = 1, 4 do hold.push(h, { i }) end
+    assert.is_true(let_go(function(x) hold.push(h, x) end))
+    hold.push(h, { 5 })
+    assert.same({ { 1 }, { 2 }, { 3 }, { 4 }, { 5 } }, hold.tuple(h, 5))
+  end)
+
+  it("is not kept by a set of keys", function()
+    local s = seen.new(100)
+    assert.is_true(let_go(function(x) seen.add(s, x, "unique") end))
   end)
 end)

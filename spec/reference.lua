@@ -297,11 +297,11 @@ function Node:accumulate(fn, opts)
   function node.step(x)
     if state == nil then
       state, value = x, x
-    elseif opts.returns_state then
-      state, value = call(node, x, fn, state, x)
     else
-      state = call(node, x, fn, state, x)
-      value = state
+      local given
+      given, value = call(node, x, fn, state, x)
+      if not opts.returns_state then value = given end
+      if given ~= nil then state = given end
     end
     if value ~= nil and opts.with_state then return send(node, { state, value }) end
     send(node, value)
@@ -484,7 +484,12 @@ end
 function Node:reduce(fn, start)
   local node, state = new("reduce", self), start
   function node.step(x)
-    if state == nil then state = x else state = call(node, x, fn, state, x) end
+    if state == nil then
+      state = x
+    else
+      local given = call(node, x, fn, state, x)
+      if given ~= nil then state = given end
+    end
   end
   function node.flush_end()
     if state ~= nil then piece(node, state) end

@@ -1,4 +1,5 @@
 --- The contract of streams (black box): order, feedback, names, the graph and its changes.
+local helper = require "helper"
 local tw = require "tideway"
 local bb = require "support.black_box"
 
@@ -578,5 +579,31 @@ describe("stream", function()
       assert.equal(256, #got)
       for i = 1, 256 do assert.equal(i, got[i]) end
     end)
+  end)
+
+  it("that is destroyed takes no more elements, also when it has before", function()
+    local s = tw.stream()
+    local out = s:sink_to_list()
+    s:emit(1)
+    s:destroy()
+    helper.misuse(function() s:emit(2) end, "emit", "destroyed")
+    assert.same({ 1 }, out)
+  end)
+
+  it("says so when upstreams, downstreams or emit are not called on one", function()
+    local s = tw.stream()
+    for _, name in ipairs { "upstreams", "downstreams", "emit" } do
+      for _, x in ipairs { 1, "x", {}, print } do
+        helper.misuse(function() s[name](x, 1) end, name, "must be called on a stream")
+      end
+    end
+  end)
+
+  it("is attached to nothing when it was refused", function()
+    local a, b = tw.stream(), tw.stream()
+    helper.misuse(function() a:combine_latest(b, { emit_on = tw.stream() }) end, "combine_latest")
+    local window = b:sliding_window(2 ^ 46)
+    helper.misuse(function() window:sum() end, "sum: no memory")
+    assert.same({ 0, 0 }, { #a:downstreams(), #window:downstreams() })
   end)
 end)

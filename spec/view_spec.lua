@@ -55,6 +55,17 @@ describe("view (seed " .. seed .. ")", function()
     assert.is_nil(over("12345"):number(4, 3))
   end)
 
+  it("stays inside of its bytes with NaN and infinite positions", function()
+    local v, nan = over "abcdefg", 0 / 0
+    assert.is_nil(v:byte(nan))
+    assert.is_nil(v:byte(math.huge))
+    assert.equal("abc", tostring(v:sub(nan, 3)))
+    assert.equal("bcdefg", tostring(v:sub(2, nan)))
+    assert.equal("abcdefg", tostring(v:sub(-math.huge, math.huge)))
+    assert.is_nil(v:number(nan, nan))
+    assert.same({ 3, 3 }, { v:find("c", nan) })
+  end)
+
   it("takes a view where a string is asked for", function()
     local a, b = over "hello world", over "lo w"
     assert.is_true(a:has(b))

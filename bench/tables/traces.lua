@@ -23,24 +23,25 @@ return function(settings)
   end
 
   local pace = harness.pace(settings)
-  local medians = {}
+  local by_name = {}
+  for _, row in ipairs(rows) do by_name[row.name] = row end
   local lines = { { "row", "ns an element", "limit", "ms to build", "reached" } }
   for _, row in ipairs(rows) do
-    local wanted = row.name:find(settings.match, 1, true)
-    if wanted or not row.beside and not row.ns then
+    if row.name:find(settings.match, 1, true) then
       local n, times, builds = row.n, {}, {}
       local probe, _, failure = run(row, n / 20)
       if probe and probe * n > SLOWEST * 1e9 then n = math.max(n / 20, SLOWEST * 1e9 / probe) end
       n = math.floor(n / 1000) * 1000
+      local base = {}
       for _ = 1, failure and 0 or settings.rounds do
         local ns, ms
         ns, ms, failure = run(row, n)
         table.insert(times, ns)
         table.insert(builds, ms)
+        if row.beside then table.insert(base, (run(by_name[row.beside], by_name[row.beside].n))) end
       end
       local ns, ms = harness.median(times), harness.median(builds)
-      medians[row.name] = ns
-      local limit = row.ns or row.beside and medians[row.beside] and medians[row.beside] * row.times
+      local limit = row.ns or harness.median(base) and harness.median(base) * row.times
       local reached = {}
       if failure or not ns then reached[1] = "does not run" end
       if ns and row.ns and ns > limit and ns <= limit * pace then

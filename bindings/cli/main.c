@@ -149,7 +149,7 @@ static int mute(lua_State *L) {
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere < 0) return luaL_error(L, "/dev/null: %s", strerror(errno));
     kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    dup2(nowhere, STDOUT_FILENO);
+    if (kept >= 0) dup2(nowhere, STDOUT_FILENO); /* else there would be no way back */
     close(nowhere);
   } else if (!lua_toboolean(L, 1) && kept >= 0) {
     dup2(kept, STDOUT_FILENO);

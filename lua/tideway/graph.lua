@@ -28,6 +28,11 @@ graph.handles = handles
 local nodes_of = setmetatable({}, { __mode = "kv" }) -- a handle's guard -> node
 local serial = 0
 
+local function attach(node, ups)
+  for _, up in ipairs(ups) do graph.connect(up, node) end
+  if node.desc.built then node.desc.built(node) end
+end
+
 --- A new node below `ups` (array of nodes, may be empty), attached in that order.
 -- desc  its descriptor (tideway.op.*, ...)
 function graph.node(desc, args, extra, opts, ups)
@@ -42,8 +47,11 @@ function graph.node(desc, args, extra, opts, ups)
     errors = 0, -- elements that failed here and were disposed of by a policy
   }, Node)
   if desc.new then desc.new(node) end
-  for _, up in ipairs(ups or {}) do graph.connect(up, node) end
-  if desc.built then desc.built(node) end
+  local ok, err = pcall(attach, node, ups or {})
+  if not ok then -- refused: nothing stays attached
+    graph.destroy(node)
+    error(err, 0)
+  end
   if desc.sink then sinks[node] = true end
   return node
 end
@@ -99,7 +107,7 @@ end
 
 --- Detach from every upstream; a sink is no longer anchored.
 function graph.destroy(node)
-  node.destroyed = true
+  node.destroyed, node.entry = true, nil
   sinks[node] = nil
   while #node.ups > 0 do graph.disconnect(node.ups[#node.ups], node) end
   if node.desc.destroyed then node.desc.destroyed(node) end

@@ -50,7 +50,13 @@ local function push_other(h, x)
     h.ids = id
   end
   h.values[id] = x
-  checked(C.tw_queue_push_ref(queue, id))
+  local status = C.tw_queue_push_ref(queue, id)
+  if status < 0 then
+    h.values[id] = nil
+    h.spare = h.spare + 1
+    h.free[h.spare] = id
+    checked(status)
+  end
 end
 
 --- Put x in, as the newest.

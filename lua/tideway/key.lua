@@ -3,6 +3,7 @@
 -- Numbers compare by value whatever their type, strings (and views) by bytes, tables by
 -- identity; nil and NaN are no keys and raise.
 local ffi = require "ffi"
+local null = require "tideway.null"
 local view = require "tideway.view"
 
 local key = {}
@@ -56,8 +57,8 @@ end
 --- A table's content as text: equal texts for equal contents.
 local function content(x, depth)
   local kind = type(x)
-  if kind ~= "table" then
-    if kind == "number" then return ("n%.17g"):format(x) end
+  if kind ~= "table" or x == null then
+    if kind == "number" then return ("n%.17g"):format(x == 0 and 0 or x) end -- -0 is 0
     if kind == "string" then return ("s%d:%s"):format(#x, x) end
     if kind == "cdata" then
       local k = of_cdata(x)

@@ -224,23 +224,26 @@ function record.load(name, text, ...)
 end
 
 -- One prototype for every decoder: LuaJIT then takes its upvalues for constants. The slots
--- point into the text: no tail call may let go of it before the constructor has read them.
+-- point into the text, which must not be collected before the constructor has read them: no
+-- tail call lets go of it, and it is looked at once more at the end.
 local template = [[
 local dec, make, slow, C, istype, view = ...
 local type = type
 return function(text)
-  local status
   if type(text) == "string" then
-    status = C.%s(dec, text, #text)
+    local status = C.%s(dec, text, #text)
+    local fn, value = make[status], nil
+    if fn then value = fn() else value = slow(text, status) end
+    if value == text then return text end
+    return value
   elseif istype(view, text) then
     local n = #text
-    status = C.%s(dec, text.ptr, n)
-  else
-    return slow(text, 0)
+    local status = C.%s(dec, text.ptr, n)
+    local fn = make[status]
+    if fn then return fn() end
+    return slow(text, status)
   end
-  local fn, value = make[status], nil
-  if fn then value = fn() else value = slow(text, status) end
-  return value
+  return slow(text, 0)
 end]]
 
 -- unique: a name that comes again is left out.

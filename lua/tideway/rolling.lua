@@ -29,7 +29,7 @@ end
 
 local function open(spec, n)
   local roll = C.tw_roll_open(spec.agg.kind, n, spec.param or 0)
-  if roll == nil then error("tideway: no memory for a window of " .. n, 0) end
+  if roll == nil then errors.misuse("%s: no memory for a window of %.0f numbers", spec.agg.name, n) end
   return ffi.gc(roll, C.tw_roll_close)
 end
 

@@ -32,6 +32,7 @@ local turn_last = 0
 local parked, parked_count = {}, 0  -- handle id -> waiter
 local live = 0                      -- tasks that keep the loop running
 local loop, ids                     -- the native loop, made when first needed
+local closer                        -- closes it with this Lua state
 local IDS = 64
 local turns, GLANCE, MANY = 0, 32, 64
 
@@ -195,6 +196,11 @@ function sched.loop()
   if not loop then
     loop = C.tw_loop_open()
     if loop == nil then error("tideway: no memory for the loop", 0) end
+    -- A userdata, no ffi.gc: a closing state finalizes all cdata first, and the files among
+    -- them must still find their loop.
+    closer = newproxy(true)
+    local native = loop
+    getmetatable(closer).__gc = function() C.tw_loop_close(native) end
     ids = ffi.new("uint32_t[?]", IDS)
   end
   return loop

@@ -61,6 +61,7 @@ local function add_other(s, k, op)
     s.ids[k], s.values[id] = id, k
   end
   local new = C.tw_keyset_add_ref(set, id)
+  if new < 0 and not known then s.ids[k], s.values[id] = nil, nil end
   -- it had left, which is reported only now, and has come back
   if known and new == 1 then s.back[id] = (s.back[id] or 0) + 1 end
   forget(s)

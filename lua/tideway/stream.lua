@@ -180,16 +180,18 @@ setmetatable(methods, {
 -- metadata  nil, or an array of tables that travels with x
 -- Returns once everything below has finished with x; raises what a user function raised.
 function methods:emit(x, metadata)
+  local node = type(self) == "table" and self._node
+  if not node then node_of(self, "emit") end
   if x == nil then misuse "emit: nil is the absence of an element (use tw.null or false)" end
   if metadata ~= nil and type(metadata) ~= "table" then
     misuse("emit: the metadata must be an array of tables, got %s", check.show(metadata))
   end
   if sched.failure and sched.current == sched.main then sched.raise() end
-  local node = self._node
-  local out = node.out_region
+  local out = node.entry
   if not out then
     if node.destroyed then misuse("emit: the stream %s has been destroyed", tostring(node)) end
     out = region.below(node)
+    node.entry = out -- its out region, until it is destroyed
   end
   if metadata == nil then
     enter(out, x)
@@ -258,10 +260,16 @@ local function handles_of(nodes)
 end
 
 --- The streams that this one is subscribed to, a fresh array.
-function methods:upstreams() return handles_of(self._node.ups) end
+function methods:upstreams()
+  if not check.is_stream(self) then node_of(self, "upstreams") end
+  return handles_of(self._node.ups)
+end
 
 --- The streams subscribed to this one, in the order in which they are served.
-function methods:downstreams() return handles_of(self._node.downs) end
+function methods:downstreams()
+  if not check.is_stream(self) then node_of(self, "downstreams") end
+  return handles_of(self._node.downs)
+end
 
 --- fn(stream, ...): pipelines are functions from streams to streams.
 function methods:apply(fn, ...)

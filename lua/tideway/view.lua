@@ -39,11 +39,12 @@ local function dead(v)
 end
 
 -- The range i .. j of a string of n bytes, as string.sub understands it: from 1, inclusive.
+-- Written so that NaN, too, becomes a place inside.
 local function range(n, i, j)
   if i < 0 then i = n + i + 1 end
   if j < 0 then j = n + j + 1 end
-  if i < 1 then i = 1 end
-  if j > n then j = n end
+  if not (i >= 1) then i = 1 end
+  if not (j <= n) then j = n end
   return i, j
 end
 
@@ -82,7 +83,7 @@ function methods.byte(v, i)
   local n = tonumber(v.len)
   i = i or 1
   if i < 0 then i = n + i + 1 end
-  if i < 1 or i > n then return nil end
+  if not (i >= 1 and i <= n) then return nil end -- NaN neither
   return band(v.ptr[i - 1], 255)
 end
 

@@ -1,8 +1,7 @@
 /* combined.c -- lines of web servers' logs: the combined format, or the common one,
  * which lacks the two last fields, or nginx's "main", which has one more.
  *
- *     203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326 "-"
- * "-"
+ *     203.0.113.9 - alice [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 26 "-" "-"
  */
 #include <string.h>
 
@@ -161,7 +160,7 @@ static const char *time_local(decoder *dec, const char *p, const char *end,
   if (p == end || *p != '[') return stop(dec, p, end);
   p++;
   if (end - p <= TW__TIME_LOG) return stop(dec, end, end);
-  if (memcmp(p, dec->time_text, TW__TIME_LOG)) {
+  if (!*dec->time_text || memcmp(p, dec->time_text, TW__TIME_LOG)) {
     if (tw__time_log(p, &seconds)) return tw__decoder_fail(dec, p, TW_FAULT_TIME);
     memcpy(dec->time_text, p, TW__TIME_LOG);
     dec->time = (double)seconds;

@@ -153,7 +153,7 @@ static int flatten(struct flattening *f, int i, int depth) {
   return i;
 }
 
-/* Is the map at index i of the tape of this skeleton? */
+/* Is the map that the tape begins with of this skeleton? */
 static bool fits(const tw_slot *tape, const struct tw__skeleton *skeleton) {
   const tw_slot *node = skeleton->nodes;
   for (int k = 0, i = 0, is_key = 0, left[TW__DECODER_NEST + 2], depth = 0;

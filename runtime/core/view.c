@@ -4,9 +4,9 @@
  * (SSE2) positions at once and looks closer only where both agree; the last block
  * overlaps the one before, so that nothing outside of the bytes is ever read. After
  * Mula, "SIMD-friendly algorithms for substring searching", 2016. Bytes made to agree
- * in vain everywhere
- * ("aaaa" in "aaaa...") would make that quadratic: once the closer looks have cost more
- * than a few times the bytes searched, memmem, which is linear, does the rest.
+ * in vain everywhere ("aaaa" in "aaaa...") would make that quadratic: once the closer
+ * looks have cost more than a few times the bytes searched, memmem, which is linear,
+ * does the rest.
  */
 #define _GNU_SOURCE /* memmem */
 #include "tideway.h"
@@ -117,6 +117,8 @@ int tw_view_number(const char *ptr, int64_t len, double *out) {
 
   while (p < end && (*p == ' ' || *p == '\t')) p++;
   while (end > p && (end[-1] == ' ' || end[-1] == '\t')) end--;
+  if (end - p > 32)
+    return 0; /* more than this reads; the counts below cannot overflow */
   if (p < end && (*p == '-' || *p == '+')) negative = *p++ == '-';
   for (; p < end && (unsigned char)(*p - '0') < 10; p++, digits++)
     whole = whole * 10 + (unsigned char)(*p - '0');

@@ -72,7 +72,7 @@ static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
 
 int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
-  if (loop->first || timeout_ms == 0) {
+  if ((loop->first && max > 0) || timeout_ms == 0) {
     uv_run(&loop->uv, UV_RUN_NOWAIT);
   } else {
     if (timeout_ms > 0) {

@@ -163,17 +163,27 @@ int tw_textsink_put(tw_textsink *s, const char *bytes, int64_t len) {
   return TW_OK;
 }
 
+/* Puts a '.' for the locale's decimal point, which printf has written. */
+static int64_t without_locale(char *text) {
+  char *point = text + strspn(text, "+-0123456789einf");
+  if (*point) {
+    const char *after = point + strcspn(point, "0123456789");
+    *point = '.';
+    memmove(point + 1, after, strlen(after) + 1);
+  }
+  return (int64_t)strlen(text);
+}
+
 /* As tostring, with as many digits more as it takes to read back the same. */
 static int64_t number_text(char text[TW__NUMBER_TEXT], double x) {
   const double size = fabs(x);
   if (x != x) return (int64_t)strlen(strcpy(text, "nan"));
   if (size >= 1e-4 && size < 1e14) return tw__number_write(text, x);
-  int n = 0;
   for (int digits = 14; digits <= 17; digits++) {
-    n = snprintf(text, TW__NUMBER_TEXT, "%.*g", digits, x);
+    snprintf(text, TW__NUMBER_TEXT, "%.*g", digits, x);
     if (strtod(text, NULL) == x) break;
   }
-  return n;
+  return without_locale(text);
 }
 
 int tw_textsink_put_num(tw_textsink *s, double x) {

@@ -15,18 +15,14 @@ static int64_t append(char *buf, int64_t size, int64_t len, const char *path) {
 }
 
 int64_t tw_paths_match(const char *pattern, char *buf, int64_t size) {
-  glob_t found;
+  glob_t found = {0};
   int64_t len = 0;
   if (!strpbrk(pattern, "*?[") || access(pattern, F_OK) == 0)
     return append(buf, size, 0, pattern);
-  switch (glob(pattern, 0, NULL, &found)) {
-  case 0: break;
-  case GLOB_NOMATCH: return 0;
-  case GLOB_NOSPACE: return TW_ENOMEM;
-  default: return TW_EIO;
-  }
-  for (size_t i = 0; i < found.gl_pathc; i++)
+  const int rc = glob(pattern, 0, NULL, &found);
+  for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
     len = append(buf, size, len, found.gl_pathv[i]);
-  globfree(&found);
-  return len;
+  globfree(&found); /* what was found before a failure, too */
+  if (rc == GLOB_NOSPACE) return TW_ENOMEM;
+  return rc == 0 || rc == GLOB_NOMATCH ? len : TW_EIO;
 }

@@ -62,7 +62,8 @@ struct tw_textfile {
   /* Set at open. */
   char *name, *delim;
   int64_t dlen, max_line;
-  int fd, partial, leave_at_end, waits; /* waits: pipes and the like */
+  int fd, partial, waits; /* waits: pipes and the like */
+  int leave_at_end;       /* close sets the descriptor's position */
 
   /* The filler's: the job that is under way, else the owner. */
   int64_t offset; /* where pread continues; -1: read */
@@ -112,7 +113,9 @@ static ssize_t read_now(tw_textfile *f, char *buf, int64_t room) {
 #ifdef RWF_NOWAIT
   struct iovec part = {.iov_base = buf, .iov_len = (size_t)room};
   const ssize_t n = preadv2(f->fd, &part, 1, f->offset, RWF_NOWAIT);
-  if (n >= 0 || errno == EAGAIN || errno == EINTR) return n;
+  /* Linux 5.9 and 5.10 say 0 also in the middle of a file: preadv2(2), BUGS */
+  if (n == 0) return pread(f->fd, buf, (size_t)room, f->offset);
+  if (n > 0 || errno == EAGAIN || errno == EINTR) return n;
 #else
   (void)buf, (void)room;
 #endif
@@ -260,8 +263,7 @@ void tw_textfile_close(tw_textfile *f) {
   f->stop = 1;
   uv_mutex_unlock(&f->lock);
   tw__loop_detach(&f->handle);
-  if (f->leave_at_end && !f->inflate && f->offset >= 0)
-    (void)lseek(f->fd, f->position, SEEK_SET);
+  if (f->leave_at_end) (void)lseek(f->fd, f->position, SEEK_SET);
   if (f->waits) uv_close((uv_handle_t *)&f->poll, after_poll_close);
   f->closing = 1;
   if (f->pending == 0) destroy(f);
@@ -300,7 +302,7 @@ static int take_prefix(tw_textfile *f, FILE *file) {
 }
 
 /* The descriptor to read: a duplicate when it was given, so that closing is ours. */
-static int open_fd(tw_textfile *f, const tw_textfile_options *o, int64_t *offset) {
+static int open_fd(const tw_textfile_options *o, int64_t *offset) {
   *offset = 0;
   if (o->file) {
     FILE *file = o->file;
@@ -309,7 +311,6 @@ static int open_fd(tw_textfile *f, const tw_textfile_options *o, int64_t *offset
   }
   if (o->fd >= 0) {
     *offset = (int64_t)lseek(o->fd, 0, SEEK_CUR);
-    f->leave_at_end = 1;
     return fcntl(o->fd, F_DUPFD_CLOEXEC, 0);
   }
   /* O_NONBLOCK: a FIFO without a writer must not hold up the loop. */
@@ -344,6 +345,7 @@ static const char *open_reading(tw_textfile *f, const tw_textfile_options *o,
     f->offset = offset < 0 ? 0 : offset;
     if (o->from_end) f->offset = (int64_t)st.st_size;
     f->taken = f->position = f->offset;
+    f->leave_at_end = o->fd >= 0 && !o->file && !f->inflate;
     if (f->inflate) f->cold = ALWAYS;
     return NULL;
   }
@@ -362,7 +364,12 @@ tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *o, char 
   const char *text = "no memory";
   int64_t offset;
   if (size > 0) *error = 0;
-  tw_textfile *f = tw__calloc(1, sizeof *f);
+  tw_textfile *f = NULL;
+  if (o->dlen < 1) {
+    text = "an empty delimiter";
+    goto fail;
+  }
+  f = tw__calloc(1, sizeof *f);
   if (!f) goto fail;
   f->fd = f->held = -1;
   for (int i = 0; i < CHUNKS; i++) f->spare[f->spares++] = i;
@@ -382,7 +389,7 @@ tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *o, char 
     f->raw = tw__malloc(RAW);
     if (!f->inflate || !f->raw) goto fail;
   }
-  f->fd = open_fd(f, o, &offset);
+  f->fd = open_fd(o, &offset);
   text = f->fd < 0 ? strerror(errno) : open_reading(f, o, offset, loop);
   if (text) goto fail;
   if (f->inflate) f->position = 0;

@@ -154,14 +154,17 @@ describe("json", function()
       assert.is_truthy(bytes)
     end)
 
-    it("holds on to the text until the value is made", function()
+    it("holds on to the text until the value is made, however often garbage is collected", function()
       local d = json.decoder {}
-      local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 100000)
       local wrong = 0
-      for i = 1, 200 do
+      local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 1000)
+      for i = 1, 2000 do
+        local tag = tostring(i)
         -- the text is nowhere but in the argument
-        local t = d('{"a":"' .. i .. ("a"):rep(40) .. '","b":"' .. i .. ("b"):rep(40) .. '"}')
-        if t.a ~= i .. ("a"):rep(40) or t.b ~= i .. ("b"):rep(40) then wrong = wrong + 1 end
+        local t = d('{"a":"' .. tag .. 'aaaaaaaaaaaaaaaaaaaaaaaaaaaa","b":"' .. tag .. 'bbbbbbbbbbbbbbbbbbb"}')
+        if t.a ~= tag .. "aaaaaaaaaaaaaaaaaaaaaaaaaaaa" or t.b ~= tag .. "bbbbbbbbbbbbbbbbbbb" then
+          wrong = wrong + 1
+        end
       end
       collectgarbage("setpause", pause)
       collectgarbage("setstepmul", mul)
@@ -217,6 +220,32 @@ describe("json", function()
           helper.expect(as_ours(cjson.decode(text)), d(text))
         end
       end, 5)
+    end)
+
+    it("takes fields that are null, missing or of another kind in any mixture", function()
+      local kinds = { "1", '"s"', "null", "true", "[1]", "{}", '{"z":null}' }
+      local values = { 1, "s", null, true, { 1 }, {}, { z = null } }
+      helper.seeded(function(rng)
+        local all, two = json.decoder {}, json.decoder { fields = { "c", "g" } }
+        local tight = json.decoder {}
+        for _ = 1, 3000 do
+          local parts, want, flat, flat_want = {}, {}, {}, {}
+          for k = 1, 8 do
+            local name, which = string.char(96 + k), rng:int(1, 8)
+            if which <= 7 then
+              parts[#parts + 1] = ('"%s":%s'):format(name, kinds[which])
+              want[name] = values[which]
+            end
+            which = rng:int(1, 5)
+            flat[k] = ('"%s":%s'):format(name, kinds[which])
+            flat_want[name] = values[which]
+          end
+          local text = "{" .. table.concat(parts, ",") .. "}"
+          helper.expect(want, all(text))
+          helper.expect({ c = want.c, g = want.g }, two(text))
+          helper.expect(flat_want, tight("{" .. table.concat(flat, ",") .. "}"))
+        end
+      end)
     end)
 
     it("agrees with itself when it has seen other records", function()

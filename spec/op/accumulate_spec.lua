@@ -112,4 +112,21 @@ describe("accumulate", function()
       end)
     end, 30)
   end)
+
+  it("keeps its state and emits nothing when fn returns nil", function()
+    local function add_but_two(sum, x)
+      if x ~= 2 then return sum + x, sum + x end
+    end
+    for _, opts in ipairs { { start = 0 }, { start = 0, returns_state = true }, {} } do
+      local out = helper.run({ 1, 2, 3 }, function(s) return s:accumulate(add_but_two, opts) end)
+      assert.same({ 1, 4 }, out)
+    end
+  end)
+
+  it("holds no view in what with_state emits", function()
+    local out = tw.from_textfile("examples/data/seattle-weather.csv", { view = true }):take(2)
+      :accumulate(function(_, line) return line:sub(1, 4) end, { with_state = true }):sink_to_list()
+    tw.run()
+    assert.same({ "2012", "2012" }, out[2])
+  end)
 end)

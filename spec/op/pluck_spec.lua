@@ -64,4 +64,22 @@ describe("pluck", function()
       helper.agrees(rows, function(s) return s:pluck { "y", 1 } end)
     end, 20)
   end)
+
+  it("raises for null, which has no fields", function()
+    for _, key in ipairs { "a", { "a", "b" } } do
+      local s = tw.stream()
+      local plucked = s:pluck(key)
+      local ok, err = pcall(s.emit, s, tw.null)
+      assert.is_false(ok)
+      assert.truthy(err:find("pluck: the element must be a table to have a field a, got null", 1, true))
+      assert.equal("<pluck>", tostring(plucked))
+    end
+  end)
+
+  it("holds no views in what it emits", function()
+    local out = tw.from_textfile("examples/data/seattle-weather.csv", { view = true }):take(2)
+      :map(function(line) return { a = line:sub(1, 4), b = 1 } end):pluck({ "a", "b" }):sink_to_list()
+    tw.run()
+    assert.same({ { "date", 1 }, { "2012", 1 } }, out)
+  end)
 end)

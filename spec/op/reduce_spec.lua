@@ -75,4 +75,13 @@ describe("reduce", function()
       end)
     end, 20)
   end)
+
+  it("keeps its state when fn returns nil", function()
+    local out = helper.run_to_end({ 1, 2, 3 }, function(s)
+      return s:reduce(function(sum, x)
+        if x ~= 2 then return sum + x end
+      end, 0)
+    end)
+    assert.same({ 4 }, out)
+  end)
 end)

@@ -110,4 +110,14 @@ describe("unique", function()
       helper.agrees(helper.elements(rng, 300), unique(opts))
     end, 30)
   end)
+
+  it("compares contents as == compares the members, whatever the metatable", function()
+    local mt = {}
+    local a, b = setmetatable({ 1 }, mt), setmetatable({ 1 }, mt)
+    local out = helper.run({ { 0 }, { -0 }, { 0LL }, { tw.null }, { {} }, a, b }, function(s)
+      return s:unique { hashable = false }
+    end)
+    assert.same({ { 0 }, { tw.null }, { {} }, { 1 } }, out)
+    assert.equal(a, out[4])
+  end)
 end)

@@ -289,9 +289,13 @@ function ops.loop(draw)
   end, 1, nil, (by_emit and "emitting into %d" or "to %d"):format(target)
 end
 
-local names = {}
-for name in pairs(ops) do names[#names + 1] = name end
-table.sort(names)
+local all_names, stateless = {}, {}
+for name in pairs(ops) do all_names[#all_names + 1] = name end
+table.sort(all_names)
+for _, name in ipairs { "map", "filter_map", "filter", "remove", "flat_map", "flatten", "starmap", "tap",
+                        "pluck", "union", "sink", "sink_again" } do
+  stateless[#stateless + 1] = name
+end
 
 -- plans -------------------------------------------------------------------------------------
 
@@ -331,7 +335,7 @@ function Draw:target()
   end
 end
 
-local function make_plan(rng, loops, fails)
+local function make_plan(rng, loops, fails, names)
   local plan = { loops = loops, changes = {} }
   plan[1] = { op = "root", ups = {}, rate = 1, below = 0 }
   plan[2] = { op = "root", ups = {}, rate = 0.5, below = 0 }
@@ -343,7 +347,7 @@ local function make_plan(rng, loops, fails)
   local nodes = rng:int(3, NODES)
   while #plan < nodes do
     draw.up = draw:node()
-    local op = rng:pick(names)
+    local op = rng:pick(names or all_names)
     local make, growth, more, note = ops[op](draw)
     if make then
       local node = { op = op, ups = { draw.up, unpack(more or {}) }, make = make, note = note }
@@ -369,6 +373,16 @@ local function draw_changes(rng, plan)
   end
 end
 
+--- The changes are made by a function in the graph, when an element comes by.
+local function make_inside(rng, plan)
+  plan.from_inside = rng:int(1, #plan)
+  function plan:changes_at(i)
+    for _, change in ipairs(self.changes) do
+      if change.at == i then return true end
+    end
+  end
+end
+
 local function describe_plan(plan)
   local lines = {}
   for i, node in ipairs(plan) do
@@ -376,6 +390,9 @@ local function describe_plan(plan)
       lines[#lines + 1] = ("  %d: %s of %s %s"):format(i, node.op, table.concat(node.ups, ", "),
         node.note or "")
     end
+  end
+  if plan.from_inside then
+    lines[#lines + 1] = ("  changes come from a sink of %d"):format(plan.from_inside)
   end
   for _, change in pairs(plan.changes) do
     lines[#lines + 1] = ("  after element %d: %s %d, %d"):format(change.at, change.kind, change.from,
@@ -428,10 +445,23 @@ end
 local function run_emitting(plan, engine, inputs)
   local log, root = {}, engine.stream()
   local ctx = build(plan, engine, root, log)
+  local now, changed
+  if plan.from_inside then
+    ctx.streams[plan.from_inside]:sink(function()
+      if changed ~= now then change_graph(plan, ctx, now) end
+      changed = now
+    end)
+  end
   for i, x in ipairs(inputs) do
+    local before = #log
+    now = i
     local ok, err = pcall(root.emit, root, x)
     if not ok then ctx.note("raised", ctx.text(err)) end
-    change_graph(plan, ctx, i)
+    if not plan.from_inside then
+      change_graph(plan, ctx, i)
+    elseif plan:changes_at(i) then                     -- who sees this element already is not promised
+      for k = #log, before + 1, -1 do log[k] = nil end
+    end
   end
   return log
 end
@@ -492,7 +522,8 @@ local function shrink(plan, inputs)
     if difference(plan, fewer) then inputs = fewer end
   end
   for i = #plan, 3, -1 do
-    local fewer = { loops = plan.loops, changes = plan.changes }
+    local fewer = { loops = plan.loops, changes = plan.changes, from_inside = plan.from_inside,
+                    changes_at = plan.changes_at }
     for j, node in ipairs(plan) do
       local ups = {}
       for k, up in ipairs(node.ups) do ups[k] = up == i and plan[i].ups[1] or up end
@@ -507,8 +538,9 @@ end
 local function check(loops, fails, graphs, changes)
   local count = 0
   helper.seeded(function(rng)
-    local plan = make_plan(rng, loops, fails)
+    local plan = make_plan(rng, loops, fails, changes == "inside" and stateless or nil)
     if changes then draw_changes(rng, plan) end
+    if changes == "inside" then make_inside(rng, plan) end
     count = count + 1
     -- enough for compiled code now and then
     local inputs = helper.elements(rng, count % 25 == 0 and 30 * INPUTS or INPUTS)
@@ -526,6 +558,10 @@ describe("a fused graph gives what the interpreted one gives", function()
 
   it("while edges come and go between the elements", function()
     check(false, false, GRAPHS / 4, true)
+  end)
+
+  it("after functions inside of it have made edges come and go", function()
+    check(false, false, GRAPHS / 4, "inside")
   end)
 
   it("with failing functions and error policies", function()

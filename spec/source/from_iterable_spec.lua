@@ -1,4 +1,5 @@
 --- from_iterable: the members of an array or an iterator, and what is common to all sources.
+local helper = require "helper"
 local tw = require "tideway"
 local bb = require "support.black_box"
 
@@ -322,5 +323,20 @@ describe("on_end", function()
     local source = tw.from_iterable { 1 }
     source:on_end(function() error("at the end", 0) end)
     assert.equal("at the end", first_line(failure(tw.run)))
+  end)
+
+  it("takes an array with a metatable, and calls a table that can be called", function()
+    local out = tw.from_iterable(setmetatable({ 1, 2 }, {})):sink_to_list()
+    local i = 0
+    local called = tw.from_iterable(setmetatable({}, { __call = function()
+      i = i + 1
+      return i < 3 and i or nil
+    end })):sink_to_list()
+    tw.run()
+    assert.same({ { 1, 2 }, { 1, 2 } }, { out, called })
+  end)
+
+  it("refuses null", function()
+    helper.misuse(function() tw.from_iterable(tw.null) end, "from_iterable", "null")
   end)
 end)

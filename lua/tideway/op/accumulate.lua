@@ -2,7 +2,8 @@
 return {
   name = "accumulate",
   doc = [[Running state: state = fn(state, x), emitted for every element. Without `start` the
-first element becomes the state and is emitted. Alias scan.]],
+first element becomes the state and is emitted. A state of nil keeps the one before and
+emits nothing. Alias scan.]],
   args = { { "fn", "function" } },
   opts = {
     { "start", "any?", "the initial state; default: the first element" },
@@ -37,7 +38,10 @@ first element becomes the state and is emitted. Alias scan.]],
       new = b:user(node, node.args.fn, state, x)
       value = new
     end
-    b:line("%s, %s_value = %s, %s", result, result, b:kept(new), value)
+    -- a state of nil would be none: the one before stays
+    b:line("%s, %s_value = %s, %s", result, result, b:kept(new),
+      opts.with_state and b:kept(value) or value)
+    b:line("if %s == nil then %s = %s end", result, result, state)
     b:close()
     b:line("%s.value = %s", S, result)
     b:open("if %s_value ~= nil then", result)

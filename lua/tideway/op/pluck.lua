@@ -1,3 +1,4 @@
+local null = require "tideway.null"
 local view = require "tideway.view"
 
 local function field(x, key)
@@ -6,7 +7,11 @@ local function field(x, key)
     error(("pluck: the element must be a table to have a field %s, got a %s")
       :format(tostring(key), kind), 0)
   end
-  return x[key]
+  local value = x[key]
+  if value == nil and x == null then
+    error(("pluck: the element must be a table to have a field %s, got null"):format(tostring(key)), 0)
+  end
+  return value
 end
 
 return {
@@ -29,6 +34,7 @@ return {
     for i, k in ipairs(key) do
       values[i] = b:call(node, field, x, b:constant(k))
       tests[i] = values[i] .. " ~= nil"
+      values[i] = b:kept(values[i])
     end
     b:open("if %s then", #tests > 0 and table.concat(tests, " and ") or "true")
     b:downstream(node, b:let(node, "{ %s }", table.concat(values, ", ")))

@@ -3,7 +3,8 @@ local region = require "tideway.region"
 return {
   name = "reduce",
   doc = [[One result at the end of the stream: state = fn(state, x) over all elements. Without
-`start` the first element is the state; an empty stream without start gives nothing.]],
+`start` the first element is the state; an empty stream without start gives nothing. A state of nil keeps the one
+before.]],
   args = { { "fn", "function" }, { "start", "value", "the initial state" } },
   functions = { "fn" },
   outputs = "0..1 at the end",
@@ -21,7 +22,10 @@ return {
     else
       b:open "do"
     end
-    b:line("%s.value = %s", S, b:kept(b:user(node, node.args.fn, state, x)))
+    local new = b:user(node, node.args.fn, state, x)
+    b:open("if %s ~= nil then", new)
+    b:line("%s.value = %s", S, b:kept(new))
+    b:close()
     b:close()
   end,
   finish = function(node)

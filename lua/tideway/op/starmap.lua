@@ -1,3 +1,5 @@
+local null = require "tideway.null"
+
 --- A function that spreads its first argument: arity by arity up to four, as LuaJIT does not
 -- compile unpack.
 local function spread(fn)
@@ -6,6 +8,7 @@ local function spread(fn)
       error("starmap: the element must be an array, got a " .. type(x), 0)
     end
     local n = x.n or #x
+    if n == 0 and x == null then error("starmap: the element must be an array, got null", 0) end
     if n == 2 then return fn(x[1], x[2], ...) end
     if n == 3 then return fn(x[1], x[2], x[3], ...) end
     if n == 1 then return fn(x[1], ...) end

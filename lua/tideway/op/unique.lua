@@ -1,10 +1,11 @@
 local key = require "tideway.key"
+local null = require "tideway.null"
 local seen = require "tideway.seen"
 
 local add, content = seen.add, key.content
 
 local function by_content(s, k, op)
-  if type(k) == "table" and getmetatable(k) == nil then k = "\0table" .. content(k) end
+  if type(k) == "table" and k ~= null then k = "\0table" .. content(k) end
   return add(s, k, op)
 end
 

@@ -1,6 +1,11 @@
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local null = require "tideway.null"
+
 local BATCH = 1024
 
-local function is_array(items) return type(items) == "table" and getmetatable(items) == nil end
+--- An array, whatever its metatable; a table that can be called is an iterator.
+local function is_array(items) return type(items) == "table" and not check.is(items, "function") end
 
 return {
   name = "from_iterable",
@@ -9,6 +14,11 @@ return {
   outputs = "1",
   example = [[ tw.from_iterable{"a", "b"} ]],
   gives = { "a", "b" },
+  new = function(node)
+    if node.args.items == null then
+      errors.misuse "from_iterable: items must be an array or an iterator function, got null"
+    end
+  end,
   open = function(node)
     local items = node.args.items
     node.state = { items = items, base = 0, size = 0, ended = false }

@@ -30,6 +30,15 @@ int main(int argc, char **argv) {
   CHECK(is(dec, 0, "/") && dec->slots[2].num == 971186137);
   CHECK(decode(dec, "h - - [10/Oct/2000:13:55:37 +0000] \"-\" 400 0 \"-\" \"-\"") == 3);
 
+  /* no time at all, though a new decoder's last time is 26 zeros, too */
+  static const char zeros[] =
+      "h - - [\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0] \"-\" 400 0";
+  tw_decoder *fresh = tw_decoder_open();
+  tw_decoder_field(fresh, "time", 4);
+  CHECK(tw_combined_decode(fresh, zeros, sizeof zeros - 1) == TW_EPARSE);
+  CHECK(fresh->fault == TW_FAULT_TIME);
+  tw_decoder_close(fresh);
+
   /* cut off anywhere it is no line, but where the common format ends */
   for (size_t n = 0; n < sizeof line - 1; n++) {
     char *cut = malloc(n + 1);
@@ -40,6 +49,14 @@ int main(int argc, char **argv) {
     CHECKF((status < 0) == (n < end - 3 || n > end), "%.*s", (int)n, line);
     free(cut);
   }
+  tw_decoder_close(dec);
+
+  /* no time has been seen yet, and this is none either */
+  char nul[60] = "h - - [";
+  memcpy(nul + 7 + 26, "] \"GET /\" 200 0", 16);
+  dec = tw_decoder_open();
+  CHECK(tw_combined_decode(dec, nul, 7 + 26 + 15) == TW_EPARSE);
+  CHECK(dec->fault == TW_FAULT_TIME && dec->at == 7);
   tw_decoder_close(dec);
   return check_close();
 }

@@ -68,6 +68,13 @@ static void waits_as_long_as_told(tw_loop *loop) {
   CHECK(tw_loop_now_ns() - began >= 19 * 1000000);
   CHECK(tw_loop_poll(loop, -1, ready, 4) == 0); /* nothing can become ready */
   CHECK(tw_loop_poll(loop, 0, ready, -1) == TW_EINVAL);
+
+  /* with room for no report it waits all the same, though there is one to make */
+  CHECK(tw_loop_wake(loop, 5) == TW_OK);
+  const int64_t then = tw_loop_now_ns();
+  CHECK(tw_loop_poll(loop, 20, ready, 0) == 0);
+  CHECK(tw_loop_now_ns() - then >= 19 * 1000000);
+  CHECK(tw_loop_poll(loop, -1, ready, 4) == 1 && ready[0] == 5);
 }
 
 static void wakes(tw_loop *loop) {

@@ -1,6 +1,7 @@
 /* textfile (sink) -- what was taken is what arrives, also past failures; numbers read
  * back. */
 #include <fcntl.h>
+#include <locale.h>
 #include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +83,23 @@ static void numbers_read_back(void) {
   free(text);
 }
 
+/* Only where a locale with a comma is installed. */
+static void leaves_the_locale_alone(void) {
+  static const char *const names[] = {"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8"};
+  int64_t len;
+  for (int i = 0; i < 3; i++)
+    if (setlocale(LC_NUMERIC, names[i])) break;
+  tw_textsink *s = tw_textsink_open(path, -1, 1, " ", 1, error, sizeof error);
+  CHECK(tw_textsink_put_num(s, -1.5e-7) == TW_OK);
+  CHECK(tw_textsink_put_num(s, 123456789012345.67) == TW_OK);
+  CHECK(tw_textsink_put_num(s, HUGE_VAL) == TW_OK);
+  CHECK(tw_textsink_close(s) == TW_OK);
+  setlocale(LC_NUMERIC, "C");
+  char *text = read_all(&len);
+  CHECKF(!strcmp(text, "-1.5e-07 123456789012345.67 inf "), "%s", text);
+  free(text);
+}
+
 static void names_path_and_byte(void) {
   char record[100];
   memset(record, 'x', sizeof record);
@@ -129,6 +147,7 @@ int main(int argc, char **argv) {
   close(mkstemp(path));
   for (int i = 0; i < 20; i++) writes_what_it_took(i % 2);
   numbers_read_back();
+  leaves_the_locale_alone();
   names_path_and_byte();
   waits_for_a_slow_reader();
   CHECK(tw_textsink_check(path) == NULL);
