@@ -211,7 +211,8 @@ end
 
 --- Run op's own example (in its descriptor) and hold it against what it says it gives. A sink's
 -- example fills the table `list`.
-function helper.example(name, kind)
+-- clock  the virtual clock to run it under; default: tw.run
+function helper.example(name, kind, clock)
   local def = require("tideway." .. (kind or "op") .. "." .. name)
   assert(def.example, name .. " has no example")
   assert(def.gives ~= nil, name .. " does not say what its example gives")
@@ -223,10 +224,49 @@ function helper.example(name, kind)
   if kind == "sink" then
     if type(result) ~= "table" or getmetatable(result) then result = env.list end
   else
+    if clock then result:start() end
     result = result:sink_to_list()
   end
-  tw.run()
+  if clock then clock:advance "1d" else tw.run() end
   helper.expect(def.gives, result)
+end
+
+-- time -----------------------------------------------------------------------------------
+
+--- Milliseconds of the virtual clock, a whole number where the time is one.
+function helper.ms(clock) return math.floor(clock:now() * 1e9 + 0.5) / 1e6 end
+
+--- What comes out of a stream and when: an array of { ms, element }, filled as it comes.
+-- busy  how long the sink then takes for each; default: no time
+function helper.timeline(clock, stream, busy)
+  local log = {}
+  stream:sink(function(x)
+    log[#log + 1] = { helper.ms(clock), x }
+    if busy then helper.tw.sleep(busy) end
+  end)
+  return log
+end
+
+--- Emit every element of a list in a task. Returns the times, in ms, at which emit returned.
+-- every  how long to sleep before each but the first; default: not at all
+function helper.emitter(clock, source, list, every)
+  local times = {}
+  helper.tw.spawn(function()
+    for i, x in ipairs(list) do
+      if every and i > 1 then helper.tw.sleep(every) end
+      source:emit(x)
+      times[i] = helper.ms(clock)
+    end
+  end)
+  return times
+end
+
+--- Let what a test has left behind come to its end, and give the real clock back.
+function helper.restore(clock)
+  for _ = 1, 20 do
+    if pcall(clock.advance, clock, "1d") then break end
+  end
+  clock:restore()
 end
 
 -- numeric windows ------------------------------------------------------------------------

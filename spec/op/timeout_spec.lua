@@ -1,0 +1,213 @@
+local helper = require "helper"
+local tw = helper.tw
+
+describe("timeout", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  --- A function that takes as many milliseconds as its element says.
+  local function slow(x)
+    tw.sleep(x * 1e-3)
+    return x
+  end
+
+  --- Emit in a task; a list of { ms, element or error }.
+  local function attempt(source, list)
+    local log = {}
+    tw.spawn(function()
+      for _, x in ipairs(list) do
+        local ok, err = pcall(source.emit, source, x)
+        log[#log + 1] = { helper.ms(clock), ok or helper.message(err) }
+      end
+    end)
+    return log
+  end
+
+  it("does what its example says", function()
+    helper.example("timeout", nil, clock)
+  end)
+
+  it("fails an element that is not through in time, where it is suspended", function()
+    local source, inside = tw.stream(), nil
+    source:timeout "10ms":sink(function()
+      local ok, err = pcall(tw.sleep, "1h")
+      inside = { helper.ms(clock), ok, err }
+      error(err, 0)
+    end)
+    local log = attempt(source, { 1 })
+    clock:advance "1s"
+    assert.same({ 10, false, "timeout" }, inside)
+    assert.same({ { 10, "timeout" } }, log)
+  end)
+
+  it("lets elements through that are in time", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:timeout "10ms":map(slow))
+    local log = attempt(source, { 1, 20, 9, 0 })
+    clock:advance "1s"
+    assert.same({ { 1, 1 }, { 20, 9 }, { 20, 0 } }, out)
+    assert.same({ { 1, true }, { 11, "timeout" }, { 20, true }, { 20, true } }, log)
+  end)
+
+  it("counts all that is below together", function()
+    local source = tw.stream()
+    local out = source:timeout "10ms":map(slow):map(slow):sink_to_list()
+    local log = attempt(source, { 4, 6 })
+    clock:advance "1s"
+    assert.same({ 4 }, out)
+    assert.same({ { 8, true }, { 18, "timeout" } }, log)
+  end)
+
+  it("does not count what is above", function()
+    local source = tw.stream()
+    local out = source:map(slow):timeout "10ms":map(slow):sink_to_list()
+    local log = attempt(source, { 9 })
+    clock:advance "1s"
+    assert.same({ 9 }, out)
+    assert.same({ { 18, true } }, log)
+  end)
+
+  it("is dropped by the policy skip", function()
+    local source = tw.stream():on_error "skip"
+    local out = helper.timeline(clock, source:timeout "10ms":map(slow))
+    helper.emitter(clock, source, { 1, 20, 2 })
+    clock:advance "1s"
+    assert.same({ { 1, 1 }, { 13, 2 } }, out)
+  end)
+
+  it("sends the element as a dead letter, naming the operator where it was", function()
+    local source, letters, list = tw.stream(), tw.stream(), nil
+    list = letters:sink_to_list()
+    source:on_error(letters)
+    source:timeout "10ms":map(slow):named "fetch":sink(function() end)
+    helper.emitter(clock, source, { 20 })
+    clock:advance "1s"
+    assert.equal(1, #list)
+    assert.equal(20, list[1].element)
+    assert.equal("timeout", helper.message(list[1].error))
+    assert.equal("<map: fetch>", list[1].operator)
+  end)
+
+  it("leaves a failure of another kind as it is", function()
+    local source = tw.stream()
+    source:timeout "10ms":sink(function() error "boom" end)
+    local log = attempt(source, { 1 })
+    clock:advance "1s"
+    assert.same({ { 0, "boom" } }, log)
+  end)
+
+  it("does not fire once the element is through", function()
+    local source = tw.stream()
+    source:timeout "10ms":map(slow):sink(function() end)
+    local slept
+    tw.spawn(function()
+      source:emit(1)
+      slept = pcall(tw.sleep, "1s")
+    end)
+    clock:advance "10s"
+    assert.is_true(slept)
+  end)
+
+  it("does not fire once the element has failed", function()
+    local source, slept = tw.stream(), nil
+    source:timeout "10ms":sink(function() error "boom" end)
+    tw.spawn(function()
+      pcall(source.emit, source, 1)
+      slept = pcall(tw.sleep, "1s")
+    end)
+    clock:advance "10s"
+    assert.is_true(slept)
+  end)
+
+  it("obeys the nearer of two", function()
+    local source = tw.stream()
+    source:timeout "30ms":timeout "10ms":map(slow):sink(function() end)
+    local log = attempt(source, { 20 })
+    clock:advance "1s"
+    assert.same({ { 10, "timeout" } }, log)
+
+    source = tw.stream()
+    source:timeout "10ms":timeout "30ms":map(slow):sink(function() end)
+    log = attempt(source, { 20 })
+    clock:advance "1s"
+    assert.same({ { 1010, "timeout" } }, log)
+  end)
+
+  it("takes an element that is in a buffer below for one that is through", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:timeout "10ms":buffer(2), "25ms")
+    local log = attempt(source, { 1, 2 })
+    clock:advance "1s"
+    assert.same({ { 0, true }, { 0, true } }, log)
+    assert.same({ { 0, 1 }, { 25, 2 } }, out)
+  end)
+
+  it("fails an element that waits for room in a buffer below", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:timeout "10ms":buffer(1), "25ms")
+    local log = attempt(source, { 1, 2, 3, 4 })
+    clock:advance "1s"
+    assert.same({ { 0, true }, { 10, "timeout" }, { 20, "timeout" }, { 25, true } }, log)
+    assert.same({ { 0, 1 }, { 25, 4 } }, out)
+  end)
+
+  it("fails an element that waits for its turn in a stream below", function()
+    local source, other = tw.stream(), tw.stream()
+    local joined = other:union(source:timeout "10ms")
+    local out = helper.timeline(clock, joined, "25ms")
+    helper.emitter(clock, other, { "slow" })
+    local log = attempt(source, { 1, 2, 3 })
+    clock:advance "1s"
+    assert.same({ { 10, "timeout" }, { 20, "timeout" }, { 30, "timeout" } }, log)
+    assert.same({ { 0, "slow" }, { 25, 3 } }, out)
+  end)
+
+  it("fails an element whose function only ever lets others have their turn", function()
+    local source = tw.stream()
+    source:timeout "10ms":sink(function()
+      local till = helper.ms(clock) + 1000
+      while helper.ms(clock) < till do tw.sleep(0.001) tw.sleep(0) end
+    end)
+    local log = attempt(source, { 1 })
+    clock:advance "2s"
+    assert.same({ { 10, "timeout" } }, log)
+  end)
+
+  it("fires also for a function that was just woken by something else, and waits again", function()
+    local source, gate = tw.stream(), tw.channel(1)
+    -- wakes at the very time of the deadline, and before it
+    tw.spawn(function()
+      tw.sleep "10ms"
+      gate:put(1)
+      gate:put(2)
+    end)
+    clock:advance(0)
+    source:timeout "10ms":sink(function()
+      gate:get()
+      tw.sleep "1h"
+    end)
+    local log = attempt(source, { 1 })
+    clock:advance "1m"
+    assert.equal(1, #log)
+    assert.equal("timeout", log[1][2])
+    assert.is_true(log[1][1] >= 10 and log[1][1] < 11)
+  end)
+
+  it("passes a stream's end on", function()
+    local ended
+    local s = tw.from_range(1, 2):timeout "10ms":on_end(function() ended = helper.ms(clock) end)
+    s:sink(function() tw.sleep "5ms" end)
+    s:start()
+    clock:advance "1s"
+    assert.equal(10, ended)
+  end)
+
+  it("refuses what is no duration, at the user's line", function()
+    helper.misuse(function() tw.stream():timeout() end, "timeout", "interval")
+    for _, bad in ipairs { -1, "10", "soon", true, {}, 0 / 0, math.huge } do
+      helper.misuse(function() tw.stream():timeout(bad) end, "timeout", "interval")
+    end
+    helper.misuse_on_destroyed("timeout", function(s) s:timeout(1) end)
+  end)
+end)
