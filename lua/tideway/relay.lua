@@ -20,7 +20,7 @@ function relay.serve(node, serve)
     sched.occupied(false)
     if not ok then
       -- what is still held is served by the next one
-      if relay.rest(node) then relay.serve(node, serve) end
+      if err ~= sched.CANCELLED and relay.rest(node) then relay.serve(node, serve) end
       error(err, 0)
     end
     relay.drained(node)

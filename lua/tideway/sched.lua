@@ -35,6 +35,7 @@ local loop, ids                     -- the native loop, made when first needed
 local closer                        -- closes it with this Lua state
 local IDS = 64
 local turns, GLANCE, MANY = 0, 32, 64
+local UNWIND = 1000                 -- turns that others may take once a run has failed
 
 sched.failure = nil -- the first error that nobody caught: { err }
 
@@ -47,15 +48,23 @@ end
 
 local resume
 
+--- Does anybody wait for the task's end? (who has given up does not)
+local function awaited(task)
+  for _, waiter in ipairs(task.waiters or {}) do
+    if not waiter.done then return true end
+  end
+  return false
+end
+
 local function finish(task, ok, ...)
   task.over = true
-  if ok then
+  if ok and not task.cancelled then
     task.status, task.results = "done", { n = select("#", ...), ... }
   else
-    local err = errors.caught((...))
+    local err = ok and CANCELLED or errors.caught((...))
     task.status, task.err = task.cancelled and "cancelled" or "failed", err
     -- an error that nobody waits for is everybody's
-    if not task.cancelled and not task.waiters and not sched.failure then sched.failure = { err } end
+    if not task.cancelled and not sched.failure and not awaited(task) then sched.failure = { err } end
   end
   if not task.servant then live = live - 1 end
   for _, waiter in ipairs(task.waiters or {}) do sched.wake(waiter) end
@@ -78,7 +87,7 @@ function sched.attempt(fn, ...)
   local task = sched.spawn(fn, false, ...)
   last = last - 1 -- its turn is now
   ready[last + 1] = nil
-  task.waiters = {}
+  task.waiters = { {} } -- we wait for it
   resume(task)
   if task.err ~= nil then error(task.err, 0) end
   if not task.over then task.waiters = nil end
@@ -87,10 +96,23 @@ end
 --- A servant begins to have something to do, or is done with it.
 function sched.occupied(more) live = live + (more and 1 or -1) end
 
+--- A task that was cancelled while it was about to run has its error at the next wait.
+local function interrupted(task)
+  local err = task.pending
+  if err ~= nil then
+    task.pending = nil
+    error(err, 0)
+  end
+end
+
 --- Let the other tasks have their turn.
 function sched.turn()
-  push(sched.current)
+  local task = sched.current
+  push(task)
+  task.status = "waiting"
   coroutine.yield()
+  task.status = "running"
+  interrupted(task)
 end
 
 --- Are we inside a task?
@@ -110,11 +132,25 @@ end
 function sched.suspend(waiter, what)
   local task = sched.current
   view.expire()
+  if task.pending ~= nil then
+    waiter.done = true
+    if waiter.fire then timers.cancel(waiter) end
+    interrupted(task)
+  end
   if task == main then
     waiter.main = true
     main.waiting = waiter
     while not waiter.done do
-      if not sched.step(-1) and not waiter.done then
+      local more = sched.step(-1)
+      if not waiter.done and (sched.failure or not more) then
+        waiter.done = true -- it has given up
+        if waiter.fire then timers.cancel(waiter) end
+        main.waiting = nil
+        sched.raise()
+        if clock.virtual and timers.next() then
+          error(("%s: waiting for time outside a task: under the virtual clock time passes by "
+            .. "clock:advance"):format(what or "wait"), 0)
+        end
         error(("%s: would wait for ever, nothing else is running"):format(what or "wait"), 0)
       end
     end
@@ -186,7 +222,13 @@ function sched.cancel(task)
   if task.results or task.err ~= nil or task.cancelled then return end
   task.cancelled = true
   task.waiters = task.waiters or {}
-  if not task.fn then sched.interrupt(task, CANCELLED) end -- else it has not begun
+  if task.fn then return end -- it has not begun
+  local waiter = task.waiting
+  if waiter and not waiter.done then
+    sched.wake(waiter, CANCELLED)
+  else
+    task.pending = CANCELLED
+  end
 end
 
 -- The loop --------------------------------------------------------------------------------
@@ -283,7 +325,8 @@ function sched.step(timeout, many)
     timers.run(clock.now())
   end
   local budget = many and MANY or 1
-  while budget > 0 and not sched.failure do
+  local before = sched.failure -- who runs on in spite of it unwinds the rest
+  while budget > 0 and sched.failure == before do
     if first > turn_last then
       if last == 0 then break end
       turn, ready = ready, turn
@@ -295,10 +338,29 @@ function sched.step(timeout, many)
       turn[first] = nil
       first = first + 1
       resume(task)
-      if sched.failure then break end
+      if sched.failure ~= before then break end
     end
   end
   return hopeful()
+end
+
+--- Take the ready tasks to where they wait, within bounds.
+local function unwind()
+  for _ = 1, UNWIND do
+    if idle() then return end
+    sched.step(0)
+  end
+end
+
+--- End the tasks that are suspended on these waiters: what they wait for never comes.
+function sched.abandon(waiters)
+  for _, waiter in ipairs(waiters) do
+    if waiter.task then
+      waiter.task.cancelled = true
+      sched.wake(waiter, CANCELLED)
+    end
+  end
+  if not sched.in_task() then unwind() end
 end
 
 --- Raise an error that nobody caught, if there is one.
@@ -329,7 +391,7 @@ function sched.run(abort)
   running = false
   if ok and not sched.failure then return end
   abort()
-  while not idle() do sched.step(0) end -- what was stopped unwinds
+  unwind() -- what was stopped
   if ok then sched.raise() end
   sched.failure = nil
   error(err, 0)

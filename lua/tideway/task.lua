@@ -68,48 +68,64 @@ local function channel_of(self, name)
   return self
 end
 
---- Wake the first of a list of waiters that has not given up.
-local function wake_one(list)
+--- Who has waited longest in a list of waiters and has not given up, taken out of it; or nil.
+local function oldest(list)
   while list[1] do
     local waiter = table.remove(list, 1)
-    if not waiter.done then return sched.wake(waiter) end
+    if not waiter.done then return waiter end
   end
 end
 
---- Put x in, waiting while the channel is full; raises when it is closed.
+--- Put x in, waiting while the channel is full; raises when it is closed. Who waits is served in
+-- order of arrival.
 function Channel:put(x)
   channel_of(self, "put")
   if x == nil then errors.misuse "channel: nil cannot be put" end
-  while not self._closed and hold.count(self._hold) >= self._room do
-    local waiter = {}
-    table.insert(self._putters, waiter)
-    sched.suspend(waiter, "channel: put")
-  end
   if self._closed then error("channel: put on a closed channel", 0) end
-  hold.push(self._hold, x)
-  wake_one(self._getters)
+  local getter = oldest(self._getters)
+  if getter then
+    getter.value = hold.keep(x)
+    return sched.wake(getter)
+  end
+  if hold.count(self._hold) < self._room then return hold.push(self._hold, x) end
+  local waiter = { value = hold.keep(x) }
+  table.insert(self._putters, waiter)
+  sched.suspend(waiter, "channel: put")
 end
 
 --- Take the oldest out, waiting for one; nil once the channel is closed and empty.
 function Channel:get()
   channel_of(self, "get")
-  while hold.count(self._hold) == 0 do
+  if hold.count(self._hold) == 0 then
     if self._closed then return nil end
     local waiter = {}
     table.insert(self._getters, waiter)
     sched.suspend(waiter, "channel: get")
+    return waiter.value
   end
   local x = hold.shift(self._hold)
-  wake_one(self._putters)
+  local putter = oldest(self._putters)
+  if putter then
+    hold.push(self._hold, putter.value)
+    sched.wake(putter)
+  end
   return x
 end
 
---- No more puts; what is in it can still be taken.
+--- No more puts, those that wait raise; what is in it can still be taken.
 function Channel:close()
   channel_of(self, "close")
+  if self._closed then return end
   self._closed = true
-  for _, list in ipairs { self._getters, self._putters } do
-    while list[1] do sched.wake(table.remove(list)) end
+  local getter = oldest(self._getters)
+  while getter do
+    sched.wake(getter)
+    getter = oldest(self._getters)
+  end
+  local putter = oldest(self._putters)
+  while putter do
+    sched.wake(putter, "channel: put on a closed channel")
+    putter = oldest(self._putters)
   end
 end
 

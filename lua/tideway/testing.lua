@@ -47,11 +47,15 @@ end
 --- Seconds since the clock was made.
 function Clock:now() return of(self, "now").ns / 1e9 end
 
---- Give the real clock back.
+--- Give the real clock back. Tasks that still wait for virtual time are cancelled.
 function Clock:restore()
   of(self, "restore")
+  for _ = 1, 100 do -- a task that ends may wait once more
+    local left = timers.clear()
+    if #left == 0 then break end
+    sched.abandon(left)
+  end
   clock.virtual, the = nil, nil
-  timers.clear()
   clock.now()
 end
 

@@ -92,10 +92,16 @@ function timers.run(now)
   end
 end
 
---- Forget all: the clock they were made for is gone.
+--- Forget all: the clock they were made for is gone. Returns those that were still to fire.
 function timers.clear()
-  for i = 1, count do heap[i].fire = false end
+  local left = {}
+  for i = 1, count do
+    local timer = heap[i]
+    if timer.fire then left[#left + 1] = timer end
+    timer.fire = false
+  end
   heap, count, dead = {}, 0, 0
+  return left
 end
 
 return timers

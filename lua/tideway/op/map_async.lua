@@ -14,12 +14,31 @@ local function has_room(state)
   return state.calls < state.parallelism and state.last - state.first < AHEAD * state.parallelism
 end
 
+local deliver
+
+--- What is complete behind an element that failed below goes on in a task of its own.
+local function resume(node)
+  local state = node.state
+  if state.first == state.last or not state.slots[state.first + 1].done then return end
+  sched.occupied(true)
+  sched.spawn(function()
+    local ok, err = pcall(deliver, node)
+    sched.occupied(false)
+    state.serving = state.last > state.first
+    relay.drained(node)
+    if not ok then error(err, 0) end
+  end, true)
+end
+
 --- Emit what is complete: in order, or (unordered) this slot alone.
-local function deliver(node, slot)
+function deliver(node, slot)
   local state = node.state
   if not state.ordered then
+    -- it has its place until it is through
+    local ok, err = true, nil
+    if slot.value ~= nil then ok, err = pcall(region.emit, node, slot.value) end
     state.first = state.first + 1
-    if slot.value ~= nil then region.emit(node, slot.value) end
+    if not ok then error(err, 0) end
     return
   end
   if state.delivering then return end
@@ -34,6 +53,7 @@ local function deliver(node, slot)
       local ok, err = pcall(region.emit, node, value)
       if not ok then
         state.delivering = false
+        resume(node)
         error(err, 0)
       end
     end
