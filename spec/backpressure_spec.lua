@@ -1,0 +1,825 @@
+--- Functions that suspend, and what waits for them (API: time and backpressure, tasks).
+local helper = require "helper"
+local tw = helper.tw
+
+describe("a function that suspends", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local function slow(x)
+    tw.sleep "10ms"
+    return x
+  end
+
+  -- name -> what hangs a slow function into a stream of numbers and passes them on
+  local places = {
+    map = function(s) return s:map(slow) end,
+    starmap = function(s) return s:map(function(x) return { x } end):starmap(slow) end,
+    filter = function(s) return s:filter(slow) end,
+    remove = function(s) return s:remove(function(x) return not slow(x) end) end,
+    filter_map = function(s) return s:filter_map(slow) end,
+    flat_map = function(s) return s:flat_map(function(x) return { slow(x) } end) end,
+    tap = function(s) return s:tap(slow) end,
+    accumulate = function(s) return s:accumulate(function(_, x) return slow(x) end, { start = 0 }) end,
+    unique = function(s) return s:unique { key = slow } end,
+    partition = function(s) return s:partition(1, { key = slow }):map(function(p) return p[1] end) end,
+    flatten = function(s)
+      return s:map(function(x)
+        local given
+        return function()
+          if given then return nil end
+          given = true
+          return slow(x)
+        end
+      end):flatten()
+    end,
+    ["a nested emit"] = function(s)
+      local inner = tw.stream()
+      s:sink(function(x) inner:emit(x) end)
+      return inner:map(slow)
+    end,
+    ["an emit nested three levels deep"] = function(s)
+      local a, b, c = tw.stream(), tw.stream(), tw.stream()
+      s:sink(function(x) a:emit(x) end)
+      a:map(function(x) return x end):sink(function(x) b:emit(x) end)
+      b:sink(function(x) c:emit(x) end)
+      return c:map(slow)
+    end,
+    ["a union"] = function(s) return s:union(tw.stream()):map(slow) end,
+    ["a dead letter stream"] = function(s)
+      local letters = tw.stream()
+      s:on_error(letters)
+      s:map(function() error "boom" end):sink(function() end)
+      return letters:pluck "element":map(slow)
+    end,
+    ["a registered stage"] = function(s) return s:apply(function(t) return t:map(slow) end) end,
+  }
+
+  for name, build in pairs(places) do
+    it("holds the emitter back and keeps the order: in " .. name, function()
+      local source = tw.stream()
+      local out = helper.timeline(clock, build(source))
+      local emitted = helper.emitter(clock, source, { 1, 2, 3 })
+      clock:advance "1s"
+      assert.same({ { 10, 1 }, { 20, 2 }, { 30, 3 } }, out)
+      assert.same({ 10, 20, 30 }, emitted)
+    end)
+
+    it("lets two emitters take turns: in " .. name, function()
+      local source = tw.stream()
+      local out = helper.timeline(clock, build(source))
+      local first = helper.emitter(clock, source, { 1, 2, 3 })
+      local second = helper.emitter(clock, source, { 11, 12 })
+      clock:advance "1s"
+      assert.same({ { 10, 1 }, { 20, 11 }, { 30, 2 }, { 40, 12 }, { 50, 3 } }, out)
+      assert.same({ 10, 30, 50 }, first)
+      assert.same({ 20, 40 }, second)
+    end)
+
+    it("holds a source back: in " .. name, function()
+      local source = tw.from_iterable { 1, 2, 3 }
+      local out = helper.timeline(clock, build(source))
+      source:start()
+      clock:advance "1s"
+      assert.same({ { 10, 1 }, { 20, 2 }, { 30, 3 } }, out)
+    end)
+
+    it("suspends the buffer's task, not the emitter: below a buffer, in " .. name, function()
+      local source = tw.stream()
+      local out = helper.timeline(clock, build(source:buffer(2)))
+      local emitted = helper.emitter(clock, source, { 1, 2, 3, 4 })
+      clock:advance "1s"
+      assert.same({ { 10, 1 }, { 20, 2 }, { 30, 3 }, { 40, 4 } }, out)
+      assert.same({ 0, 0, 10, 20 }, emitted)
+    end)
+  end
+
+  it("holds the emitter back in a sink", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source, "10ms")
+    assert.same({}, out)
+    local emitted = helper.emitter(clock, source, { 1, 2 })
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 10, 2 } }, out)
+    assert.same({ 10, 20 }, emitted)
+  end)
+
+  it("lets other tasks and streams run meanwhile", function()
+    local a, b = tw.stream(), tw.stream()
+    local slowly = helper.timeline(clock, a, "1h")
+    local quickly = helper.timeline(clock, b)
+    helper.emitter(clock, a, { 1, 2 })
+    helper.emitter(clock, b, { 1, 2, 3 }, "1ms")
+    clock:advance "1s"
+    assert.same({ { 0, 1 } }, slowly)
+    assert.same({ { 0, 1 }, { 1, 2 }, { 2, 3 } }, quickly)
+  end)
+
+  it("serves the downstreams one after the other", function()
+    local source, log = tw.stream(), {}
+    for i = 1, 3 do
+      source:sink(function(x)
+        log[#log + 1] = { helper.ms(clock), i, x }
+        tw.sleep "10ms"
+      end)
+    end
+    local emitted = helper.emitter(clock, source, { "a", "b" })
+    clock:advance "1s"
+    assert.same({ { 0, 1, "a" }, { 10, 2, "a" }, { 20, 3, "a" },
+      { 30, 1, "b" }, { 40, 2, "b" }, { 50, 3, "b" } }, log)
+    assert.same({ 30, 60 }, emitted)
+  end)
+
+  it("sees no other element between reading and writing a state", function()
+    local source = tw.stream()
+    local out = source:accumulate(function(state, x)
+      tw.sleep "1ms"
+      return state + x
+    end, { start = 0 }):sink_to_list()
+    for i = 1, 20 do helper.emitter(clock, source, { i, i }) end
+    clock:advance "1s"
+    local sum = 0
+    assert.equal(40, #out)
+    for i = 1, 40 do
+      assert.is_true(out[i] > sum)
+      sum = out[i]
+    end
+    assert.equal(420, sum)
+  end)
+
+  it("never runs twice at once in one stream, however many tasks emit", function()
+    helper.seeded(function(rng)
+      local source, inside, most, order = tw.stream(), 0, 0, {}
+      local function guarded(x)
+        inside = inside + 1
+        most = math.max(most, inside)
+        tw.sleep(rng:int(0, 3) * 1e-3)
+        inside = inside - 1
+        return x
+      end
+      source:map(guarded):sliding_window(2):map(guarded):sink(function(w)
+        guarded(w)
+        order[#order + 1] = w
+      end)
+      local count = 0
+      for t = 1, rng:int(1, 6) do
+        local n = rng:int(0, 6)
+        count = count + n
+        tw.spawn(function()
+          for i = 1, n do
+            if rng:chance(0.5) then tw.sleep(rng:int(0, 5) * 1e-3) end
+            source:emit { t, i }
+          end
+        end)
+      end
+      clock:advance "10s"
+      assert.equal(count, #order)
+      assert.is_true(most <= 1)
+      local seen, before = {}, nil
+      for _, w in ipairs(order) do
+        local x = w[#w]
+        if before then assert.equal(before, w[1]) end
+        before = x
+        assert.equal((seen[x[1]] or 0) + 1, x[2]) -- each task's own order
+        seen[x[1]] = x[2]
+      end
+    end, 20)
+  end)
+
+  it("keeps a feedback loop's order: what comes back is served before those who wait", function()
+    local source, log = tw.stream(), {}
+    source:sink(function(x)
+      log[#log + 1] = { helper.ms(clock), x }
+      tw.sleep "10ms"
+      if x < 3 then source:emit(x + 1) end
+    end)
+    helper.emitter(clock, source, { 1 })
+    helper.emitter(clock, source, { 10 })
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 10, 2 }, { 20, 3 }, { 30, 10 } }, log)
+  end)
+
+  it("makes two streams that meet below take turns", function()
+    local a, b = tw.stream(), tw.stream()
+    local out = helper.timeline(clock, a:map(function(x) return x end):union(b), "10ms")
+    local first = helper.emitter(clock, a, { "a1", "a2" })
+    local second = helper.emitter(clock, b, { "b1", "b2" })
+    clock:advance "1s"
+    assert.same({ { 0, "a1" }, { 10, "b1" }, { 20, "a2" }, { 30, "b2" } }, out)
+    assert.same({ 10, 30 }, first)
+    assert.same({ 20, 40 }, second)
+  end)
+
+  it("leaves the stream free and the state as it was when it then fails", function()
+    local source, errs = tw.stream(), {}
+    local out = source:accumulate(function(state, x)
+      tw.sleep "10ms"
+      if x == 2 then error "boom" end
+      return state + x
+    end, { start = 0 }):sink_to_list()
+    tw.spawn(function()
+      for i = 1, 3 do
+        local ok, err = pcall(source.emit, source, i)
+        if not ok then errs[#errs + 1] = { helper.ms(clock), helper.message(err) } end
+      end
+    end)
+    clock:advance "1s"
+    assert.same({ 1, 4 }, out)
+    assert.same({ { 20, "boom" } }, errs)
+  end)
+
+  it("is retried with its backoff by the policy", function()
+    local source, tries = tw.stream(), {}
+    source:on_error { retry = 2, backoff = "100ms", ["then"] = "skip" }
+    source:sink(function(x)
+      tries[#tries + 1] = { helper.ms(clock), x }
+      tw.sleep "10ms"
+      if x == 1 then error "boom" end
+    end)
+    helper.emitter(clock, source, { 1, 2 })
+    clock:advance "10s"
+    assert.same({ { 0, 1 }, { 110, 1 }, { 320, 1 }, { 330, 2 } }, tries)
+  end)
+
+  it("sees the graph change in the middle of an element", function()
+    local source, log = tw.stream(), {}
+    source:sink(function(x)
+      tw.sleep "10ms"
+      log[#log + 1] = "old " .. x
+    end)
+    helper.emitter(clock, source, { 1, 2 })
+    clock:advance "5ms"
+    source:sink(function(x) log[#log + 1] = "new " .. x end)
+    clock:advance "1s"
+    assert.equal("old 1", log[1])
+    assert.same({ "old 2", "new 2" }, { log[#log - 1], log[#log] })
+  end)
+
+  it("keeps what it was given while views of it expire", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write("one\ntwo\n")
+    file:close()
+    local kept, seen = {}, {}
+    local source = tw.from_textfile(path, { view = true })
+    source:sink(function(v)
+      kept[#kept + 1] = v:string()
+      tw.sleep "10ms"
+      seen[#seen + 1] = (pcall(v.string, v))
+    end)
+    source:start()
+    clock:advance "1s"
+    os.remove(path)
+    assert.same({ "one", "two" }, kept)
+    assert.same({ false, false }, seen)
+  end)
+
+  it("gives strings, not views, to what is below a buffer", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write("one\ntwo\nthree\n")
+    file:close()
+    for _, build in ipairs {
+      function(s) return s:buffer(2) end, function(s) return s:delay "1ms" end,
+    } do
+      local source = tw.from_textfile(path, { view = true })
+      local out = helper.timeline(clock, build(source), "10ms")
+      source:start()
+      clock:advance "1s"
+      for i, row in ipairs(out) do out[i] = row[2] end
+      assert.same({ "one", "two", "three" }, out)
+    end
+    os.remove(path)
+  end)
+
+  it("cannot do so in a coroutine of the user's own", function()
+    local source = tw.stream()
+    source:sink(slow)
+    local err
+    tw.spawn(function()
+      local _
+      _, err = coroutine.resume(coroutine.create(function() source:emit(1) end))
+    end)
+    clock:advance "1s"
+    assert.truthy(helper.message(err):find("coroutine", 1, true))
+  end)
+end)
+
+describe("emit outside any task", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  it("runs the loop until the element is through", function()
+    local source, gate, out = tw.stream(), tw.channel(1), {}
+    source:sink(function(x) out[#out + 1] = { x, gate:get() } end)
+    tw.spawn(function()
+      for i = 1, 2 do gate:put(i * 10) end
+    end)
+    source:emit(1)
+    assert.same({ { 1, 10 } }, out)
+    source:emit(2)
+    assert.same({ { 1, 10 }, { 2, 20 } }, out)
+  end)
+
+  it("returns at once from a buffer with room, and runs the loop for one without", function()
+    local source = tw.stream()
+    local out = source:buffer(2):sink_to_list()
+    source:emit(1)
+    source:emit(2)
+    assert.same({}, out)
+    source:emit(3)
+    assert.same(1, out[1])
+    clock:advance(0)
+    assert.same({ 1, 2, 3 }, out)
+  end)
+
+  it("waits for its turn behind a task", function()
+    local source, gate, out = tw.stream(), tw.channel(1), {}
+    source:sink(function(x)
+      if x == "first" then gate:get() end
+      out[#out + 1] = x
+    end)
+    helper.emitter(clock, source, { "first" })
+    clock:advance(0)
+    tw.spawn(function() gate:put(true) end)
+    source:emit "second"
+    assert.same({ "first", "second" }, out)
+  end)
+
+  it("raises instead of waiting for ever", function()
+    local source, gate = tw.stream(), tw.channel(1)
+    source:sink(function() gate:get() end)
+    local ok, err = pcall(source.emit, source, 1)
+    assert.is_false(ok)
+    assert.truthy(helper.message(err):find("for ever", 1, true))
+    gate:put(1)
+    source:emit(2) -- the stream is free
+  end)
+
+  it("is not disturbed by an error elsewhere meanwhile, which the next one raises", function()
+    local source, gate, other = tw.stream(), tw.channel(1), tw.stream()
+    local out = source:map(function() return gate:get() end):sink_to_list()
+    other:buffer(1):sink(function() error "boom" end)
+    other:emit(1)
+    tw.spawn(function()
+      tw.sleep(0)
+      tw.sleep(0)
+      gate:put "through"
+    end)
+    source:emit(1)
+    assert.same({ "through" }, out)
+    local ok, err = pcall(source.emit, source, 2)
+    assert.is_false(ok)
+    assert.equal("boom", helper.message(err))
+    gate:put "again"
+    source:emit(3)
+    assert.same({ "through", "again" }, out)
+  end)
+end)
+
+describe("try_emit", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  it("is true and through when nothing waits", function()
+    local source = tw.stream()
+    local out = source:map(function(x) return x + 1 end):sink_to_list()
+    assert.is_true(source:try_emit(1))
+    assert.same({ 2 }, out)
+  end)
+
+  it("is false when a buffer below is full", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:map(function(x) return x end):buffer(2), "10ms")
+    assert.is_true(source:try_emit(1))
+    assert.is_true(source:try_emit(2))
+    assert.is_false(source:try_emit(3))
+    clock:advance "9ms"
+    assert.is_false(source:try_emit(4))
+    clock:advance "1ms"
+    assert.is_true(source:try_emit(5))
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 10, 2 }, { 20, 5 } }, out)
+  end)
+
+  it("is false while a stream is busy", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source, "10ms")
+    helper.emitter(clock, source, { 1 })
+    clock:advance "5ms"
+    assert.is_false(source:try_emit(2))
+    clock:advance "5ms"
+    assert.is_true(source:try_emit(3))
+    assert.same({ { 0, 1 }, { 10, 3 } }, out)
+  end)
+
+  it("is false while a stream further down is busy", function()
+    local source, other = tw.stream(), tw.stream()
+    local out = helper.timeline(clock, source:map(function(x) return x end):union(other), "10ms")
+    helper.emitter(clock, other, { 1 })
+    clock:advance "5ms"
+    assert.is_false(source:try_emit(2))
+    clock:advance "5ms"
+    assert.is_true(source:try_emit(3))
+    assert.same({ { 0, 1 }, { 10, 3 } }, out)
+  end)
+
+  it("is false before a rate limit's time", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:rate_limit "10ms")
+    assert.is_true(source:try_emit(1))
+    assert.is_false(source:try_emit(2))
+    clock:advance "9ms"
+    assert.is_false(source:try_emit(3))
+    clock:advance "1ms"
+    assert.is_true(source:try_emit(4))
+    assert.same({ { 0, 1 }, { 10, 4 } }, out)
+  end)
+
+  it("is false while a delay holds maxsize", function()
+    local source = tw.stream()
+    source:delay("10ms", { maxsize = 1 }):sink(function() end)
+    assert.is_true(source:try_emit(1))
+    assert.is_false(source:try_emit(2))
+    clock:advance "10ms"
+    assert.is_true(source:try_emit(3))
+  end)
+
+  it("lets a function that suspends go on in a task of its own", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:map(function(x)
+      tw.sleep "10ms"
+      return x
+    end))
+    assert.is_true(source:try_emit(1))
+    assert.same({}, out)
+    assert.is_false(source:try_emit(2))
+    clock:advance "10ms"
+    assert.same({ { 10, 1 } }, out)
+  end)
+
+  it("works the same inside a task, which it never suspends", function()
+    local source, results = tw.stream(), {}
+    source:map(function(x)
+      tw.sleep "10ms"
+      return x
+    end):sink(function() end)
+    tw.spawn(function()
+      for i = 1, 3 do
+        results[i] = { helper.ms(clock), source:try_emit(i) }
+        if i == 2 then tw.sleep "10ms" end
+      end
+    end)
+    clock:advance "1s"
+    assert.same({ { 0, true }, { 0, false }, { 10, true } }, results)
+  end)
+
+  it("is false or queues in the middle of the same stream's delivery, and does not wait", function()
+    local source, seen = tw.stream(), {}
+    source:sink(function(x)
+      seen[#seen + 1] = x
+      if x == 1 then seen.result = source:try_emit(2) end
+    end)
+    source:emit(1)
+    clock:advance(0)
+    assert.same(seen.result and { 1, 2, result = true } or { 1, result = false }, seen)
+  end)
+
+  it("raises what a function raises before it suspends", function()
+    local source = tw.stream()
+    source:sink(function() error "boom" end)
+    local ok, err = pcall(source.try_emit, source, 1)
+    assert.is_false(ok)
+    assert.equal("boom", helper.message(err))
+    clock:advance(0) -- and nobody else raises it again
+  end)
+
+  it("leaves what a function raises later to the loop", function()
+    local source = tw.stream()
+    source:sink(function()
+      tw.sleep "10ms"
+      error "boom"
+    end)
+    assert.is_true(source:try_emit(1))
+    local ok, err = pcall(clock.advance, clock, "1s")
+    assert.is_false(ok)
+    assert.equal("boom", helper.message(err))
+    assert.is_true(source:try_emit(2))
+    assert.is_false((pcall(clock.advance, clock, "1s")))
+  end)
+
+  it("refuses nil and what has been destroyed, at the user's line", function()
+    local source = tw.stream()
+    helper.misuse(function() source:try_emit(nil) end, "try_emit", "nil")
+    source:destroy()
+    helper.misuse(function() source:try_emit(1) end, "try_emit", "destroyed")
+  end)
+end)
+
+describe("an error below an operator with a task of its own", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local operators = {
+    buffer = function(s) return s:buffer(10) end,
+    delay = function(s) return s:delay(0) end,
+    latest = function(s) return s:latest() end,
+  }
+
+  for name, build in pairs(operators) do
+    local function failing(source)
+      local out = {}
+      build(source):sink(function(x)
+        if x == 1 then error "boom" end
+        out[#out + 1] = x
+      end)
+      return out
+    end
+
+    it("is raised by tw.run: " .. name, function()
+      local source = tw.stream()
+      local out = failing(source)
+      source:emit(1)
+      local ok, err = pcall(tw.run)
+      assert.is_false(ok)
+      assert.equal("boom", helper.message(err))
+      source:emit(2)
+      tw.run()
+      assert.same({ 2 }, out)
+    end)
+
+    it("is raised by tw.run where a source feeds it: " .. name, function()
+      failing(tw.from_iterable { 1 })
+      local ok, err = pcall(tw.run)
+      assert.is_false(ok)
+      assert.equal("boom", helper.message(err))
+    end)
+
+    it("is raised by the turn in which it happens, and the operator goes on: " .. name, function()
+      local source = tw.stream()
+      local out = failing(source)
+      source:emit(1)
+      local ok, err
+      for _ = 1, 5 do
+        ok, err = pcall(tw.step)
+        if not ok then break end
+      end
+      assert.is_false(ok)
+      assert.equal("boom", helper.message(err))
+      source:emit(2)
+      clock:advance(0)
+      assert.same({ 2 }, out)
+    end)
+
+    it("is raised by the next emit when another one ran the loop: " .. name, function()
+      local source, other = tw.stream(), tw.stream()
+      local out = failing(source)
+      other:sink(function()
+        local done = tw.spawn(function()
+          tw.sleep(0)
+          tw.sleep(0)
+        end)
+        done:wait()
+      end)
+      source:emit(1)
+      other:emit(1)
+      local ok, err = pcall(source.emit, source, 2)
+      assert.is_false(ok)
+      assert.equal("boom", helper.message(err))
+      source:emit(3)
+      clock:advance(0)
+      assert.same({ 3 }, out)
+    end)
+
+    it("is skipped by the policy, and the operator goes on: " .. name, function()
+      local source = tw.stream():on_error "skip"
+      local out = failing(source)
+      source:emit(1)
+      clock:advance(0)
+      source:emit(2)
+      clock:advance(0)
+      assert.same({ 2 }, out)
+    end)
+
+    it("goes to a dead letter stream: " .. name, function()
+      local source, letters = tw.stream(), tw.stream()
+      local list = letters:sink_to_list()
+      source:on_error(letters)
+      local out = failing(source)
+      source:emit(1)
+      clock:advance(0)
+      source:emit(2)
+      clock:advance(0)
+      assert.same({ 2 }, out)
+      assert.equal(1, #list)
+      assert.equal(1, list[1].element)
+      assert.equal("boom", helper.message(list[1].error))
+    end)
+
+    it("does not keep a stream from ending: " .. name, function()
+      local ended
+      local source = tw.from_iterable { 1 }
+      source:on_error "skip"
+      local held = build(source):on_end(function() ended = true end)
+      held:sink(function() error "boom" end)
+      tw.run()
+      assert.is_true(ended)
+    end)
+  end
+end)
+
+describe("the end of a stream", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  it("waits for what every operator on the way holds", function()
+    local log = {}
+    local s = tw.from_range(1, 2):buffer(1):delay "100ms":rate_limit "30ms":buffer(5)
+    s:on_end(function() log[#log + 1] = { helper.ms(clock), "end" } end)
+    s:sink(function(x)
+      tw.sleep "50ms"
+      log[#log + 1] = { helper.ms(clock), x }
+    end)
+    s:start()
+    clock:advance "10s"
+    assert.same({ { 150, 1 }, { 200, 2 }, { 200, "end" } }, log)
+  end)
+
+  it("reaches a reduce below a buffer after the last element", function()
+    local out = helper.timeline(clock, tw.from_range(1, 4):buffer(2):map(function(x)
+      tw.sleep "10ms"
+      return x
+    end):reduce(function(a, b) return a + b end))
+    tw.run(function() end) -- what waits for time is not done
+    assert.same({}, out)
+  end)
+
+  it("is the end of tw.run for buffers that are drained", function()
+    local out = tw.from_range(1, 100):buffer(7):buffer(3):sink_to_list()
+    tw.run()
+    assert.equal(100, #out)
+    assert.equal(100, out[100])
+  end)
+
+  it("comes once for a join, after the slowest branch", function()
+    local log = {}
+    local source = tw.from_range(1, 2)
+    local s = source:delay "100ms":union(source:buffer(2))
+    s:on_end(function() log[#log + 1] = { helper.ms(clock), "end" } end)
+    s:sink(function(x) log[#log + 1] = { helper.ms(clock), x } end)
+    s:start()
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 0, 2 }, { 100, 1 }, { 100, 2 }, { 100, "end" } }, log)
+  end)
+end)
+
+describe("cancelling a task", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local function emitting(source, x) return tw.spawn(function() source:emit(x) end) end
+
+  it("that delivers ends the delivery and frees the stream", function()
+    local source = tw.stream()
+    local out = source:map(function(x)
+      if x == 1 then tw.sleep "1h" end
+      return x
+    end):sink_to_list()
+    local task = emitting(source, 1)
+    clock:advance "1s"
+    assert.equal("waiting", task:status())
+    task:cancel()
+    clock:advance(0)
+    assert.equal("cancelled", task:status())
+    source:emit(2)
+    assert.same({ 2 }, out)
+    clock:advance "2h"
+    assert.same({ 2 }, out)
+  end)
+
+  it("that delivers passes its turn on to who waits", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source, "1h")
+    local first = emitting(source, 1)
+    emitting(source, 2)
+    clock:advance "5ms"
+    first:cancel()
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 5, 2 } }, out)
+  end)
+
+  it("that waits for its turn takes it out of the line", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source, "10ms")
+    emitting(source, 1)
+    local second = emitting(source, 2)
+    emitting(source, 3)
+    clock:advance "5ms"
+    second:cancel()
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 10, 3 } }, out)
+    assert.equal("cancelled", second:status())
+  end)
+
+  it("that waits for room in a buffer lets the next one in", function()
+    local source = tw.stream()
+    local out = helper.timeline(clock, source:buffer(1), "10ms")
+    emitting(source, 1)
+    local second = emitting(source, 2)
+    emitting(source, 3)
+    clock:advance "5ms"
+    second:cancel()
+    clock:advance "1s"
+    assert.same({ { 0, 1 }, { 10, 3 } }, out)
+  end)
+
+  it("whose turn has just come passes it on", function()
+    local source, task = tw.stream(), nil
+    local log = {}
+    source:sink(function(x)
+      log[#log + 1] = { helper.ms(clock), x }
+      tw.sleep "10ms"
+    end)
+    tw.spawn(function()
+      source:emit(1)
+      task:cancel() -- it has been woken by now, and not run
+    end)
+    clock:advance(0)
+    task = emitting(source, 2)
+    emitting(source, 3)
+    clock:advance "1s"
+    assert.equal("cancelled", task:status())
+    assert.equal(1, log[1][2])
+    assert.same({ 10, 3 }, log[2])
+    assert.is_nil(log[3])
+  end)
+
+  it("that only ever lets others have their turn ends it", function()
+    local turns, ended = 0, false
+    local task
+    task = tw.spawn(function()
+      local ok, err = pcall(function()
+        while turns < 1000 do
+          turns = turns + 1
+          tw.sleep(0)
+        end
+      end)
+      ended = true
+      if not ok then error(err, 0) end
+    end)
+    tw.spawn(function()
+      tw.sleep(0)
+      task:cancel()
+    end)
+    clock:advance(0)
+    assert.is_true(ended)
+    assert.equal("cancelled", task:status())
+    assert.is_true(turns < 10)
+  end)
+
+  it("is no failure of the element: no policy has a say", function()
+    local source, letters = tw.stream(), tw.stream()
+    local list = letters:sink_to_list()
+    source:on_error(letters)
+    source:sink(function() tw.sleep "1h" end)
+    local task = emitting(source, 1)
+    clock:advance "1s"
+    task:cancel()
+    clock:advance "1s"
+    assert.same({}, list)
+    local ok, err = pcall(task.wait, task)
+    assert.is_false(ok)
+    assert.equal("cancelled", tostring(err))
+  end)
+
+  it("leaves the state of what it was in as before", function()
+    local source = tw.stream()
+    local out = source:accumulate(function(state, x)
+      if x == 100 then tw.sleep "1h" end
+      return state + x
+    end, { start = 0 }):sink_to_list()
+    source:emit(1)
+    local task = emitting(source, 100)
+    clock:advance "1s"
+    task:cancel()
+    clock:advance(0)
+    source:emit(2)
+    assert.same({ 1, 3 }, out)
+  end)
+
+  it("before it began does nothing", function()
+    local source = tw.stream()
+    local out = source:sink_to_list()
+    local task = emitting(source, 1)
+    task:cancel()
+    clock:advance(0)
+    assert.same({}, out)
+    assert.equal("cancelled", task:status())
+  end)
+end)
