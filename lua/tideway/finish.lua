@@ -12,7 +12,7 @@ local finish = {}
 
 local function waits(node)
   for _, up in ipairs(node.ups) do
-    if not up.ended and not graph.index_of(graph.above(up), node) then return true end
+    if (not up.ended or up.ending) and not graph.index_of(graph.above(up), node) then return true end
   end
   return false
 end

@@ -201,8 +201,24 @@ function sched.sleep(seconds)
 end
 
 --- Interrupt a task (or what is outside any) where it is suspended: err is raised there.
+-- Returns false when it is about to run, and has not been.
 function sched.interrupt(task, err)
-  if task.waiting then sched.wake(task.waiting, err) end
+  local waiter = task.waiting
+  if not waiter or waiter.done then return false end
+  sched.wake(waiter, err)
+  return true
+end
+
+--- Interrupt a task at its next wait, unless it is to be anyway. Returns whether it will be.
+function sched.interrupt_next(task, err)
+  if task.pending ~= nil then return false end
+  task.pending = err
+  return true
+end
+
+--- Undo that, when it has not happened.
+function sched.spare(task, err)
+  if task.pending == err then task.pending = nil end
 end
 
 --- Wait for a task to end; its results, or its error.

@@ -20,7 +20,10 @@ end
 
 local function step(node, x)
   local state = node.state
-  if count(state.hold) >= state.n then relay.wait(state, has_room, "buffer") end
+  if count(state.hold) >= state.n then
+    x = hold.keep(x) -- a view does not outlive the wait
+    relay.wait(state, has_room, "buffer")
+  end
   push(state.hold, x)
   if not state.serving then relay.serve(node, serve) end
 end

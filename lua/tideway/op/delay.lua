@@ -22,7 +22,10 @@ end
 
 local function step(node, x)
   local state = node.state
-  if count(state.hold) >= state.maxsize then relay.wait(state, has_room, "delay") end
+  if count(state.hold) >= state.maxsize then
+    x = hold.keep(x) -- a view does not outlive the wait
+    relay.wait(state, has_room, "delay")
+  end
   hold.push(state.hold, x)
   hold.push(state.due, clock.now() + state.interval)
   if not state.serving then relay.serve(node, serve) end

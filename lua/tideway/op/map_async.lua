@@ -86,7 +86,10 @@ end
 
 local function step(node, x)
   local state = node.state
-  if not has_room(state) then relay.wait(state, has_room, "map_async") end
+  if not has_room(state) then
+    x = hold.keep(x) -- a view does not outlive the wait
+    relay.wait(state, has_room, "map_async")
+  end
   local slot = {}
   state.last, state.calls, state.serving = state.last + 1, state.calls + 1, true
   if state.ordered then state.slots[state.last] = slot end

@@ -1,13 +1,16 @@
 local clock = require "tideway.clock"
+local hold = require "tideway.hold"
 local sched = require "tideway.sched"
 
-local function pass(state)
+local function pass(state, x)
   local now = clock.now()
   if now < state.next then
+    x = hold.keep(x) -- a view does not outlive the wait
     sched.sleep_until(state.next)
     now = clock.now()
   end
   state.next = math.max(now, state.next) + state.interval
+  return x
 end
 
 return {
@@ -24,7 +27,7 @@ once.]],
   end,
   gate = function(node) return clock.now() >= node.state.next end,
   emit = function(b, node, x)
-    if node.state.interval > 0 then b:call(node, pass, b:constant(node.state)) end
+    if node.state.interval > 0 then x = b:call(node, pass, b:constant(node.state), x) end
     b:downstream(node, x)
   end,
 }

@@ -3,7 +3,10 @@ local ticking = require "tideway.ticking"
 
 local function step(node, x)
   local state = node.state
-  if state.closed then ticking.admit(node) end
+  if state.closed then
+    x = hold.keep(x) -- a view does not outlive the wait
+    ticking.admit(node)
+  end
   hold.push(state.hold, x)
 end
 

@@ -2,7 +2,10 @@ local clock = require "tideway.clock"
 local sched = require "tideway.sched"
 local timers = require "tideway.timers"
 
-local function fire(timer) sched.interrupt(timer.task, "timeout") end
+local function fire(timer)
+  local task = timer.task
+  timer.late = not sched.interrupt(task, "timeout") and sched.interrupt_next(task, "timeout")
+end
 
 --- Deliver with a deadline: what is suspended below when it passes fails there.
 local function limited(node, deliver, x)
@@ -10,6 +13,7 @@ local function limited(node, deliver, x)
   timers.add(clock.now() + node.state.interval, timer)
   local ok, result = pcall(deliver, x)
   timers.cancel(timer)
+  if timer.late then sched.spare(timer.task, "timeout") end
   if not ok then error(result, 0) end
   return result
 end
