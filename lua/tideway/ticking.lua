@@ -3,6 +3,7 @@
 jit.off(true, true)
 
 local clock = require "tideway.clock"
+local errors = require "tideway.errors"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
 local timers = require "tideway.timers"
@@ -42,6 +43,7 @@ local weak = { __mode = "v" }
 
 --- Start a node's beat, now.
 function ticking.start(node, interval)
+  if interval <= 0 then errors.misuse("%s: interval must be more than 0", node.kind) end
   local state = node.state
   state.interval = math.max(1, math.floor(interval * 1e9 + 0.5))
   timers.add(clock.now() + state.interval, setmetatable({ node = node, fire = fire }, weak))
