@@ -106,7 +106,8 @@ function feed.start(node)
   node.turn = turn
   node.task = sched.spawn(function()
     local ok, err = xpcall(pump, errors.handler, node, turn)
-    if not ok and not (node.stopped and err == sched.CANCELLED) then
+    local over = node.stopped or node.turn ~= turn -- also when it was started again since
+    if not ok and not (over and err == sched.CANCELLED) then
       node.stopped = true
       close(node)
       error(err, 0)
