@@ -312,6 +312,77 @@ describe("a function that suspends", function()
   end)
 end)
 
+describe("a chain that waits", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  -- stages of numbers to numbers; wait() suspends or not
+  local stages = {
+    function(s, wait) return s:map(function(x) wait() return x + 1 end) end,
+    function(s, wait) return s:filter(function(x) wait() return x % 3 ~= 0 end) end,
+    function(s, wait)
+      return s:accumulate(function(state, x) wait() return (state * 31 + x) % 1009 end, { start = 1 })
+    end,
+    function(s, wait) return s:map(function(x) wait() return { x, x + 1 } end):flatten() end,
+    function(s, wait)
+      return s:sliding_window(3):map(function(w) wait() return w[1] * 2 + w[#w] end)
+    end,
+    function(s, wait) return s:partition(2):map(function(p) wait() return p[1] - p[2] end) end,
+    function(s, wait) return s:unique { key = function(x) wait() return x % 50 end } end,
+    function(s, wait) return s:map(function(x) wait() if x % 7 == 3 then error "boom" end return x end) end,
+    function(s, wait)
+      local inner = tw.stream()
+      inner:on_error "skip"
+      s:sink(function(x) wait() inner:emit(x) end)
+      return inner:map(function(x) wait() return x end)
+    end,
+  }
+  -- that change when elements come, and not which
+  local waits = {
+    function(s, rng) return s:buffer(rng:int(1, 4)) end,
+    function(s, rng) return s:delay(rng:int(0, 5) * 1e-3) end,
+    function(s, rng) return s:delay(rng:int(0, 5) * 1e-3, { maxsize = rng:int(1, 3) }) end,
+    function(s, rng) return s:rate_limit(rng:int(0, 3) * 1e-3) end,
+    function(s) return s:timeout "1d" end,
+    function(s, rng)
+      return s:map_async(function(x)
+        tw.sleep(rng:int(0, 4) * 1e-3)
+        return x
+      end, { parallelism = rng:int(1, 4) })
+    end,
+  }
+
+  it("gives what the same chain gives that does not, whatever is skipped on the way", function()
+    helper.seeded(function(rng)
+      local plan = {}
+      for i = 1, rng:int(1, 6) do plan[i] = rng:int(1, #stages) end
+      local inputs = {}
+      for i = 1, rng:int(0, 40) do inputs[i] = rng:int(0, 1000) end
+
+      local plain = tw.stream():on_error "skip"
+      local s = plain
+      for _, k in ipairs(plan) do s = stages[k](s, function() end) end
+      local want = s:sink_to_list()
+      for _, x in ipairs(inputs) do plain:emit(x) end
+
+      local source = tw.stream():on_error "skip"
+      s = source
+      local function wait()
+        if rng:chance(0.3) then tw.sleep(rng:int(0, 4) * 1e-3) end
+      end
+      for _, k in ipairs(plan) do
+        s = stages[k](s, wait)
+        if rng:chance(0.5) then s = rng:pick(waits)(s, rng) end
+      end
+      local out = s:sink_to_list()
+      helper.emitter(clock, source, inputs)
+      clock:advance "1h"
+      helper.expect(want, out)
+    end, 150)
+  end)
+end)
+
 describe("emit outside any task", function()
   local clock
   before_each(function() clock = tw.testing.clock() end)
@@ -673,6 +744,127 @@ describe("the end of a stream", function()
     s:start()
     clock:advance "1s"
     assert.same({ { 0, 1 }, { 0, 2 }, { 100, 1 }, { 100, 2 }, { 100, "end" } }, log)
+  end)
+end)
+
+describe("stopping", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local function counting()
+    local n = 0
+    return function()
+      n = n + 1
+      return n
+    end
+  end
+
+  it("a source lets what it has in flight through", function()
+    local log = {}
+    local source = tw.from_periodic(counting(), "10ms")
+    source:sink(function(x)
+      tw.sleep "25ms"
+      log[#log + 1] = { helper.ms(clock), x }
+    end)
+    source:start()
+    clock:advance "12ms"
+    source:stop()
+    clock:advance "1s"
+    assert.same({ { 25, 1 } }, log)
+  end)
+
+  it("a source that waits ends it at once", function()
+    local source = tw.from_periodic(counting(), "1h")
+    local out = source:sink_to_list()
+    source:start()
+    clock:advance "1s"
+    source:stop()
+    tw.run() -- nothing is left to wait for
+    assert.same({ 1 }, out)
+  end)
+
+  it("the run delivers what operators hold, then ends the streams", function()
+    local log = {}
+    local held = tw.from_periodic(counting(), "10ms"):buffer(5)
+    held:on_end(function() log[#log + 1] = { helper.ms(clock), "end" } end)
+    held:sink(function(x)
+      tw.sleep "30ms"
+      log[#log + 1] = { helper.ms(clock), x }
+    end)
+    held:start()
+    clock:advance "25ms" -- 1 is on its way, 2 and 3 are held
+    tw.stop()
+    clock:advance "1s"
+    assert.same({ { 30, 1 }, { 60, 2 }, { 90, 3 }, { 90, "end" } }, log)
+  end)
+end)
+
+describe("a sink that never returns", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  -- name -> an operator, and how many elements an emitter gets rid of
+  local operators = {
+    map = { function(s) return s:map(function(x) return x end) end, 0 },
+    ["buffer(3)"] = { function(s) return s:buffer(3) end, 3 },
+    ["two buffers"] = { function(s) return s:buffer(3):map(function(x) return x end):buffer(2) end, 5 },
+    rate_limit = { function(s) return s:rate_limit "1ms" end, 0 },
+    ["delay with maxsize"] = { function(s) return s:delay("1ms", { maxsize = 2 }) end, 3 },
+    timeout = { function(s) return s:timeout "10d" end, 0 },
+  }
+
+  for name, row in pairs(operators) do
+    it("stops the emitter behind " .. name, function()
+      local source, never = tw.stream(), tw.channel(1)
+      local given = 0
+      row[1](source):sink(function() never:get() end)
+      local task = tw.spawn(function()
+        for i = 1, 100 do
+          source:emit(i)
+          given = given + 1
+        end
+      end)
+      clock:advance "1h"
+      assert.equal(row[2], given)
+      assert.is_false(source:try_emit(0))
+      task:cancel()
+      never:close()
+      clock:advance "1h"
+    end)
+
+    it("stops a source behind " .. name, function()
+      local pulled, never = 0, tw.channel(1)
+      local source = tw.from_iterable(function()
+        pulled = pulled + 1
+        return pulled <= 1e5 and pulled or nil
+      end)
+      row[1](source):sink(function() never:get() end)
+      source:start()
+      clock:advance "1s"
+      local before = pulled
+      assert.is_true(before < 1e5)
+      clock:advance "1h"
+      assert.equal(before, pulled)
+      source:stop()
+      never:close()
+      clock:advance "1h"
+    end)
+  end
+
+  it("does not stop what is beside it, nor latest", function()
+    local source, never, given = tw.stream(), tw.channel(1), 0
+    source:latest():sink(function() never:get() end)
+    local beside = source:sink_to_list()
+    for i = 1, 100 do
+      source:emit(i)
+      given = given + 1
+      clock:advance "1ms"
+    end
+    assert.equal(100, given)
+    assert.equal(100, #beside)
+    never:close()
   end)
 end)
 

@@ -5,7 +5,10 @@ local ticking = require "tideway.ticking"
 local function step(node, x, k)
   local state = node.state
   k = key.of("timed_window_unique", k)
-  if state.closed then ticking.admit(node) end
+  if state.closed then
+    x = hold.keep(x) -- a view does not outlive the wait
+    ticking.admit(node)
+  end
   local before = state.at[k]
   if before then
     if not state.last then return end

@@ -25,12 +25,19 @@ skipped. nil passes nothing on. Runs until it is stopped.]],
     else
       S.next = S.next + S.interval
       if S.next < now then S.next = S.next + math.ceil((now - S.next) / S.interval) * S.interval end
-      if S.next > now then sched.sleep_until(S.next) end
+      if S.next > now then
+        S.idle = true
+        sched.sleep_until(S.next)
+        S.idle = false
+      end
     end
     return 1
   end,
   loop = function(b, node)
     return function() return b:let(node, "S.fn()"), true end
   end,
-  cancel = function(node) sched.interrupt(node.task, sched.CANCELLED) end,
+  -- not what is in flight: that is delivered
+  cancel = function(node)
+    if node.state.idle then sched.interrupt(node.task, sched.CANCELLED) end
+  end,
 }
