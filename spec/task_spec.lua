@@ -140,6 +140,13 @@ describe("tasks", function()
       assert.equal("y", task:wait())
     end)
 
+    it("for itself raises", function()
+      local task
+      task = tw.spawn(function() task:wait() end)
+      assert.is_truthy(raised(clock.advance, clock, 0):find("itself", 1, true))
+      assert.equal("failed", task:status())
+    end)
+
     it("may be given up", function()
       local slow = tw.spawn(function()
         tw.sleep(2)

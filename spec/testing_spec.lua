@@ -182,6 +182,21 @@ describe("the virtual clock", function()
     assert.same({ { 1, "x" } }, log)
   end)
 
+  it("takes over what waits already", function()
+    clock:restore()
+    local log, s = {}, tw.stream()
+    s:timed_window "1h":sink(function(window) log[#log + 1] = #window end)
+    tw.spawn(function()
+      tw.sleep "2.5h"
+      log[#log + 1] = "woken"
+    end)
+    tw.step()
+    clock = tw.testing.clock()
+    s:emit(1)
+    clock:advance "150.5m"
+    assert.same({ 1, 0, "woken" }, log)
+  end)
+
   it("restored lets outside code wait for real time again", function()
     clock:restore()
     tw.sleep "1ns"

@@ -21,6 +21,7 @@ end
 -- cancelled). Runs the loop when called outside any task.
 function Task:wait()
   local inner = of(self, "wait")
+  if inner == sched.current then errors.misuse "task: cannot wait for itself" end
   local n, results = 0, nil
   local function take(ok, ...)
     n, results = select("#", ...), { ... }

@@ -92,6 +92,11 @@ function timers.run(now)
   end
 end
 
+--- The clock is set: move every deadline by so many ns.
+function timers.shift(ns)
+  for i = 1, count do heap[i].at = heap[i].at + ns end
+end
+
 --- Forget all: the clock they were made for is gone. Returns those that were still to fire.
 function timers.clear()
   local left = {}

@@ -199,6 +199,38 @@ describe("timed_window", function()
     assert.same({ { 1, {} } }, log)
   end)
 
+  it("that nobody holds is collected, its beat too", function()
+    local s = tw.stream()
+    local calls = 0
+    s:timed_window(1):map(function() calls = calls + 1 end)
+    collectgarbage()
+    collectgarbage()
+    clock:advance(5)
+    assert.equal(0, calls)
+    assert.same({}, s:downstreams())
+  end)
+
+  it("takes the elements of several upstreams, each held back", function()
+    local a, b = tw.stream(), tw.stream()
+    local n, sums = 0, { 0, 0 }
+    a:union(b):timed_window(1):sink(function(window)
+      n = n + #window
+      for _, x in ipairs(window) do sums[x] = sums[x] + 1 end
+      tw.sleep(5)
+    end)
+    for i, s in ipairs { a, b } do
+      tw.spawn(function()
+        for _ = 1, 20 do
+          s:emit(i)
+          tw.sleep(0.3)
+        end
+      end)
+    end
+    clock:advance(200)
+    assert.equal(40, n)
+    assert.same({ 20, 20 }, sums)
+  end)
+
   it("goes on after an error below it, which advance raises", function()
     local s = tw.stream()
     local got = {}
