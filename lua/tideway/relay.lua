@@ -15,6 +15,7 @@ function relay.serve(node, serve)
   state.serving = true
   sched.occupied(true)
   sched.spawn(function()
+    sched.current.serves = state
     local ok, err = pcall(serve, node)
     state.serving = false
     sched.occupied(false)
@@ -39,7 +40,10 @@ function relay.drained(node)
 end
 
 --- Wait while the node has no room. room: a function of its state
+-- What delivers the node's own elements never waits for room there, in a feedback loop: it would
+-- wait for itself.
 function relay.wait(state, room, what)
+  if sched.current.serves == state then return end
   while not room(state) do
     local waiter = {}
     state.waiters = state.waiters or {}

@@ -63,6 +63,7 @@ end
 
 --- The call for one element, in a task of its own.
 local function call(node, slot, x)
+  sched.current.serves = node.state
   local state, fn, extra = node.state, node.args.fn, node.extra
   local ok, value = xpcall(fn, errors.handler, x, unpack(extra, 1, extra.n))
   local failure
