@@ -248,6 +248,9 @@ describe("map_async", function()
     end, 5)
   end)
 
+  pending("holding the emitter back leaves a view valid for the branches after it (any wait of an "
+    .. "operator expires it for them)")
+
   it("refuses wrong arguments, at the user's line", function()
     for _, bad in ipairs(helper.bad_functions) do
       helper.misuse(function() tw.stream():map_async(bad) end, "map_async", "fn")
