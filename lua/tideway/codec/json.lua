@@ -4,10 +4,13 @@ local C = require "tideway.ffi"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tostring = type, tostring
-local ffi_string, istype = ffi.string, ffi.istype
+local istype = ffi.istype
 
 local huge = math.huge
 local depth_max = tonumber(C.TW_DEPTH)
@@ -102,25 +105,22 @@ local function writer(out, plan_of)
 end
 
 local function encoder()
-  local out = C.tw_out_open()
-  if out == nil then error("json: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
-  local key_out = ffi.gc(C.tw_out_open(), C.tw_out_close)
+  local out = out_open "json"
+  local key_out = out_open "json"
 
   local function piece(text, i)
     C.tw_out_clear(key_out)
     C.tw_out_bytes(key_out, i == 1 and "{" or ",", 1)
     C.tw_json_string(key_out, text, #text)
     C.tw_out_bytes(key_out, ":", 1)
-    return ffi_string(key_out.bytes, key_out.len)
+    return out_text(key_out, "json")
   end
 
   local put = writer(out, plan.book("json", piece))
   return function(value)
     C.tw_out_clear(out)
     put(value, 0)
-    if out.status ~= 0 then error("json: not enough memory", 0) end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "json")
   end
 end
 
