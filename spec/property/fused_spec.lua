@@ -9,7 +9,7 @@ local helper = require "helper"
 local reference = helper.reference
 local weight = helper.weight
 
-local GRAPHS = 200
+local GRAPHS = 204
 local NODES = 30
 local INPUTS = 20
 
@@ -553,26 +553,26 @@ end
 
 describe("a fused graph gives what the interpreted one gives", function()
   it("with operators, branches and joins", function()
-    check(false, false, GRAPHS / 4)
+    check(false, false, GRAPHS / 6)
   end)
 
   it("while edges come and go between the elements", function()
-    check(false, false, GRAPHS / 4, true)
+    check(false, false, GRAPHS / 6, true)
   end)
 
   it("after functions inside of it have made edges come and go", function()
-    check(false, false, GRAPHS / 4, "inside")
+    check(false, false, GRAPHS / 6, "inside")
   end)
 
   it("with failing functions and error policies", function()
-    check(false, true, GRAPHS / 4)
+    check(false, true, GRAPHS / 6)
   end)
 
   it("with feedback", function()
-    check(true, false, GRAPHS / 4)
+    check(true, false, GRAPHS / 6)
   end)
 
   it("with feedback, failing functions and error policies", function()
-    check(true, true, GRAPHS / 4)
+    check(true, true, GRAPHS / 6)
   end)
 end)
