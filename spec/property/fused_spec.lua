@@ -536,14 +536,12 @@ local function shrink(plan, inputs)
 end
 
 local function check(loops, fails, graphs, changes)
-  local count = 0
   helper.seeded(function(rng)
     local plan = make_plan(rng, loops, fails, changes == "inside" and stateless or nil)
     if changes then draw_changes(rng, plan) end
     if changes == "inside" then make_inside(rng, plan) end
-    count = count + 1
     -- enough for compiled code now and then
-    local inputs = helper.elements(rng, count % 25 == 0 and 30 * INPUTS or INPUTS)
+    local inputs = helper.elements(rng, rng:chance(0.04) and 30 * INPUTS or INPUTS)
     if not difference(plan, inputs) then return end
     plan, inputs = shrink(plan, inputs)
     error(("%s\ninputs %s\n%s"):format(describe_plan(plan), helper.show(inputs),
