@@ -73,8 +73,8 @@ typedef struct tw_value {
 
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
-/* Bytes of native memory in use by the whole process, as the allocator rounds them.
- * Any thread. */
+/* Bytes of native memory that tideway has in use in the whole process, as the allocator
+ * rounds them; what libuv and libzstd ask for themselves is not among them. Any thread. */
 int64_t tw_mem_bytes(void);
 
 /* Make the n-th allocation from now fail, once; 0: none. For specs.

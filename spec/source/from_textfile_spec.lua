@@ -382,6 +382,14 @@ describe("from_textfile (seed " .. seed .. ")", function()
     pipe:close()
   end)
 
+  it("does not move an open archive to a place that its text has", function()
+    local file = assert(io.open(packed("gzip", ("some line\n"):rep(3000), ".gz"), "rb"))
+    assert.equal(3000, #drained(file, { encoding = "gzip" }))
+    assert.equal(0, file:seek())
+    assert.equal("\31\139", file:read(2))
+    file:close()
+  end)
+
   it("starts at the end with from_end", function()
     local path = file_of "old\n"
     local got = {}

@@ -52,7 +52,8 @@ local function open_one(S, source)
   S.file = ffi.gc(file, C.tw_textfile_close) -- for one that is stopped and then dropped
   S.id, S.lines = C.tw_textfile_id(file), C.tw_textfile_lines(file)
   S.line, S.n, S.at[0] = S.lines, 0, -1
-  S.handed = type(source) ~= "string" and source or nil
+  -- of an archive no position says how far it has been read: the file is left alone
+  S.handed = type(source) ~= "string" and o.encoding == C.TW_ENCODING_NONE and source or nil
 end
 
 --- Where the first line that has not been delivered starts.
