@@ -89,7 +89,9 @@ fail:
 
 int tw_textsink_close(tw_textsink *s) {
   if (!s) return TW_OK;
-  const int rc = tw_textsink_flush(s);
+  int rc = tw_textsink_flush(s);
+  if (close(s->fd) && errno != EINTR && rc == TW_OK) rc = TW_EIO; /* NFS, quotas */
+  s->fd = -1;
   discard(s);
   return rc;
 }

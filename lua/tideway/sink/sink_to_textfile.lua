@@ -117,7 +117,9 @@ local desc = {
     local sink = node.state.sink or open(node)
     local status = C.tw_textsink_flush(sink)
     local message = status ~= 0 and ffi.string(C.tw_textsink_error(sink))
-    C.tw_textsink_close(ffi.gc(sink, nil))
+    if C.tw_textsink_close(ffi.gc(sink, nil)) ~= 0 and not message then
+      message = tostring(node.args.file) .. ": the system could not keep all that was written"
+    end
     node.state.sink = nil
     if message then error("sink_to_textfile: " .. message, 0) end
   end,
