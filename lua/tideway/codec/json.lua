@@ -17,11 +17,20 @@ local depth_max = tonumber(C.TW_DEPTH)
 
 local function refuse(what) error("json: cannot encode " .. what, 0) end
 
-local function put_number(out, x)
+local function put_finite(out, x)
   if x ~= x or x == huge or x == -huge then
     refuse(x ~= x and "nan" or x > 0 and "inf" or "-inf")
   end
   C.tw_out_num(out, x)
+end
+
+--- The same for print: what JSON has no number for is null, as in JavaScript.
+local function put_number_or_null(out, x)
+  if x ~= x or x == huge or x == -huge then
+    C.tw_out_bytes(out, "null", 4)
+  else
+    C.tw_out_num(out, x)
+  end
 end
 
 local function put_cdata(out, x)
@@ -38,8 +47,9 @@ local function put_cdata(out, x)
 end
 
 -- What a writer of values needs besides the value: the buffer and the book of key orders.
-local function writer(out, plan_of)
+local function writer(out, plan_of, lenient)
   local put
+  local put_number = lenient and put_number_or_null or put_finite
 
   local function put_array(t, n, depth)
     for i = 1, n do
@@ -104,7 +114,8 @@ local function writer(out, plan_of)
   return put
 end
 
-local function encoder()
+--- opts.lenient: NaN and infinities are null (print)
+local function encoder(opts)
   local out = out_open "json"
   local key_out = out_open "json"
 
@@ -116,7 +127,7 @@ local function encoder()
     return out_text(key_out, "json")
   end
 
-  local put = writer(out, plan.book("json", piece))
+  local put = writer(out, plan.book("json", piece), opts and opts.lenient)
   return function(value)
     C.tw_out_clear(out)
     put(value, 0)
