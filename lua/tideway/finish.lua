@@ -17,25 +17,31 @@ local function waits(node)
   return false
 end
 
---- End a node and what is below it.
-function finish.node(node)
-  if node.ended then return end
-  node.ended = true
-  if node.desc.finish then node.desc.finish(node) end
-  for _, fn in ipairs(node.on_end or {}) do fn() end
-  local downs = {}
-  for i, down in ipairs(node.downs) do downs[i] = down end
-  for _, down in ipairs(downs) do
-    if not waits(down) then finish.node(down) end
+--- End a node and what is below it, depth first.
+function finish.node(first)
+  local list = { first } -- a stack: graphs may be deeper than Lua's
+  while #list > 0 do
+    local node = table.remove(list)
+    if not node.ended and (node == first or not waits(node)) then
+      node.ended = true
+      if node.desc.finish then node.desc.finish(node) end
+      for _, fn in ipairs(node.on_end or {}) do fn() end
+      for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+    end
   end
 end
 
 --- A source starts again: what is below it lives again.
 function finish.revive(node)
-  if not node.ended then return end
-  node.ended = false
-  if node.desc.revive then node.desc.revive(node) end
-  for _, down in ipairs(node.downs) do finish.revive(down) end
+  local list = { node }
+  while #list > 0 do
+    node = table.remove(list)
+    if node.ended then
+      node.ended = false
+      if node.desc.revive then node.desc.revive(node) end
+      for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+    end
+  end
 end
 
 return finish
