@@ -179,7 +179,9 @@ takes the names from the first record, `header = {"a", "b"}` gives them, and the
 table, must have as many fields as there are names, and a blank line gives nothing. `schema` converts
 columns (by name, or by position): `f64`, `i64` (64-bit cdata beyond 2^53), `bool` (true, false, 1,
 0), `timestamp` (ISO 8601 or a number, gives seconds since 1970), `string`; there an empty field is
-`tw.null`. Fields may be quoted (RFC 4180); a quoted field that goes on in the next line does not parse.
+`tw.null`. Of several files that all begin
+with names, drop those lines before (`filter`) and give `header = {"a", "b"}`.
+Fields may be quoted (RFC 4180); a quoted field that goes on in the next line does not parse.
 
 Encoding writes an array's members, or a table's fields by `columns`; what is missing or null is an
 empty field.]],
