@@ -625,6 +625,7 @@ describe("a large graph", function()
         all[i] = s
       end
       s:sink(sink)
+      assert.equal(20000, #all)
     end))
   end)
 

@@ -260,13 +260,13 @@ graph.governed = false -- has any stream ever had a policy?
 -- has one (breadth first). Returns that node, or nil for the default.
 function graph.governor(node)
   if not graph.governed then return nil end
-  local up = node
-  while #up.ups == 1 do -- the usual case: a chain
-    up = up.ups[1]
-    if up.policy then return up end
-    if up == node then return nil end
+  local above = node
+  while #above.ups == 1 do -- the usual case: a chain
+    above = above.ups[1]
+    if above.policy then return above end
+    if above == node then return nil end
   end
-  if #up.ups == 0 then return nil end
+  if #above.ups == 0 then return nil end
   local list = graph.above(node)
   for i = 2, #list do
     if list[i].policy then return list[i] end

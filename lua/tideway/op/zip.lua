@@ -1,4 +1,3 @@
-local graph = require "tideway.graph"
 local hold = require "tideway.hold"
 local region = require "tideway.region"
 
