@@ -260,11 +260,13 @@ graph.governed = false -- has any stream ever had a policy?
 -- has one (breadth first). Returns that node, or nil for the default.
 function graph.governor(node)
   if not graph.governed then return nil end
-  local above = node
+  local above, behind, steps = node, node, 0
   while #above.ups == 1 do -- the usual case: a chain
-    above = above.ups[1]
+    above, steps = above.ups[1], steps + 1
     if above.policy then return above end
-    if above == node then return nil end
+    -- a ring above the node has no beginning: somebody who walks half as fast is met there
+    if steps % 2 == 0 then behind = behind.ups[1] end
+    if above == behind then return nil end
   end
   if #above.ups == 0 then return nil end
   local list = graph.above(node)
