@@ -73,8 +73,8 @@ typedef struct tw_value {
 
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
-/* Bytes of native memory in use by the whole process, as the allocator rounds them.
- * Any thread. */
+/* Bytes of native memory that tideway has in use in the whole process, as the allocator
+ * rounds them; what libuv and libzstd ask for themselves is not among them. Any thread. */
 int64_t tw_mem_bytes(void);
 
 /* Make the n-th allocation from now fail, once; 0: none. For specs.
@@ -392,7 +392,8 @@ tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char
                               int64_t dlen, char *error, int64_t size);
 
 /* Writes what is buffered and closes the sink, taken in any case; NULL is fine. Returns the
- * status of that write. */
+ * status of that write, or TW_EIO when the system says only now that it cannot keep what it
+ * has taken. */
 int tw_textsink_close(tw_textsink *sink);
 
 /* Add a record: bytes, or a number as Lua's tostring has it, but with as many digits as it

@@ -42,6 +42,30 @@ describe("tideway", function()
     assert.equal("tideway: run: --workers is not there yet\n", err)
   end)
 
+  it("says in one line that its modules or its library are not where it looks", function()
+    local status, _, err = shell("TIDEWAY_ROOT=/nowhere " .. command.path .. " version")
+    assert.equal(1, status)
+    assert.matches("^tideway: no Lua modules of tideway in /nowhere/[^\n]*TIDEWAY_ROOT[^\n]*\n$", err)
+    status, _, err = shell("TIDEWAY_LIB=/nowhere/x.so " .. command.path .. " version")
+    assert.equal(1, status)
+    assert.equal("tideway: TIDEWAY_LIB: there is no library /nowhere/x.so\n", err)
+  end)
+
+  it("does not take a file for a standard stream that is closed", function()
+    local path = os.tmpname()
+    local status, out = shell(command.path .. " -e 'from_range(1, 2):sink_to_textfile(\"" .. path
+      .. "\") print(7)' >&- 2>&-; echo $?")
+    assert.equal(0, status)
+    assert.equal("1\n", out) -- the print has failed
+    local file = assert(io.open(path))
+    assert.equal("1\n2\n", file:read "*a")
+    file:close()
+    os.remove(path)
+    local failed, _, err = shell(command.path .. " -e 'stdin()' <&-")
+    assert.equal(1, failed)
+    assert.matches("standard input: byte 0: Bad file descriptor", err, 1, true)
+  end)
+
   it("finds its modules from wherever it is called, also through a link", function()
     local link = os.tmpname()
     local status, out = shell(("ln -sf \"$(realpath %s)\" %s && cd / && %s version"):format(command.path, link, link))
@@ -92,6 +116,15 @@ describe("tideway help", function()
     end
     local _, out = shell(table.concat(lines, "\n"))
     assert.equal("", out)
+  end)
+
+  it("explains what is no operator: stdin, on_error, connect and the like", function()
+    for _, name in ipairs { "stdin", "stream", "emit", "disconnect", "on_error", "null", "tw.run" } do
+      local status, out, err = tideway("help", name)
+      assert.equal(0, status)
+      assert.equal("", err)
+      assert.matches(name:gsub("^tw%.", ""), out, 1, true)
+    end
   end)
 
   it("explains commands", function()

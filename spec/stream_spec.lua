@@ -607,3 +607,43 @@ describe("stream", function()
     assert.same({ 0, 0 }, { #a:downstreams(), #window:downstreams() })
   end)
 end)
+
+describe("a large graph", function()
+  local function total(build)
+    local sum = 0
+    build(function(x) sum = sum + x end)
+    tw.run()
+    return sum
+  end
+
+  it("may be a chain of 20,000 streams", function()
+    local all = {} -- held, so that collecting handles takes no time here
+    assert.equal(20001, total(function(sink)
+      local s = tw.from_range(1, 1)
+      for i = 1, 20000 do
+        s = s:map(function(x) return x + 1 end)
+        all[i] = s
+      end
+      s:sink(sink)
+      assert.equal(20000, #all)
+    end))
+  end)
+
+  it("may have 8,000 sinks below one stream", function()
+    assert.equal(8000 * 3, total(function(sink)
+      local s = tw.from_range(1, 2)
+      for _ = 1, 8000 do s:sink(sink) end
+    end))
+  end)
+
+  it("may nest streams that make locals, with branches, beyond Lua's limits for a function", function()
+    assert.equal(0 + 105 * 300, total(function(sink)
+      local s = tw.from_range(105, 105)
+      local x = s
+      for _ = 1, 300 do
+        x = x:accumulate(function(_, new) return new end)
+        x:sink(sink)
+      end
+    end))
+  end)
+end)

@@ -5,14 +5,6 @@ local catalog = require "tideway.catalog"
 
 local kinds = { "op", "source", "sink", "codec", "agg" }
 
---- C files without a C spec of their own, and what holds them.
-local held_elsewhere = {
-  ["core/status"] = "every spec that looks at a status",
-  ["agg/minmax"] = "window/roll",
-  ["agg/sum"] = "window/roll",
-  ["agg/var"] = "window/roll",
-}
-
 local function set(list)
   local names = {}
   for _, name in ipairs(list) do names[name] = true end
@@ -69,7 +61,7 @@ describe("the tree", function()
     local missing = {}
     for _, path in ipairs(files.find("runtime", "*.c")) do
       local name = path:match "^runtime/(.*)%.c$"
-      if not held_elsewhere[name] and not files.exists("spec/c/" .. name .. ".c") then
+      if not files.exists("spec/c/" .. name .. ".c") then
         missing[#missing + 1] = path
       end
     end

@@ -161,9 +161,16 @@ static int mute(lua_State *L) {
 
 /* Push tideway.cli's main and its arguments: the words of the command line, mute. */
 static int push_command(lua_State *L, int argc, char **argv) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "path");
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tideway.cli");
-  if (lua_pcall(L, 1, 1, 0)) return FAILED;
+  if (lua_pcall(L, 1, 1, 0)) {
+    if (strstr(lua_tostring(L, -1), "module 'tideway.cli' not found"))
+      lua_pushfstring(L, "no Lua modules of tideway in %s (set TIDEWAY_ROOT to its tree)",
+                      lua_tostring(L, -2));
+    return FAILED;
+  }
   lua_getfield(L, -1, "main");
   lua_createtable(L, argc, 1);
   for (int i = 0; i < argc; i++) {
@@ -178,8 +185,9 @@ static int run(lua_State *L, int argc, char **argv) {
   find_modules(L);
   if (push_command(L, argc, argv) || lua_pcall(L, 2, 1, 0)) {
     const char *text = lua_tostring(L, -1);
-    fprintf(stderr, "tideway: %s\n",
-            text ? text : "failed with an error that is no text");
+    if (!text) text = "failed with an error that is no text";
+    int named = strncmp(text, "tideway: ", 9) == 0;
+    fprintf(stderr, "%s%s\n", named ? "" : "tideway: ", text);
     return FAILED;
   }
   return (int)lua_tointeger(L, -1);
@@ -194,7 +202,16 @@ static int finish_output(int status) {
   return status ? status : FAILED;
 }
 
+/* A standard stream that our parent has closed must not be taken over by the next file that
+ * is opened. /dev/null stands in, opened the wrong way round: using it is an error. */
+static void keep_standard_streams(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0)
+      (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* gets fd */
+}
+
 int main(int argc, char **argv) {
+  keep_standard_streams();
   /* `tideway ... | head` ends like any filter, also when our parent ignores SIGPIPE. */
   signal(SIGPIPE, SIG_DFL);
 

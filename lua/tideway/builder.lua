@@ -25,6 +25,8 @@ local PATHS_MAX = 8      -- ways through it: each becomes a trace
 -- of one function; what goes on is another function, which LuaJIT inlines
 local CONSTANTS_MAX = 50 -- upvalues: the limit is 60
 local DEPTH_MAX = 50     -- nested blocks: the limit is 200, and locals live as long
+local LOCALS_MAX = 100   -- locals in sight: the limit is 200
+local SEGMENTS_MAX = 40  -- segments that a loop calls by name
 
 local builder = {}
 
@@ -54,6 +56,8 @@ local function begin(self, params, segment)
     outer = self.fn, params = params, lines = {}, depth = 0, constants = {}, names = {},
     arity = {}, -- local -> how many members the tuple in it has, where that is known
     node = nil, -- the operator whose text is being written
+    active = 0, -- locals in sight
+    outside = {}, -- depth -> locals in sight outside the block
     segment = segment or { ops = 0, paths = 1, cutting = false, offended = false, pending = {} },
   }
 end
@@ -65,14 +69,19 @@ local function finish(self, first)
   self.K[#self.K + 1] = false
   local index = #self.K
   local lines = { { ("K[%d] = (function()"):format(index) } }
-  if #fn.constants > 0 then
-    local names, values = {}, {}
-    for i, k in ipairs(fn.constants) do
-      names[i], values[i] = "k" .. k, ("K[%d]"):format(k)
-    end
-    lines[2] = { ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", ")) }
+  local names, values = {}, {}
+  for i, k in ipairs(fn.constants) do
+    names[i], values[i] = "k" .. k, ("K[%d]"):format(k)
   end
+  local function declare(i, j)
+    if i > j then return end
+    lines[#lines + 1] = { ("local %s = %s"):format(table.concat(names, ", ", i, j),
+      table.concat(values, ", ", i, j)) }
+  end
+  local upvalues = math.min(#names, CONSTANTS_MAX)
+  declare(1, upvalues)
   lines[#lines + 1] = { ("return function(%s)"):format(fn.params) }
+  declare(upvalues + 1, #names) -- those of nested functions came on top
   for _, line in ipairs(first or {}) do lines[#lines + 1] = { line } end
   for _, line in ipairs(fn.lines) do lines[#lines + 1] = line end
   lines[#lines + 1] = { "end end)()" }
@@ -84,6 +93,11 @@ end
 function Builder:line(fmt, ...)
   local fn = self.fn
   local text = select("#", ...) > 0 and fmt:format(...) or fmt
+  local list = text:match "^local ([^=]*)"
+  if list then
+    local _, commas = list:gsub(",", "")
+    fn.active = fn.active + commas + 1
+  end
   fn.lines[#fn.lines + 1] = { ("  "):rep(fn.depth + 1) .. text, fn.node }
 end
 
@@ -93,6 +107,7 @@ function Builder:open(fmt, ...)
   self:line(fmt, ...)
   local fn = self.fn
   fn.depth = fn.depth + 1
+  fn.outside[fn.depth] = fn.active
   fn[fn.depth] = fn.segment.paths
 end
 
@@ -101,6 +116,7 @@ function Builder:close()
   local segment = fn.segment
   if fn[fn.depth .. "branch"] then segment.paths = segment.paths + fn[fn.depth] end
   fn[fn.depth .. "branch"] = nil
+  fn.active = fn.outside[fn.depth]
   fn.depth = fn.depth - 1
   self:line "end"
 end
@@ -349,7 +365,7 @@ local function fanout(self, node, x, i)
       table.insert(segment.pending, { node = node, i = i, cut = cut, arity = fn.arity[x] })
       return
     end
-    if #fn.constants >= CONSTANTS_MAX or fn.depth >= DEPTH_MAX then
+    if #fn.constants >= CONSTANTS_MAX or fn.depth >= DEPTH_MAX or fn.active >= LOCALS_MAX then
       local arity = fn.arity[x]
       begin(self, "x", segment)
       self:tuple("x", arity)
@@ -423,11 +439,15 @@ function sequence(self, segments, params)
   local order = self:constant(self:order(#segments, 0))
   self:line "local turn = 1"
   self:open "repeat"
-  for k, index in ipairs(segments) do
-    self:line("%s turn == %d then if %s(%s) then return true end", k == 1 and "if" or "elseif", k,
-      self:name(index), k == 1 and params or "")
+  if #segments > SEGMENTS_MAX then -- more than there may be upvalues
+    self:line("if K[%s[turn]](%s) then return true end", self:constant(segments), params)
+  else
+    for k, index in ipairs(segments) do
+      self:line("%s turn == %d then if %s(%s) then return true end", k == 1 and "if" or "elseif", k,
+        self:name(index), k == 1 and params or "")
+    end
+    self:line "end"
   end
-  self:line "end"
   self:line("turn = %s[turn]", order)
   self.fn.depth = self.fn.depth - 1
   self:line "until turn == 0"
@@ -519,7 +539,14 @@ local function batch(self, segments)
   local order = self:constant(self:order(count, 1))
   self:line "local turn = 1"
   self:open "while true do"
-  for k, index in ipairs(segments) do
+  local many = #segments > SEGMENTS_MAX
+  if many then count = 2 end -- the first, and "turn - 1 of the others"
+  for k = 1, count do
+    local index = segments[k]
+    if many and k == 2 then
+      self:line("if K[%s[turn]]() then turn = %d end", self:constant(segments), #segments)
+      break
+    end
     self:open(k == 1 and "if turn == 1 then" or "if turn == %d then", k)
     local x, holes = "", false
     if k == 1 then
@@ -530,11 +557,11 @@ local function batch(self, segments)
       self:line "i = i + 1"
     end
     self:line("if %s%s(%s) then turn = %d end", holes and x .. " == nil or " or "", self:name(index),
-      x, count)
+      x, #segments)
     self.fn.depth = self.fn.depth - 1
     if k < count then self:line "else" end
   end
-  for _ = 1, count do self:line "end" end
+  for _ = 1, many and 1 or count do self:line "end" end
   self:line("turn = %s[turn]", order)
   self:close()
   return finish(self)

@@ -27,7 +27,8 @@ tideway run SCRIPT [ARGS]
 
 Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When the script
 has come to its end, sources that were never started are run: tw.run() may be left out.
-SCRIPT is a file, or - for standard input.
+Call it where what follows needs the results: it returns when all sources have ended;
+tw.stop() ends it early and in order. SCRIPT is a file, or - for standard input.
 ]],
   eval = [[
 tideway eval 'EXPR'
@@ -62,6 +63,56 @@ tideway --version
 The version of tideway, of its library's interface (ABI) and of LuaJIT.
 ]],
 }
+
+-- What is no operator, source or sink: name -> how it is called, what it does.
+local topics = {
+  stdin = { "stdin({settings})", [[
+In an expression (tideway -e): the lines of standard input. In a script it is called
+tw.from_textfile("-", {settings}); tideway help from_textfile has the settings.]] },
+  stream = { "tw.stream({name = ...})", [[
+A stream that is fed by hand, stream:emit(x), or by upstream:connect(stream).]] },
+  emit = { "stream:emit(x, metadata?)", [[
+Deliver an element, anything but nil, to all that is below; returns once it is through. Raises
+what a function below has raised.]] },
+  connect = { "upstream:connect(downstream)", [[
+Subscribe one stream to another, also one above it: loops run in constant stack.
+upstream:disconnect(downstream) undoes it; stream:upstreams() and stream:downstreams() are arrays.]] },
+  destroy = { "stream:destroy()", [[
+Detach a stream from all its upstreams. A sink ends here, and what it had buffered is written;
+a source stops.]] },
+  apply = { "stream:apply(fn, ...)", "fn(stream, ...): pipelines are functions from streams to streams." },
+  named = { "stream:named(name)", "Name a stream, for messages: <map: name>. Returns the stream." },
+  on_error = { "stream:on_error(policy)", [[
+What becomes of an element when a function below the stream fails. The nearest policy above counts.
+  "raise"                          the error goes to the emitter; of a source: the run fails (default)
+  "skip"                           the element is dropped
+  {retry = 3, backoff = "100ms"}   further attempts, then raise, or ["then"] = another policy
+  a stream                         gets {element =, error =, operator =, metadata =}: dead letters
+Set it on the source, or on any stream above the one that may fail; it does not hold for the
+functions of that stream itself.
+
+example
+  local dead = tw.stream()
+  dead:sink(function(d) io.stderr:write(d.error, "\n") end)
+  tw.from_textfile("log.ndjson"):on_error(dead):json():print()]] },
+  on_end = { "stream:on_end(fn)", "Call fn() when the stream has ended. Returns the stream." },
+  start = { "stream:start()", [[
+Start the sources above the stream; their elements come when the loop runs. stream:stop() stops
+them. tw.run() and the end of a script start all sources that were never started.]] },
+  explain = { "stream:explain()", "The graph that the stream is part of, as text." },
+  null = { "tw.null", "The element that stands for JSON's null: x == tw.null. An ordinary element." },
+  flush = { "tw.flush()", [[
+Complete what sinks have buffered. collector:flush() emits what stream:collect() holds.]] },
+  register_operator = { "tw.register_operator(name, def)", [[
+Add a method of that name to every stream; def is a function (stream, ...) -> stream.]] },
+  limits = { "tw.limits{memory = \"64MB\", instructions = 1e8, time = \"1s\"}", [[
+Limits for scripts that are not trusted, from now on.]] },
+}
+for name, other in pairs {
+  disconnect = "connect", upstreams = "connect", downstreams = "connect", stop = "start",
+} do
+  topics[name] = topics[other]
+end
 
 -- Words of later releases, commands and settings of `run`.
 local later = { graph = true, test = true, repl = true, bench = true, new = true }
@@ -227,7 +278,9 @@ local function show(tw, value)
     print(value)
   elseif type(value) == "table" and rawget(value, "_node") then
     local node = value._node
-    if not node.desc.sink and #node.downs == 0 and not node.destroyed then value:print() end
+    if not node.desc.sink and #node.downs == 0 and not node.destroyed then
+      value:print()._node.where = "eval"
+    end
   elseif type(value) == "table" and value ~= tw then
     return value
   end
@@ -370,10 +423,17 @@ function commands.help(words)
   if not name then
     io.write(usage, "\n")
     list_names()
+    print "also        stdin stream emit connect destroy apply named on_error on_end start explain null"
     return DONE
   end
+  name = name:gsub("^tw%.", ""):gsub("^stream:", "")
   if pages[name] then
     io.write(pages[name])
+    return DONE
+  end
+  local topic = topics[name]
+  if topic then
+    print(topic[1] .. "\n\n" .. topic[2])
     return DONE
   end
   if later[name] then return misuse("%s is not there yet", name) end
@@ -387,6 +447,7 @@ function commands.help(words)
   end
   local known = known_names()
   for command in pairs(pages) do known[#known + 1] = command end
+  for topic_name in pairs(topics) do known[#known + 1] = topic_name end
   return misuse("help: nothing is called %q%s", name, did_you_mean(name, known))
 end
 

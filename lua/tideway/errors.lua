@@ -58,6 +58,12 @@ local function deep(err)
   return err
 end
 
+--- Where in its input a source is: ", line 3 of access.log", or "".
+local function place_of(node)
+  local place = node.desc.place and node.desc.place(node)
+  return place and ", " .. place or ""
+end
+
 --- The lines that say where an error came from.
 local function annotate(err)
   if err:find("stack overflow", 1, true) then return deep(err) end
@@ -68,7 +74,9 @@ local function annotate(err)
     local region = chunks[info.source]
     if region then
       local node = region.lines and region.lines[info.currentline]
-      if node then lines[#lines + 1] = ("  in %s, built at %s"):format(tostring(node), node.where) end
+      if node then
+        lines[#lines + 1] = ("  in %s, built at %s%s"):format(tostring(node), node.where, place_of(node))
+      end
     elseif info.what ~= "C" and not internal(info.source) then
       local name = info.name and not info.name:find "^k%d+$" and ("function '%s'"):format(info.name)
         or info.what == "main" and "main chunk"

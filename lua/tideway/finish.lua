@@ -17,35 +17,50 @@ local function waits(node)
   return false
 end
 
---- End a node and what is below it.
-function finish.node(node)
-  if node.ended then return end
-  node.ended = true
-  if node.desc.finish then node.desc.finish(node) end
-  -- what an operator still holds goes out first; its servant comes back here
-  if node.desc.held and (node.state.serving or node.desc.held(node) > 0) then
-    node.ending = true
-  else
-    finish.below(node)
+--- Call a node's functions; what is below it comes on the list.
+local function below(node, list)
+  for _, fn in ipairs(node.on_end or {}) do fn() end
+  for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+end
+
+--- End what is on the list, and what is below that, depth first.
+local function drain(list, first)
+  while #list > 0 do -- a stack: graphs may be deeper than Lua's
+    local node = table.remove(list)
+    if not node.ended and (node == first or not waits(node)) then
+      node.ended = true
+      if node.desc.finish then node.desc.finish(node) end
+      -- what an operator still holds goes out first; its servant comes back with finish.below
+      if node.desc.held and (node.state.serving or node.desc.held(node) > 0) then
+        node.ending = true
+      else
+        below(node, list)
+      end
+    end
   end
 end
 
+--- End a node and what is below it.
+function finish.node(node) drain({ node }, node) end
+
 --- A node is through with everything: its functions, then the streams below.
 function finish.below(node)
-  for _, fn in ipairs(node.on_end or {}) do fn() end
-  local downs = {}
-  for i, down in ipairs(node.downs) do downs[i] = down end
-  for _, down in ipairs(downs) do
-    if not waits(down) then finish.node(down) end
-  end
+  local list = {}
+  below(node, list)
+  drain(list)
 end
 
 --- A source starts again: what is below it lives again.
 function finish.revive(node)
-  if not node.ended then return end
-  node.ended = false
-  if node.desc.revive then node.desc.revive(node) end
-  for _, down in ipairs(node.downs) do finish.revive(down) end
+  local list = { node }
+  while #list > 0 do
+    node = table.remove(list)
+    if node.ended then
+      node.ended = false
+      if node.desc.revive then node.desc.revive(node) end
+      for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+    end
+  end
 end
 
 return finish

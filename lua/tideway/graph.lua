@@ -72,17 +72,26 @@ end
 graph.touch = touch
 
 --- Every region that holds nodes below (or at) a node whose policy changed.
-function graph.touch_below(node, seen)
-  seen = seen or {}
-  if seen[node] then return end
-  seen[node] = true
-  touch(node)
-  for _, down in ipairs(node.downs) do graph.touch_below(down, seen) end
+function graph.touch_below(node)
+  local seen, list = { [node] = true }, { node }
+  local i = 1
+  while list[i] do
+    touch(list[i])
+    for _, down in ipairs(list[i].downs) do
+      if not seen[down] then
+        seen[down] = true
+        list[#list + 1] = down
+      end
+    end
+    i = i + 1
+  end
 end
 
 --- Subscribe down to up. A second time has no effect. True when it is new.
 function graph.connect(up, down)
-  if index_of(up.downs, down) then return false end
+  local known
+  if #down.ups < #up.downs then known = index_of(down.ups, up) else known = index_of(up.downs, down) end
+  if known then return false end
   up.downs[#up.downs + 1] = down
   down.ups[#down.ups + 1] = up
   touch(up)
@@ -114,19 +123,33 @@ function graph.destroy(node)
 end
 
 --- Is there, at node or below it, a sink or a stream somebody holds?
-local function alive(node, seen)
-  if seen[node] then return false end
-  seen[node] = true
-  if handles[node] or sinks[node] then return true end
-  for _, down in ipairs(node.downs) do
-    if alive(down, seen) then return true end
+local function alive(node)
+  local first = node
+  while not handles[node] and not sinks[node] do -- the usual case: a chain
+    if #node.downs ~= 1 or #node.downs[1].ups ~= 1 then
+      local seen, list = { [node] = true }, { node }
+      while #list > 0 do
+        local x = table.remove(list)
+        if handles[x] or sinks[x] then return true end
+        for i = #x.downs, 1, -1 do
+          local down = x.downs[i]
+          if not seen[down] then
+            seen[down] = true
+            list[#list + 1] = down
+          end
+        end
+      end
+      return false
+    end
+    node = node.downs[1]
+    if node == first then return false end
   end
-  return false
+  return true
 end
 
 --- Detach what nobody can observe any more, upwards from node.
 local function prune(node)
-  if alive(node, {}) then return end
+  if alive(node) then return end
   node.destroyed = true -- it goes as a whole: nothing becomes complete, nothing is emitted
   while #node.ups > 0 do -- a cycle may come back and detach some of them
     local up = node.ups[#node.ups]
@@ -215,20 +238,37 @@ function graph.above(node)
 end
 
 --- Does some sink hang below a node?
-function graph.sink_below(node, seen)
-  seen = seen or {}
-  if seen[node] then return false end
-  seen[node] = true
-  if sinks[node] then return true end
-  for _, down in ipairs(node.downs) do
-    if graph.sink_below(down, seen) then return true end
+function graph.sink_below(node)
+  local seen, list = { [node] = true }, { node }
+  while #list > 0 do
+    local x = table.remove(list)
+    if sinks[x] then return true end
+    for i = #x.downs, 1, -1 do
+      local down = x.downs[i]
+      if not seen[down] then
+        seen[down] = true
+        list[#list + 1] = down
+      end
+    end
   end
   return false
 end
 
+graph.governed = false -- has any stream ever had a policy?
+
 --- The stream whose error policy governs what happens in a node: the nearest above it that
 -- has one (breadth first). Returns that node, or nil for the default.
 function graph.governor(node)
+  if not graph.governed then return nil end
+  local above, behind, steps = node, node, 0
+  while #above.ups == 1 do -- the usual case: a chain
+    above, steps = above.ups[1], steps + 1
+    if above.policy then return above end
+    -- a ring above the node has no beginning: somebody who walks half as fast is met there
+    if steps % 2 == 0 then behind = behind.ups[1] end
+    if above == behind then return nil end
+  end
+  if #above.ups == 0 then return nil end
   local list = graph.above(node)
   for i = 2, #list do
     if list[i].policy then return list[i] end

@@ -12,6 +12,7 @@ local limits = {}
 
 local units = { B = 1, KB = 2 ^ 10, MB = 2 ^ 20, GB = 2 ^ 30 }
 local GRAIN = 1000 -- instructions between two looks
+local PATIENCE = 10 -- times that a limit may be exceeded
 
 local function bytes(given)
   if type(given) == "number" then return given end
@@ -43,18 +44,24 @@ function limits.set(given)
   local till = opts.time and C.tw_clock_seconds() + opts.time
   jit.off()
   jit.flush()
-  local function look()
+  local exceeded = 0
+  local look
+  local function exceed(what)
+    exceeded = exceeded + 1
+    -- a script that catches this error and goes on is stopped at its every instruction
+    if exceeded == PATIENCE then debug.sethook(look, "", 1) end
+    error("limits: more " .. what, 3)
+  end
+  function look()
     if left then
       left = left - GRAIN
-      if left < 0 then error("limits: more than the allowed number of instructions", 2) end
+      if left < 0 then exceed "than the allowed number of instructions" end
     end
     if memory and collectgarbage "count" * 1024 > memory then
       collectgarbage()
-      if collectgarbage "count" * 1024 > memory then
-        error("limits: more memory than allowed", 2)
-      end
+      if collectgarbage "count" * 1024 > memory then exceed "memory than allowed" end
     end
-    if till and C.tw_clock_seconds() > till then error("limits: more time than allowed", 2) end
+    if till and C.tw_clock_seconds() > till then exceed "time than allowed" end
   end
   -- hooks are LuaJIT's for all coroutines together
   debug.sethook(look, "", GRAIN)

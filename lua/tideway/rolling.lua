@@ -8,6 +8,7 @@ local catalog = require "tideway.catalog"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local region = require "tideway.region"
 
 local rolling = {}
 
@@ -20,11 +21,22 @@ local function step(roll, x, what)
   return C.tw_roll_push(roll, x)
 end
 
-local function step_full(roll, x, what)
+local function step_full(roll, x, what, state)
   if type(x) ~= "number" then no_number(x, what) end
   local result = C.tw_roll_push(roll, x)
-  if roll.fill < roll.size then return nil end
+  if roll.fill < roll.size then
+    state.partial = result
+    return nil
+  end
   return result
+end
+
+--- At the end: a window that never became full, when the window flushes.
+local function finish(node)
+  local state = node.state
+  if state.flush and state.roll.fill > 0 and state.roll.fill < state.roll.size then
+    region.emit(node, state.partial)
+  end
 end
 
 local function open(spec, n)
@@ -44,12 +56,14 @@ local function descriptor(name)
       if node.state.roll == nil then
         node.state.roll = open(node.args.spec, up.args.n)
         node.state.full = up.opts.return_partial == false
+        node.state.flush = node.state.full and up.opts.flush
       end
     end,
+    finish = finish,
     emit = function(b, node, x)
-      local y = b:call(node, node.state.full and step_full or step, b:constant(node.state.roll), x,
-        b:constant(name))
-      if node.state.full then
+      local full, roll, S = node.state.full, b:constant(node.state.roll), b:constant(node.state)
+      local y = b:call(node, full and step_full or step, roll, x, b:constant(name), full and S or nil)
+      if full then
         b:open("if %s ~= nil then", y)
         b:downstream(node, y)
         b:close()
@@ -70,39 +84,50 @@ local function field_of(x, field)
   return value
 end
 
+local MANY = 50 -- specifications: a function of Lua has room for 60 upvalues and 200 locals
+
 --- The generated step of aggregate{...}: all values are read first, so that an element that
 -- does not fit is not taken in; then the table is written out field by field.
-local function aggregate_step(specs, rolls, full)
+local function aggregate_step(specs, state, full)
   local names = {}
   for name in pairs(specs) do names[#names + 1] = name end
   table.sort(names)
-  local text = { "local rolls, field_of, no_number, C = ..." }
+  local many = #names > MANY
+  local text = { "local state, field_of, no_number, C = ...\nlocal rolls = state.rolls" }
   local function put(fmt, ...) text[#text + 1] = fmt:format(...) end
+  local rolls, values, fields = {}, {}, {}
   for i, name in ipairs(names) do
-    put("local r%d = rolls[%q]", i, name)
+    rolls[i] = many and ("rolls[%q]"):format(name) or "r" .. i
+    values[i] = many and ("v[%d]"):format(i) or "v" .. i
+    if not many then put("local r%d = rolls[%q]", i, name) end
+    fields[i] = ("[%q] = C.tw_roll_push(%s, %s)"):format(name, rolls[i], values[i])
   end
   put "return function(x)"
   put "  local x0 = x"
+  if many then put "  local v = {}" end
   for i, name in ipairs(names) do
+    local set = (many and "  %s = " or "  local %s = "):format(values[i])
     if specs[name].field ~= nil then
-      put("  local v%d = field_of(x, %q)", i, specs[name].field)
+      put("%sfield_of(x, %q)", set, specs[name].field)
     elseif specs[name].agg.name == "count" then
-      put("  local v%d = 0", i) -- counts elements of any kind
+      put("%s0", set) -- counts elements of any kind
     else
       put('  if type(x0) ~= "number" then no_number(x0, "aggregate") end')
-      put("  local v%d = x0", i)
+      put("%sx0", set)
     end
   end
-  local fields = {}
-  for i, name in ipairs(names) do
-    put("  local y%d = C.tw_roll_push(r%d, v%d)", i, i, i)
-    fields[i] = ("[%q] = y%d"):format(name, i)
+  put("  local y = { %s }", table.concat(fields, ", "))
+  if full then
+    put("  if %s.fill < %s.size then", rolls[1], rolls[1])
+    put "    state.partial = y"
+    put "    return nil"
+    put "  end"
   end
-  if full then put "  if r1.fill < r1.size then return nil end" end
-  put("  return { %s }", table.concat(fields, ", "))
+  put "  return y"
   put "end"
+  state.roll = state.rolls[names[1]]
   local chunk = assert(loadstring(table.concat(text, "\n"), "=tideway:aggregate"))
-  return chunk(rolls, field_of, no_number, C)
+  return chunk(state, field_of, no_number, C)
 end
 
 local aggregate = {
@@ -110,12 +135,16 @@ local aggregate = {
   doc = "A table with one value per named specification: aggregate{total = tw.sum(), ...}.",
   connected = function(node, up)
     if node.state then return end
-    local rolls = {}
-    for name, spec in pairs(node.args.specs) do rolls[name] = open(spec, up.args.n) end
-    node.state = aggregate_step(node.args.specs, rolls, up.opts.return_partial == false)
+    local state = { rolls = {} }
+    for name, spec in pairs(node.args.specs) do state.rolls[name] = open(spec, up.args.n) end
+    local full = up.opts.return_partial == false
+    state.flush = full and up.opts.flush
+    state.step = aggregate_step(node.args.specs, state, full)
+    node.state = state
   end,
+  finish = finish,
   emit = function(b, node, x)
-    local y = b:call(node, node.state, x)
+    local y = b:call(node, node.state.step, x)
     b:open("if %s ~= nil then", y)
     b:downstream(node, y)
     b:close()

@@ -291,6 +291,7 @@ end
 function methods:on_error(given)
   local node = node_of(self, "on_error")
   node.policy = policy.check(given)
+  graph.governed = true
   graph.touch_below(node)
   return self
 end

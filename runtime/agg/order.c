@@ -468,7 +468,7 @@ double tw__order_at(struct tw__order *o, int64_t rank, double *next) {
 
 /* ---- checking ---- */
 
-/* Whether a subtree is sound; *max becomes its maximum, *leaves and *held grow. */
+/* Whether a subtree is sound; *max becomes its maximum, *held grows. */
 static int sound(const struct tw__order *o, uint32_t level, uint32_t i, double *max,
                  int64_t *held) {
   const double *key = level ? o->nodes[i].key : o->leaves[i].key;

@@ -45,15 +45,6 @@ static const char *const names[NAMES] = {"remote_addr",
 
 typedef struct tw__decoder decoder;
 
-static const char *stop(decoder *dec, const char *p, const char *end) {
-  return tw__decoder_fail(dec, p, p < end ? TW_FAULT_BYTE : TW_FAULT_END);
-}
-
-static void set_bytes(tw_slot *slot, const char *first, const char *end) {
-  *slot =
-      (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
-}
-
 /* Where each field wanted comes from; -1 for a name that there is not. */
 static void find_sources(decoder *dec) {
   dec->sourced = true;
@@ -69,8 +60,8 @@ static void find_sources(decoder *dec) {
 /* The word at p, which ends at a blank; its end. */
 static const char *token(decoder *dec, const char *p, const char *end, tw_slot *slot) {
   const char *q = tw__scan_either(p, end, ' ', ' ');
-  if (q == end || q == p) return stop(dec, q, end);
-  set_bytes(slot, p, q);
+  if (q == end || q == p) return tw__decoder_stop(dec, q, end);
+  tw__decoder_string(slot, p, q);
   return q + 1;
 }
 
@@ -100,7 +91,7 @@ static const char *unescape(decoder *dec, const char *p, const char *end,
       *out++ = *p, *out++ = p[1];
     p += 2;
   }
-  set_bytes(slot, first, out);
+  tw__decoder_string(slot, first, out);
   dec->side_n += out - first;
   return p;
 }
@@ -108,16 +99,16 @@ static const char *unescape(decoder *dec, const char *p, const char *end,
 /* The quoted text at p; after it. */
 static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot *slot) {
   bool escapes = false;
-  if (p == end || *p != '"') return stop(dec, p, end);
+  if (p == end || *p != '"') return tw__decoder_stop(dec, p, end);
   const char *first = ++p;
   for (;;) {
     p = tw__scan_either(p, end, '"', '\\');
-    if (p == end) return stop(dec, p, end);
+    if (p == end) return tw__decoder_stop(dec, p, end);
     if (*p == '"') break;
     escapes = true;
     p += end - p >= 2 ? 2 : 1;
   }
-  set_bytes(slot, first, p);
+  tw__decoder_string(slot, first, p);
   if (escapes && !unescape(dec, first, p, slot)) return NULL;
   return p + 1;
 }
@@ -132,13 +123,13 @@ static void split_request(tw_slot *slots) {
   while (two > one && two[-1] != ' ') two--; /* a path may have blanks in it */
   if (two == end) return;
   if (two - 1 <= one) { /* HTTP/0.9 */
-    set_bytes(&slots[METHOD], p, one);
-    set_bytes(&slots[PATH], one + 1, end);
+    tw__decoder_string(&slots[METHOD], p, one);
+    tw__decoder_string(&slots[PATH], one + 1, end);
     return;
   }
-  set_bytes(&slots[METHOD], p, one);
-  set_bytes(&slots[PATH], one + 1, two - 1);
-  set_bytes(&slots[PROTOCOL], two, end);
+  tw__decoder_string(&slots[METHOD], p, one);
+  tw__decoder_string(&slots[PATH], one + 1, two - 1);
+  tw__decoder_string(&slots[PROTOCOL], two, end);
 }
 
 /* A count, or "-" for none. */
@@ -148,7 +139,7 @@ static const char *count(decoder *dec, const char *p, const char *end, tw_slot *
   if (q == p && p < end && *p == '-') q++;
   if (q == p || q - p > 15)
     return tw__decoder_fail(dec, p, p < end ? TW_FAULT_NUMBER : TW_FAULT_END);
-  if (q < end && *q != ' ') return stop(dec, q, end);
+  if (q < end && *q != ' ') return tw__decoder_stop(dec, q, end);
   *slot = (tw_slot){.num = (double)x, .kind = TW_SLOT_NUM};
   return q;
 }
@@ -157,23 +148,23 @@ static const char *count(decoder *dec, const char *p, const char *end, tw_slot *
 static const char *time_local(decoder *dec, const char *p, const char *end,
                               tw_slot *slots) {
   int64_t seconds;
-  if (p == end || *p != '[') return stop(dec, p, end);
+  if (p == end || *p != '[') return tw__decoder_stop(dec, p, end);
   p++;
-  if (end - p <= TW__TIME_LOG) return stop(dec, end, end);
+  if (end - p <= TW__TIME_LOG) return tw__decoder_stop(dec, end, end);
   if (!*dec->time_text || memcmp(p, dec->time_text, TW__TIME_LOG)) {
     if (tw__time_log(p, &seconds)) return tw__decoder_fail(dec, p, TW_FAULT_TIME);
     memcpy(dec->time_text, p, TW__TIME_LOG);
     dec->time = (double)seconds;
   }
-  set_bytes(&slots[TIME_LOCAL], p, p + TW__TIME_LOG);
+  tw__decoder_string(&slots[TIME_LOCAL], p, p + TW__TIME_LOG);
   slots[TIME] = (tw_slot){.num = dec->time, .kind = TW_SLOT_NUM};
   p += TW__TIME_LOG;
-  if (*p != ']') return stop(dec, p, end);
+  if (*p != ']') return tw__decoder_stop(dec, p, end);
   return p + 1;
 }
 
 static const char *blank(decoder *dec, const char *p, const char *end) {
-  return p < end && *p == ' ' ? p + 1 : stop(dec, p, end);
+  return p < end && *p == ' ' ? p + 1 : tw__decoder_stop(dec, p, end);
 }
 
 static const char *line(decoder *dec, const char *p, const char *end, tw_slot *slots) {
@@ -183,11 +174,11 @@ static const char *line(decoder *dec, const char *p, const char *end, tw_slot *s
   const char *user = p;
   for (;;) { /* a user name may have blanks in it */
     p = tw__scan_either(p, end, ' ', ' ');
-    if (end - p < 2) return stop(dec, end, end);
+    if (end - p < 2) return tw__decoder_stop(dec, end, end);
     if (p[1] == '[') break;
     p++;
   }
-  set_bytes(&slots[REMOTE_USER], user, p);
+  tw__decoder_string(&slots[REMOTE_USER], user, p);
   if (!(p = time_local(dec, p + 1, end, slots))) return NULL;
   if (!(p = blank(dec, p, end))) return NULL;
   if (!(p = quoted(dec, p, end, &slots[REQUEST]))) return NULL;
@@ -200,9 +191,10 @@ static const char *line(decoder *dec, const char *p, const char *end, tw_slot *s
   for (int i = 0; i < 3 && p < end; i++) {
     if (!(p = blank(dec, p, end))) return NULL;
     if (!(p = quoted(dec, p, end, &slots[more[i]]))) return NULL;
-    if (i == 0 && p == end) return stop(dec, p, end); /* cut off before the agent */
+    if (i == 0 && p == end)
+      return tw__decoder_stop(dec, p, end); /* cut off before the agent */
   }
-  return p < end ? stop(dec, p, end) : p;
+  return p < end ? tw__decoder_stop(dec, p, end) : p;
 }
 
 int tw_combined_decode(tw_decoder *pub, const char *text, int64_t len) {

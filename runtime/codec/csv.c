@@ -14,18 +14,13 @@
 
 typedef struct tw__decoder decoder;
 
-static void set_bytes(tw_slot *slot, const char *first, const char *end) {
-  *slot =
-      (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
-}
-
 /* The field after the quote at p - 1; after its closing one. */
 static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot *slot) {
   const char *first = p;
   p = tw__scan_either(p, end, '"', '"');
   if (p == end) return tw__decoder_fail(dec, p, TW_FAULT_END);
   if (end - p < 2 || p[1] != '"') {
-    set_bytes(slot, first, p);
+    tw__decoder_string(slot, first, p);
     return p + 1;
   }
   char *out = tw__decoder_side(dec);
@@ -40,7 +35,7 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
     first = p = p + 2;
     p = tw__scan_either(p, end, '"', '"');
   }
-  set_bytes(slot, start, out);
+  tw__decoder_string(slot, start, out);
   dec->side_n += out - start;
   return p + 1;
 }
@@ -86,7 +81,7 @@ static int convert(tw_slot *slot, int type) {
   }
   if (type == TW_CSV_I64) return convert_i64(slot, first, end) ? 0 : TW_FAULT_NUMBER;
   if (type == TW_CSV_BOOL) {
-    set_bytes(slot, first, end);
+    tw__decoder_string(slot, first, end);
     return convert_bool(slot) ? 0 : TW_FAULT_BOOL;
   }
   if (tw__number_read(first, end, &x) &&
@@ -109,7 +104,7 @@ static const char *record(decoder *dec, const char *p, const char *end) {
       if (p < end && *p != delimiter) return tw__decoder_fail(dec, p, TW_FAULT_QUOTE);
     } else {
       p = tw__scan_either(p, end, delimiter, delimiter);
-      set_bytes(slot, first, p);
+      tw__decoder_string(slot, first, p);
     }
     int type = column < dec->column_n ? dec->column[column] : TW_CSV_STRING;
     int fault = type == TW_CSV_STRING ? 0 : convert(slot, type);

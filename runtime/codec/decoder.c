@@ -63,9 +63,8 @@ int tw__decoder_status(struct tw__decoder *dec, const char *text) {
 int tw_decoder_field(tw_decoder *pub, const char *name, int64_t len) {
   struct tw__decoder *dec = (struct tw__decoder *)pub;
   if (dec->field_n == TW_SLOTS || len < 0 || len > INT32_MAX) return TW_EINVAL;
-  char *copy = tw__malloc((size_t)len + 1);
+  char *copy = tw__mem_copy(name, len);
   if (!copy) return TW_ENOMEM;
-  if (len) memcpy(copy, name, (size_t)len);
   dec->field[dec->field_n].name = copy;
   dec->field[dec->field_n].len = (int32_t)len;
   dec->field_n++;

@@ -66,6 +66,13 @@ struct tw__decoder {
   int column_n;
 };
 
+/* A slot of the bytes first .. end. */
+static inline void tw__decoder_string(tw_slot *slot, const char *first,
+                                      const char *end) {
+  *slot =
+      (tw_slot){.bytes = first, .len = (int32_t)(end - first), .kind = TW_SLOT_STRING};
+}
+
 /* Forgets the record before this one, which has len bytes. */
 static inline void tw__decoder_begin(struct tw__decoder *dec, int64_t len) {
   dec->record_len = len;
@@ -94,6 +101,12 @@ static inline const char *tw__decoder_fail(struct tw__decoder *dec, const char *
   dec->bad = p;
   dec->pub.fault = fault;
   return NULL;
+}
+
+/* The byte at p may not be there, or there should be one. Returns NULL. */
+static inline const char *tw__decoder_stop(struct tw__decoder *dec, const char *p,
+                                           const char *end) {
+  return tw__decoder_fail(dec, p, p < end ? TW_FAULT_BYTE : TW_FAULT_END);
 }
 
 /* There was no memory to go on. Returns NULL. */

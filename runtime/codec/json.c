@@ -54,30 +54,13 @@ static inline const char *blanks(const char *p, const char *end) {
   return p;
 }
 
-/* This byte may not be here, or there should be one. */
-static const char *stop(decoder *dec, const char *p, const char *end) {
-  return tw__decoder_fail(dec, p, p < end ? TW_FAULT_BYTE : TW_FAULT_END);
-}
-
-/* Four hexadecimal digits; -1 when they are not. */
-static int32_t hex4(const char *p, const char *end) {
-  int32_t c = 0;
-  if (end - p < 4) return -1;
-  for (int i = 0; i < 4; i++) {
-    int d = tw__scan_hex(p[i]);
-    if (d < 0) return -1;
-    c = c << 4 | d;
-  }
-  return c;
-}
-
 /* The code point of the escape whose u is at p - 1; *next after it. */
 static int32_t escaped(const char *p, const char *end, const char **next) {
-  int32_t c = hex4(p, end);
+  int32_t c = tw__scan_hex4(p, end);
   *next = p + 4;
   if (c < 0xD800 || c > 0xDFFF) return c;
   if (c < 0xDC00 && end - p >= 10 && p[4] == '\\' && p[5] == 'u') {
-    int32_t low = hex4(p + 6, end);
+    int32_t low = tw__scan_hex4(p + 6, end);
     if (low >= 0xDC00 && low <= 0xDFFF) {
       *next = p + 10;
       return 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
@@ -112,7 +95,7 @@ static const char *unescape(decoder *dec, const char *first, const char *p,
     first = p;
     p = tw__scan_string(p, end);
   }
-  if (p == end || *p != '"') return stop(dec, p, end);
+  if (p == end || *p != '"') return tw__decoder_stop(dec, p, end);
   slot->bytes = start;
   slot->len = (int32_t)(out - start);
   slot->kind = TW_SLOT_STRING;
@@ -131,7 +114,7 @@ static inline const char *string(decoder *dec, const char *p, const char *end,
     return q + 1;
   }
   if (q < end && *q == '\\') return unescape(dec, p, q, end, slot);
-  return stop(dec, q, end);
+  return tw__decoder_stop(dec, q, end);
 }
 
 static const char *word(decoder *dec, const char *p, const char *end, tw_slot *slot) {
@@ -139,7 +122,7 @@ static const char *word(decoder *dec, const char *p, const char *end, tw_slot *s
   slot->kind = *p == 'n' ? TW_SLOT_NULL : TW_SLOT_BOOL;
   slot->len = *p == 't';
   for (; *name; p++, name++)
-    if (p == end || *p != *name) return stop(dec, p, end);
+    if (p == end || *p != *name) return tw__decoder_stop(dec, p, end);
   return p;
 }
 
@@ -147,15 +130,15 @@ static const char *word(decoder *dec, const char *p, const char *end, tw_slot *s
 static inline const char *scalar(decoder *dec, const char *p, const char *end,
                                  tw_slot *slot) {
   const char *bad;
-  if (p == end) return stop(dec, p, end);
+  if (p == end) return tw__decoder_stop(dec, p, end);
   if (*p == '"') return string(dec, p + 1, end, slot);
   if (tw__number_digit(*p) || *p == '-') {
     p = tw__number_json(p, end, &slot->num, &bad);
     slot->kind = TW_SLOT_NUM;
-    return p ? p : stop(dec, bad, end);
+    return p ? p : tw__decoder_stop(dec, bad, end);
   }
   if (*p == 't' || *p == 'f' || *p == 'n') return word(dec, p, end, slot);
-  return stop(dec, p, end);
+  return tw__decoder_stop(dec, p, end);
 }
 
 static const char *value(decoder *dec, const char *p, const char *end, int depth);
@@ -173,7 +156,7 @@ static const char *list(decoder *dec, const char *p, const char *end, int depth)
       if (!p) return NULL;
       len++;
       p = blanks(p, end);
-      if (p == end || (*p != ',' && *p != ']')) return stop(dec, p, end);
+      if (p == end || (*p != ',' && *p != ']')) return tw__decoder_stop(dec, p, end);
       if (*p++ == ']') break;
       p = blanks(p, end);
     }
@@ -190,18 +173,18 @@ static const char *map(decoder *dec, const char *p, const char *end, int depth) 
     p++;
   } else {
     for (;;) {
-      if (p == end || *p != '"') return stop(dec, p, end);
+      if (p == end || *p != '"') return tw__decoder_stop(dec, p, end);
       tw_slot *key = tw__decoder_push(dec);
       if (!key) return tw__decoder_starve(dec);
       p = string(dec, p + 1, end, key);
       if (!p) return NULL;
       p = blanks(p, end);
-      if (p == end || *p != ':') return stop(dec, p, end);
+      if (p == end || *p != ':') return tw__decoder_stop(dec, p, end);
       p = value(dec, blanks(p + 1, end), end, depth + 1);
       if (!p) return NULL;
       len++;
       p = blanks(p, end);
-      if (p == end || (*p != ',' && *p != '}')) return stop(dec, p, end);
+      if (p == end || (*p != ',' && *p != '}')) return tw__decoder_stop(dec, p, end);
       if (*p++ == '}') break;
       p = blanks(p, end);
     }
@@ -248,7 +231,7 @@ static const char *unwanted(decoder *dec, const char *p, const char *end) {
 static const char *fields(decoder *dec, const char *p, const char *end) {
   int guess = 0;
   memset(dec->kinds, 0, sizeof dec->kinds);
-  if (p == end) return stop(dec, p, end);
+  if (p == end) return tw__decoder_stop(dec, p, end);
   if (*p != '{') {
     if (!value(dec, p, end, 0)) return NULL;
     return tw__decoder_fail(dec, p, TW_FAULT_FIELDS);
@@ -257,11 +240,11 @@ static const char *fields(decoder *dec, const char *p, const char *end) {
   if (p < end && *p == '}') return p + 1;
   for (;;) {
     tw_slot key;
-    if (p == end || *p != '"') return stop(dec, p, end);
+    if (p == end || *p != '"') return tw__decoder_stop(dec, p, end);
     p = string(dec, p + 1, end, &key);
     if (!p) return NULL;
     p = blanks(p, end);
-    if (p == end || *p != ':') return stop(dec, p, end);
+    if (p == end || *p != ':') return tw__decoder_stop(dec, p, end);
     p = blanks(p + 1, end);
     int field = tw__decoder_find(dec, key.bytes, key.len, guess);
     if (field < 0) {
@@ -273,7 +256,7 @@ static const char *fields(decoder *dec, const char *p, const char *end) {
     }
     if (!p) return NULL;
     p = blanks(p, end);
-    if (p == end || (*p != ',' && *p != '}')) return stop(dec, p, end);
+    if (p == end || (*p != ',' && *p != '}')) return tw__decoder_stop(dec, p, end);
     if (*p++ == '}') return p;
     p = blanks(p, end);
   }
@@ -469,7 +452,7 @@ static int decode_fields(decoder *dec, const char *text, const char *first,
   const char *p = fields(dec, first, end);
   if (p) {
     p = blanks(p, end);
-    if (p < end) p = stop(dec, p, end);
+    if (p < end) p = tw__decoder_stop(dec, p, end);
   }
   if (!p) return tw__decoder_status(dec, text);
   learn(dec, text, end, 0, 0);
@@ -493,7 +476,7 @@ int tw_json_decode(tw_decoder *pub, const char *text, int64_t len) {
   const char *p = value(dec, first, end, 0);
   if (p) {
     p = blanks(p, end);
-    if (p < end) p = stop(dec, p, end);
+    if (p < end) p = tw__decoder_stop(dec, p, end);
   }
   if (!p) return tw__decoder_status(dec, text);
   if (dec->pub.tape[0].kind != TW_SLOT_MAP) return 0;

@@ -17,21 +17,12 @@ static bool is_blank(char c) {
   return (unsigned char)c <= ' ';
 }
 
-static const char *stop(decoder *dec, const char *p, const char *end) {
-  return tw__decoder_fail(dec, p, p < end ? TW_FAULT_BYTE : TW_FAULT_END);
-}
-
 /* Where the code point of four hexadecimal digits has been written, NULL: they are
  * none. */
 static char *code_point(const char *p, const char *end, char *out) {
-  uint32_t c = 0;
-  if (end - p < 4) return NULL;
-  for (int i = 0; i < 4; i++) {
-    int d = tw__scan_hex(p[i]);
-    if (d < 0) return NULL;
-    c = c << 4 | (uint32_t)d;
-  }
-  return tw__scan_utf8(out, c >= 0xD800 && c <= 0xDFFF ? 0xFFFD : c);
+  const int32_t c = tw__scan_hex4(p, end);
+  if (c < 0) return NULL;
+  return tw__scan_utf8(out, c >= 0xD800 && c <= 0xDFFF ? 0xFFFD : (uint32_t)c);
 }
 
 /* The quoted value after the quote at p - 1; after its closing one. */
@@ -39,8 +30,7 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
   const char *first = p;
   p = tw__scan_either(p, end, '"', '\\');
   if (p < end && *p == '"') {
-    *slot =
-        (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+    tw__decoder_string(slot, first, p);
     return p + 1;
   }
   char *out = tw__decoder_side(dec);
@@ -49,9 +39,9 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
   for (;;) {
     memcpy(out, first, (size_t)(p - first));
     out += p - first;
-    if (p == end) return stop(dec, p, end);
+    if (p == end) return tw__decoder_stop(dec, p, end);
     if (*p == '"') break;
-    if (end - p < 2) return stop(dec, end, end);
+    if (end - p < 2) return tw__decoder_stop(dec, end, end);
     static const char letter[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
     const char *which = p[1] ? strchr(letter, p[1]) : NULL;
     if (which) {
@@ -66,8 +56,7 @@ static const char *quoted(decoder *dec, const char *p, const char *end, tw_slot 
     first = p;
     p = tw__scan_either(p, end, '"', '\\');
   }
-  *slot =
-      (tw_slot){.bytes = start, .len = (int32_t)(out - start), .kind = TW_SLOT_STRING};
+  tw__decoder_string(slot, start, out);
   dec->side_n += out - start;
   return p + 1;
 }
@@ -86,8 +75,7 @@ static const char *value(decoder *dec, const char *p, const char *end, tw_slot *
   }
   const char *first = p;
   while (p < end && !is_blank(*p)) p++;
-  *slot =
-      (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+  tw__decoder_string(slot, first, p);
   return p;
 }
 
@@ -95,9 +83,8 @@ static const char *value(decoder *dec, const char *p, const char *end, tw_slot *
 static const char *key(decoder *dec, const char *p, const char *end, tw_slot *slot) {
   const char *first = p;
   while (p < end && !is_blank(*p) && *p != '=' && *p != '"') p++;
-  if (p == first || (p < end && *p == '"')) return stop(dec, p, end);
-  *slot =
-      (tw_slot){.bytes = first, .len = (int32_t)(p - first), .kind = TW_SLOT_STRING};
+  if (p == first || (p < end && *p == '"')) return tw__decoder_stop(dec, p, end);
+  tw__decoder_string(slot, first, p);
   return p;
 }
 

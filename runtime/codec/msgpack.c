@@ -114,40 +114,19 @@ static void set_float(tw_slot *slot, const char *p, int n) {
   *slot = (tw_slot){.num = x == x ? x : NAN, .kind = TW_SLOT_NUM};
 }
 
-/* Any value, at p, onto the tape. Returns where it ends, or NULL. */
-static const char *value(decoder *dec, const char *p, const char *end, int depth) {
-  tw_slot *slot = tw__decoder_push(dec);
-  if (!slot) return tw__decoder_starve(dec);
-  if (p == end) return tw__decoder_fail(dec, p, TW_FAULT_END);
-  const char *first = p;
-  unsigned type = (unsigned char)*p++;
-
-  /* bytes of the number, length or count that follows the types from 0xC0 on */
+/* A value of one of the types 0xC0 .. 0xDF, after its first byte; it goes into slot, the
+ * last one of the tape. */
+static const char *typed(decoder *dec, const char *p, const char *end, int depth,
+                         tw_slot *slot) {
+  /* bytes of the number, length or count that follows */
   static const uint8_t widths[32] = {0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8,
                                      1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4};
-  uint64_t x = 0;
-  const char *body = p;
-  if (type >= 0xC0 && type < 0xE0) {
-    int width = widths[type - 0xC0];
-    if (end - p < width) return tw__decoder_fail(dec, end, TW_FAULT_END);
-    x = big_endian(p, width);
-    p += width;
-  }
-  bool nested = (type >= 0x80 && type < 0xA0) || type >= 0xDC;
-  if (nested && type < 0xE0 && depth >= TW_DEPTH)
-    return tw__decoder_fail(dec, first, TW_FAULT_DEPTH);
-
-  if (type < 0x80) {
-    set_u64(slot, type);
-    return p;
-  }
-  if (type < 0x90) return map(dec, p, end, type & 15, depth);
-  if (type < 0xA0) return list(dec, p, end, type & 15, depth);
-  if (type < 0xC0) return bytes(dec, p, end, type & 31, slot);
-  if (type >= 0xE0) {
-    set_i64(slot, (int64_t)type - 256);
-    return p;
-  }
+  const char *first = p - 1, *body = p;
+  const unsigned type = (unsigned char)*first;
+  const int width = widths[type - 0xC0];
+  if (end - p < width) return tw__decoder_fail(dec, end, TW_FAULT_END);
+  const uint64_t x = big_endian(p, width);
+  p += width;
   switch (type) {
   case 0xC0: *slot = (tw_slot){.kind = TW_SLOT_NULL}; return p;
   case 0xC2:
@@ -184,6 +163,29 @@ static const char *value(decoder *dec, const char *p, const char *end, int depth
   case 0xDF: return map(dec, p, end, (int64_t)x, depth);
   default: return tw__decoder_fail(dec, first, TW_FAULT_TYPE);
   }
+}
+
+/* Any value, at p, onto the tape. Returns where it ends, or NULL. */
+static const char *value(decoder *dec, const char *p, const char *end, int depth) {
+  tw_slot *slot = tw__decoder_push(dec);
+  if (!slot) return tw__decoder_starve(dec);
+  if (p == end) return tw__decoder_fail(dec, p, TW_FAULT_END);
+  const char *first = p;
+  unsigned type = (unsigned char)*p++;
+  if (type < 0x80) {
+    set_u64(slot, type);
+    return p;
+  }
+  if (type >= 0xE0) {
+    set_i64(slot, (int64_t)type - 256);
+    return p;
+  }
+  if ((type < 0xA0 || type >= 0xDC) && depth >= TW_DEPTH)
+    return tw__decoder_fail(dec, first, TW_FAULT_DEPTH);
+  if (type < 0x90) return map(dec, p, end, type & 15, depth);
+  if (type < 0xA0) return list(dec, p, end, type & 15, depth);
+  if (type < 0xC0) return bytes(dec, p, end, type & 31, slot);
+  return typed(dec, p, end, depth, slot);
 }
 
 int tw_msgpack_decode(tw_decoder *pub, const char *text, int64_t len) {

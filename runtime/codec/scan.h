@@ -80,6 +80,18 @@ static inline int tw__scan_hex(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The value of four hexadecimal digits at p; -1 when they are not. */
+static inline int32_t tw__scan_hex4(const char *p, const char *end) {
+  int32_t c = 0;
+  if (end - p < 4) return -1;
+  for (int i = 0; i < 4; i++) {
+    int d = tw__scan_hex(p[i]);
+    if (d < 0) return -1;
+    c = c << 4 | d;
+  }
+  return c;
+}
+
 /* Writes a code point as UTF-8 (1 .. 4 bytes). Returns the end. */
 static inline char *tw__scan_utf8(char *out, uint32_t c) {
   if (c < 0x80) {

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __APPLE__
 #include <malloc/malloc.h>
 #define usable_size malloc_size
@@ -73,6 +74,14 @@ void *tw__realloc(void *block, size_t size) {
   count_out(before);
   count_in(moved);
   return moved;
+}
+
+char *tw__mem_copy(const char *bytes, int64_t len) {
+  char *copy = tw__malloc((size_t)len + 1);
+  if (!copy) return NULL;
+  if (len) memcpy(copy, bytes, (size_t)len);
+  copy[len] = 0;
+  return copy;
 }
 
 void *tw__malloc_aligned(size_t align, size_t size) {

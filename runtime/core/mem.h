@@ -8,6 +8,7 @@
 #define TIDEWAY_CORE_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* As their namesakes in libc: new memory, or NULL and nothing has changed. A size of 0
  * gives a block of its own. tw__free(NULL) does nothing. What came from here goes back
@@ -16,6 +17,9 @@ void *tw__malloc(size_t size) __attribute__((malloc));
 void *tw__calloc(size_t count, size_t size) __attribute__((malloc));
 void *tw__realloc(void *block, size_t size);
 void tw__free(void *block);
+
+/* The len bytes at bytes, new, and a 0 after them. */
+char *tw__mem_copy(const char *bytes, int64_t len);
 
 /* Memory whose address is a multiple of align, a power of two from sizeof(void *). It
  * goes back through tw__free; tw__realloc would lose the alignment. */

@@ -31,14 +31,6 @@ struct tw_textsink {
   char error[1024];
 };
 
-static char *copy(const char *bytes, int64_t len) {
-  char *to = tw__malloc((size_t)len + 1);
-  if (!to) return NULL;
-  memcpy(to, bytes, (size_t)len);
-  to[len] = 0;
-  return to;
-}
-
 static void discard(tw_textsink *s) {
   if (s->fd >= 0) close(s->fd);
   tw__free(s->name);
@@ -74,8 +66,8 @@ tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char
   tw_textsink *s = tw__calloc(1, sizeof *s);
   if (!s) goto fail;
   s->fd = -1;
-  s->name = copy(name, (int64_t)strlen(name));
-  s->delim = copy(delim, dlen);
+  s->name = tw__mem_copy(name, (int64_t)strlen(name));
+  s->delim = tw__mem_copy(delim, dlen);
   s->dlen = dlen;
   s->room = LIMIT;
   s->buf = tw__malloc(LIMIT);
@@ -97,7 +89,9 @@ fail:
 
 int tw_textsink_close(tw_textsink *s) {
   if (!s) return TW_OK;
-  const int rc = tw_textsink_flush(s);
+  int rc = tw_textsink_flush(s);
+  if (close(s->fd) && errno != EINTR && rc == TW_OK) rc = TW_EIO; /* NFS, quotas */
+  s->fd = -1;
   discard(s);
   return rc;
 }

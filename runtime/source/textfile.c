@@ -279,14 +279,6 @@ static void close_handle(tw__handle *handle) {
 
 /* ---- opening ------------------------------------------------------------- */
 
-static char *copy(const char *bytes, int64_t len) {
-  char *to = tw__malloc((size_t)len + 1);
-  if (!to) return NULL;
-  memcpy(to, bytes, (size_t)len);
-  to[len] = 0;
-  return to;
-}
-
 /* What stdio has read from a pipe and not given out yet can only be had through it. */
 static int take_prefix(tw_textfile *f, FILE *file) {
 #if defined(__GLIBC__)
@@ -380,8 +372,8 @@ tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *o, char 
   }
   f->max_line = o->max_line;
   f->partial = o->partial;
-  f->name = copy(o->name, (int64_t)strlen(o->name));
-  f->delim = copy(o->delim, o->dlen);
+  f->name = tw__mem_copy(o->name, (int64_t)strlen(o->name));
+  f->delim = tw__mem_copy(o->delim, o->dlen);
   f->dlen = o->dlen;
   if (!f->name || !f->delim) goto fail;
   if (o->encoding != TW_ENCODING_NONE) {

@@ -342,6 +342,13 @@ for i = 1, 1e9 do t[i] = { i } end
 ]], "memory")
   end)
 
+  it("end a script that catches their errors", function()
+    fails([[
+require "tideway".limits { time = "50ms" }
+while true do pcall(function() while true do end end) end
+]], "time")
+  end)
+
   it("of a wrong type, without a value, or unknown raise at the script's line", function()
     for given, part in pairs {
       ["{ momery = '1MB' }"] = "memory", [""] = "limits", ["{ memory = 'much' }"] = "memory",

@@ -105,4 +105,20 @@ describe("flatten", function()
       helper.agrees(lists, function(s) return s:flatten() end)
     end, 20)
   end)
+
+  it("leaves an iterator that fails to the error policy", function()
+    local s, letters = tw.stream(), tw.stream()
+    local dead = letters:sink_to_list()
+    local out = s:on_error(letters):flatten():sink_to_list()
+    local i = 0
+    local function fails()
+      i = i + 1
+      if i == 2 then error("boom", 0) end
+      return i
+    end
+    s:emit(fails)
+    s:emit { 5 }
+    assert.same({ 1, 5 }, out)
+    assert.same({ fails, "<flatten>" }, { dead[1].element, dead[1].operator })
+  end)
 end)

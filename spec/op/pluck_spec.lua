@@ -82,4 +82,11 @@ describe("pluck", function()
     tw.run()
     assert.same({ { "date", 1 }, { "2012", 1 } }, out)
   end)
+
+  it("takes any number of keys", function()
+    local keys, x, expected = {}, {}, {}
+    for i = 1, 250 do keys[i], x["k" .. i], expected[i] = "k" .. i, i, i end
+    local out = helper.run({ x, { k1 = 1 } }, function(s) return s:pluck(keys) end)
+    assert.same({ expected }, out)
+  end)
 end)

@@ -194,4 +194,33 @@ describe("sliding_window(n):aggregate", function()
       end, 1e-9)
     end, 5)
   end)
+
+  it("with flush hands on the aggregates of a window that never became full", function()
+    local win = tw.from_range(1, 2):sliding_window(3, { return_partial = false, flush = true })
+    local arrays, sums = win:sink_to_list(), win:sum():sink_to_list()
+    local tables = win:aggregate({ total = tw.sum(), n = tw.count() }):sink_to_list()
+    local only = tw.from_range(1, 2):sliding_window(3, { return_partial = false, flush = true })
+      :mean():sink_to_list()
+    local dropped = tw.from_range(1, 2):sliding_window(3, { return_partial = false }):sum():sink_to_list()
+    tw.run()
+    assert.same({ { { 1, 2 } }, { 3 }, { { total = 3, n = 2 } }, { 1.5 }, {} },
+                { arrays, sums, tables, only, dropped })
+  end)
+
+  it("keeps an array emitted into it from its aggregates", function()
+    local s = tw.stream()
+    local win = s:sliding_window(2)
+    local sums = win:sum():sink_to_list()
+    s:emit(1)
+    win:emit({ 5, 6 })
+    s:emit(2)
+    assert.same({ 1, 3 }, sums)
+  end)
+
+  it("takes any number of aggregates at once", function()
+    local specs, expected = {}, {}
+    for i = 1, 100 do specs["k" .. i], expected["k" .. i] = tw.sum(), 7 end
+    local out = helper.run({ 7 }, function(s) return s:sliding_window(2):aggregate(specs) end)
+    assert.same({ expected }, out)
+  end)
 end)

@@ -53,6 +53,15 @@ describe("print", function()
     assert.equal("1\n2\n", text)
   end)
 
+  it("writes null where JSON has no number", function()
+    local text = output [[
+      tw.from_iterable{1, 3}:sliding_window(2):var():print()
+      tw.from_iterable{{1/0, x = 0/0}}:print()
+      tw.run()
+    ]]
+    assert.equal('null\n2\n{"1":null,"x":null}\n', text)
+  end)
+
   it("takes no arguments", function()
     helper.misuse(function() tw.stream():print(5) end, "print")
     helper.misuse_on_destroyed("print", function(s) s:print() end)

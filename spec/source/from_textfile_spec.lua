@@ -382,6 +382,14 @@ describe("from_textfile (seed " .. seed .. ")", function()
     pipe:close()
   end)
 
+  it("does not move an open archive to a place that its text has", function()
+    local file = assert(io.open(packed("gzip", ("some line\n"):rep(3000), ".gz"), "rb"))
+    assert.equal(3000, #drained(file, { encoding = "gzip" }))
+    assert.equal(0, file:seek())
+    assert.equal("\31\139", file:read(2))
+    file:close()
+  end)
+
   it("starts at the end with from_end", function()
     local path = file_of "old\n"
     local got = {}
@@ -435,5 +443,28 @@ describe("from_textfile (seed " .. seed .. ")", function()
       "did you mean 'delimiter'"))
     assert.is_true(has(misuse(function() tw.from_textfile(path, { encoding = "bzip2" }) end), "encoding"))
     assert.is_true(has(misuse(function() tw.from_textfile("x.gz", { from_end = true }) end), "from_end"))
+  end)
+
+  it("says on which line of which file an element has failed, also after a stop", function()
+    local lines = {}
+    for i = 1, 9000 do lines[i] = i == 8123 and "bad" or tostring(i) end
+    local one, two = file_of "1\n2\n3\n", file_of(table.concat(lines, "\n"))
+    for _, pause in ipairs { false, 5, 4000 } do
+      local source = tw.from_textfile(two)
+      source:map(function(line)
+        if line == tostring(pause) then source:stop() end
+        return tonumber(line) or error "no number"
+      end):sink(function() end)
+      local _, err = pcall(tw.run)
+      if pause then
+        source:start()
+        _, err = pcall(tw.run)
+      end
+      assert.is_true(has(err, ", line 8123 of " .. two))
+      source:destroy()
+    end
+    tw.from_textfile(one):sink(function(line) return line ~= "2" or error "two" end)
+    local _, err = pcall(tw.run)
+    assert.is_true(has(err, ", line 2 of " .. one))
   end)
 end)

@@ -36,7 +36,9 @@ function black_box.misuse(fn)
 end
 
 --- A full collection; twice, so that what finalizers let go of is collected, too.
+-- Compiled code holds on to the functions that it was made for, as long as LuaJIT keeps it.
 function black_box.collect()
+  jit.flush()
   collectgarbage()
   collectgarbage()
 end

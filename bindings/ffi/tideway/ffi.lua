@@ -15,7 +15,12 @@ end
 
 local function locate()
   local path = os.getenv "TIDEWAY_LIB"
-  if path and path ~= "" then return path end
+  if path and path ~= "" then
+    if path:find "/" and not exists(path) then
+      error(("tideway: TIDEWAY_LIB: there is no library %s"):format(path), 0)
+    end
+    return path
+  end
   path = package.searchpath and package.searchpath("tideway.libtideway", package.cpath)
   if path then return path end
   path = here and here .. "build/tideway/libtideway.so"
@@ -26,7 +31,10 @@ end
 local function declarations(lib_path)
   local beside = lib_path:gsub("[^/]*$", "") .. "cdef.lua"
   if exists(beside) then return dofile(beside) end
-  return require "tideway.cdef"
+  local ok, text = pcall(require, "tideway.cdef")
+  if ok then return text end
+  error(("tideway: the library's declarations, %s, are missing (run make, or set TIDEWAY_LIB)")
+    :format(beside), 0)
 end
 
 local path = locate()
@@ -35,8 +43,10 @@ local ok, lib = pcall(ffi.load, path)
 if not ok then
   error(("tideway: the library cannot be loaded: %s (run make, or set TIDEWAY_LIB)"):format(lib), 0)
 end
-if lib.tw_abi() ~= lib.TW_ABI then
+local versioned, abi = pcall(function() return lib.tw_abi() end)
+if not versioned then error(("tideway: %s is not the library of tideway"):format(path), 0) end
+if abi ~= lib.TW_ABI then
   error(("tideway: %s has ABI %d, the Lua modules expect %d; they come from different builds")
-    :format(path, lib.tw_abi(), tonumber(lib.TW_ABI)), 0)
+    :format(path, abi, tonumber(lib.TW_ABI)), 0)
 end
 return lib

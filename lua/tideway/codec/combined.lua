@@ -1,13 +1,14 @@
 --- tideway.codec.combined -- lines of web servers' logs to tables and back.
-local ffi = require "ffi"
 local C = require "tideway.ffi"
 local errors = require "tideway.errors"
 local null = require "tideway.null"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tonumber, tostring = type, tonumber, tostring
-local ffi_string = ffi.string
 
 -- ORDER COMBINED (runtime/codec/combined.c)
 local names = {
@@ -97,9 +98,7 @@ local function put_line(out, value)
 end
 
 local function encoder()
-  local out = C.tw_out_open()
-  if out == nil then error("combined: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
+  local out = out_open "combined"
   return function(value)
     if type(value) ~= "table" or value == null then
       error(("combined: encode takes tables, got %s"):format(value == null and "null"
@@ -107,8 +106,7 @@ local function encoder()
     end
     C.tw_out_clear(out)
     put_line(out, value)
-    if out.status ~= 0 then error("combined: not enough memory", 0) end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "combined")
   end
 end
 

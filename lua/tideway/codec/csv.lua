@@ -5,10 +5,13 @@ local errors = require "tideway.errors"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tostring = type, tostring
-local ffi_string, istype = ffi.string, ffi.istype
+local istype = ffi.istype
 
 -- ORDER TW_CSV (tideway.h)
 local types = { string = 0, f64 = 1, i64 = 2, bool = 3, timestamp = 4 }
@@ -147,9 +150,7 @@ local function encoder(opts)
   local columns = opts.columns or (type(opts.header) == "table" and opts.header) or nil
   if columns then check_names("columns", columns) end
   local separator = string.char(delimiter)
-  local out = C.tw_out_open()
-  if out == nil then error("csv: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
+  local out = out_open "csv"
 
   return function(value)
     if type(value) ~= "table" or value == null then
@@ -166,9 +167,7 @@ local function encoder(opts)
       local column = columns and columns[i] or i
       put_field(out, value[column], column, delimiter)
     end
-    if out.status ~= 0 then error("csv: not enough memory", 0) end
-    if out.len == 0 then return "" end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "csv")
   end
 end
 
@@ -180,7 +179,9 @@ takes the names from the first record, `header = {"a", "b"}` gives them, and the
 table, must have as many fields as there are names, and a blank line gives nothing. `schema` converts
 columns (by name, or by position): `f64`, `i64` (64-bit cdata beyond 2^53), `bool` (true, false, 1,
 0), `timestamp` (ISO 8601 or a number, gives seconds since 1970), `string`; there an empty field is
-`tw.null`. Fields may be quoted (RFC 4180); a quoted field that goes on in the next line does not parse.
+`tw.null`. Of several files that all begin
+with names, drop those lines before (`filter`) and give `header = {"a", "b"}`.
+Fields may be quoted (RFC 4180); a quoted field that goes on in the next line does not parse.
 
 Encoding writes an array's members, or a table's fields by `columns`; what is missing or null is an
 empty field.]],

@@ -4,21 +4,33 @@ local C = require "tideway.ffi"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tostring = type, tostring
-local ffi_string, istype = ffi.string, ffi.istype
+local istype = ffi.istype
 
 local huge = math.huge
 local depth_max = tonumber(C.TW_DEPTH)
 
 local function refuse(what) error("json: cannot encode " .. what, 0) end
 
-local function put_number(out, x)
+local function put_finite(out, x)
   if x ~= x or x == huge or x == -huge then
     refuse(x ~= x and "nan" or x > 0 and "inf" or "-inf")
   end
   C.tw_out_num(out, x)
+end
+
+--- The same for print: what JSON has no number for is null, as in JavaScript.
+local function put_number_or_null(out, x)
+  if x ~= x or x == huge or x == -huge then
+    C.tw_out_bytes(out, "null", 4)
+  else
+    C.tw_out_num(out, x)
+  end
 end
 
 local function put_cdata(out, x)
@@ -35,8 +47,9 @@ local function put_cdata(out, x)
 end
 
 -- What a writer of values needs besides the value: the buffer and the book of key orders.
-local function writer(out, plan_of)
+local function writer(out, plan_of, lenient)
   local put
+  local put_number = lenient and put_number_or_null or put_finite
 
   local function put_array(t, n, depth)
     for i = 1, n do
@@ -101,26 +114,24 @@ local function writer(out, plan_of)
   return put
 end
 
-local function encoder()
-  local out = C.tw_out_open()
-  if out == nil then error("json: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
-  local key_out = ffi.gc(C.tw_out_open(), C.tw_out_close)
+--- opts.lenient: NaN and infinities are null (print)
+local function encoder(opts)
+  local out = out_open "json"
+  local key_out = out_open "json"
 
   local function piece(text, i)
     C.tw_out_clear(key_out)
     C.tw_out_bytes(key_out, i == 1 and "{" or ",", 1)
     C.tw_json_string(key_out, text, #text)
     C.tw_out_bytes(key_out, ":", 1)
-    return ffi_string(key_out.bytes, key_out.len)
+    return out_text(key_out, "json")
   end
 
-  local put = writer(out, plan.book("json", piece))
+  local put = writer(out, plan.book("json", piece), opts and opts.lenient)
   return function(value)
     C.tw_out_clear(out)
     put(value, 0)
-    if out.status ~= 0 then error("json: not enough memory", 0) end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "json")
   end
 end
 

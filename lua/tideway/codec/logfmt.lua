@@ -4,10 +4,13 @@ local C = require "tideway.ffi"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tostring = type, tostring
-local ffi_string, istype = ffi.string, ffi.istype
+local istype = ffi.istype
 
 local function refuse(what) error("logfmt: cannot encode " .. what, 0) end
 
@@ -43,9 +46,7 @@ local function put_value(out, x, key)
 end
 
 local function encoder()
-  local out = C.tw_out_open()
-  if out == nil then error("logfmt: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
+  local out = out_open "logfmt"
 
   local plan_of = plan.book("logfmt", function(text, i)
     if C.tw_logfmt_is_key(text, #text) == 0 then
@@ -68,8 +69,7 @@ local function encoder()
       C.tw_out_bytes(out, piece, #piece)
       put_value(out, value[keys[i]], keys[i])
     end
-    if out.status ~= 0 then error("logfmt: not enough memory", 0) end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "logfmt")
   end
 end
 

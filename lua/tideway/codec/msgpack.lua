@@ -4,10 +4,13 @@ local C = require "tideway.ffi"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"
+local text_out = require "tideway.out"
 local view = require "tideway.view"
 
+local out_open, out_text = text_out.open, text_out.text
+
 local type, tostring = type, tostring
-local ffi_string, istype = ffi.string, ffi.istype
+local istype = ffi.istype
 
 local depth_max = tonumber(C.TW_DEPTH)
 
@@ -62,22 +65,19 @@ function put(out, plan_of, x, depth)
 end
 
 local function encoder()
-  local out = C.tw_out_open()
-  if out == nil then error("msgpack: not enough memory", 0) end
-  out = ffi.gc(out, C.tw_out_close)
-  local key_out = ffi.gc(C.tw_out_open(), C.tw_out_close)
+  local out = out_open "msgpack"
+  local key_out = out_open "msgpack"
 
   local plan_of = plan.book("msgpack", function(_, _, key)
     C.tw_out_clear(key_out)
     put(key_out, nil, key, 0)
-    return ffi_string(key_out.bytes, key_out.len)
+    return out_text(key_out, "msgpack")
   end)
 
   return function(value)
     C.tw_out_clear(out)
     put(out, plan_of, value, 0)
-    if out.status ~= 0 then error("msgpack: not enough memory", 0) end
-    return ffi_string(out.bytes, out.len)
+    return out_text(out, "msgpack")
   end
 end
 

@@ -9,6 +9,9 @@ local function members(x)
   error("flatten: the element must be an array or an iterator function, got a " .. kind, 0)
 end
 
+--- The next value of an iterator function, which may fail like any user function.
+local function following(iterator) return (iterator()) end
+
 --- The text that delivers each member of `list`, shared with flat_map.
 local function pieces(b, node, list)
   local i, x = b:name_of(), b:name_of()
@@ -19,9 +22,9 @@ local function pieces(b, node, list)
   b:close()
   b:line "else"
   b:open "while true do"
-  b:line("local %s = %s()", x, list)
-  b:line("if %s == nil then break end", x)
-  b:pieces_call(node, x)
+  local y = b:call(node, following, list)
+  b:line("if %s == nil then break end", y)
+  b:pieces_call(node, y)
   b:close()
   b:close()
 end

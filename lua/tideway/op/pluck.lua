@@ -1,3 +1,4 @@
+local hold = require "tideway.hold"
 local null = require "tideway.null"
 local view = require "tideway.view"
 
@@ -14,6 +15,19 @@ local function field(x, key)
   return value
 end
 
+local MANY = 50 -- a function of Lua has room for 200 locals
+
+--- The array of many fields, nil when one is missing.
+local function fields(x, keys)
+  local values = {}
+  for i = 1, #keys do
+    local value = field(x, keys[i])
+    if value == nil then return nil end
+    values[i] = hold.keep(value)
+  end
+  return values
+end
+
 return {
   name = "pluck",
   doc = "The field x[key], or for an array of keys {x[k1], x[k2], ...}. A missing field emits nothing.",
@@ -25,6 +39,13 @@ return {
     local key = node.args.key
     if type(key) ~= "table" then
       local y = b:call(node, field, x, b:constant(key))
+      b:open("if %s ~= nil then", y)
+      b:downstream(node, y)
+      b:close()
+      return
+    end
+    if #key > MANY then
+      local y = b:call(node, fields, x, b:constant(key))
       b:open("if %s ~= nil then", y)
       b:downstream(node, y)
       b:close()

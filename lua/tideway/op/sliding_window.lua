@@ -28,6 +28,13 @@ local function aggregates(node)
   return count
 end
 
+--- What goes out: the elements, when there are only aggregates below; arrays; or both.
+local function mode(node)
+  local count = aggregates(node)
+  if count == 0 then return "arrays" end
+  return count == #node.downs and not node.out_region and "elements" or "both"
+end
+
 return {
   name = "sliding_window",
   doc = [[The array of the last n elements, for every element. Of numbers, without a table each:
@@ -51,18 +58,16 @@ aggregate{name = tw.sum(), ...}.]],
     }
   end,
   emit = function(b, node, x)
-    local count = aggregates(node)
-    if count > 0 and count == #node.downs and not node.out_region then
-      -- nobody wants the arrays
-      node.state.mode = "elements"
+    local what = mode(node)
+    if what == "elements" then
       b:downstream(node, x)
-    elseif count > 0 then
-      node.state.mode = "both"
-      b:line("%s.newest = %s", b:constant(node.state), x)
-      local t = b:call(node, step, b:constant(node.state), x)
+    elseif what == "both" then
+      local S = b:constant(node.state)
+      local t = b:call(node, step, S, x)
+      b:line("%s.newest = %s", S, x)
       b:downstream(node, b:let(node, "%s or false", t))
+      b:line("%s.newest = nil", S)
     else
-      node.state.mode = "arrays"
       local t = b:call(node, step, b:constant(node.state), x)
       b:branch("if %s ~= nil then", t)
       b:downstream(node, t)
@@ -71,9 +76,13 @@ aggregate{name = tw.sum(), ...}.]],
   end,
   -- what each downstream gets
   each = function(b, node, down, x, deliver)
-    if node.state.mode ~= "both" then return deliver(x) end
+    if mode(node) ~= "both" then return deliver(x) end
     if down.desc.rolling and #down.ups == 1 then
-      deliver(b:let(node, "%s.newest", b:constant(node.state)))
+      -- nothing for what is no element: a flush, an array emitted by hand
+      local newest = b:let(node, "%s.newest", b:constant(node.state))
+      b:open("if %s ~= nil then", newest)
+      deliver(newest)
+      b:close()
     else
       b:branch("if %s then", x)
       deliver(x)
@@ -86,7 +95,7 @@ aggregate{name = tw.sum(), ...}.]],
     if held > 0 and held < state.n and not state.partial and node.opts.flush then
       local t = tuple(state.hold, held)
       drop(state.hold, held)
-      state.held = 0
+      state.held, state.newest = 0, nil
       region.emit(node, t)
     end
   end,

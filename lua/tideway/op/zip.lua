@@ -1,4 +1,3 @@
-local graph = require "tideway.graph"
 local hold = require "tideway.hold"
 local region = require "tideway.region"
 
@@ -57,10 +56,12 @@ end
 local function arrange(node)
   local state = node.state
   state.position, state.literals, state.n = {}, {}, 0
+  local index = {}
+  for i, up in ipairs(node.ups) do index[up] = i end
   for _, port in ipairs(node.args.ports) do
     state.n = state.n + 1
     if port.up then
-      state.position[state.n] = graph.index_of(node.ups, port.up)
+      state.position[state.n] = index[port.up]
     else
       state.literals[state.n] = port.literal
     end

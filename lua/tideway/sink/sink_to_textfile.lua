@@ -72,9 +72,10 @@ end
 
 local desc = {
   name = "sink_to_textfile",
-  doc = "Write each element, a string, number or view, and a delimiter to a file. Buffered; complete "
-    .. "after tw.run or destroy. Numbers are written as tostring does, with as many digits more "
-    .. "as it takes to read back the same.",
+  doc = [[Write each element, a string, number or view, and a delimiter to a file. Buffered; complete
+after tw.run or destroy. Numbers are written as tostring does, with as many digits more as it takes
+to read back the same. For standard output give io.stdout: the path "/dev/stdout" opens a second
+time the file that it leads to.]],
   args = { { "file", "any", "a path, or an open Lua file, which stays open" } },
   opts = {
     { "delimiter", "string?", "what ends each element; default \"\\n\"" },
@@ -117,7 +118,9 @@ local desc = {
     local sink = node.state.sink or open(node)
     local status = C.tw_textsink_flush(sink)
     local message = status ~= 0 and ffi.string(C.tw_textsink_error(sink))
-    C.tw_textsink_close(ffi.gc(sink, nil))
+    if C.tw_textsink_close(ffi.gc(sink, nil)) ~= 0 and not message then
+      message = tostring(node.args.file) .. ": the system could not keep all that was written"
+    end
     node.state.sink = nil
     if message then error("sink_to_textfile: " .. message, 0) end
   end,

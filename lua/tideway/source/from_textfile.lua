@@ -52,7 +52,9 @@ local function open_one(S, source)
   S.file = ffi.gc(file, C.tw_textfile_close) -- for one that is stopped and then dropped
   S.id, S.lines = C.tw_textfile_id(file), C.tw_textfile_lines(file)
   S.line, S.n, S.at[0] = S.lines, 0, -1
-  S.handed = type(source) ~= "string" and source or nil
+  S.before, S.name = 0, name -- lines of the file before S.line[0]
+  -- of an archive no position says how far it has been read: the file is left alone
+  S.handed = type(source) ~= "string" and o.encoding == C.TW_ENCODING_NONE and source or nil
 end
 
 --- Where the first line that has not been delivered starts.
@@ -97,9 +99,9 @@ end
 
 return {
   name = "from_textfile",
-  doc = "The lines of a text file, without the delimiter. Reading, unpacking and splitting are "
-    .. "native. With the default delimiter a line of a CRLF file keeps its \"\\r\"; "
-    .. "delimiter = \"\\r\\n\" takes both.",
+  doc = [[The lines of a text file, without the delimiter. Reading, unpacking and splitting are
+native. With the default delimiter a line of a CRLF file keeps its "\r"; delimiter = "\r\n" takes
+both. The files of a glob follow each other in the order of their names.]],
   args = { { "file", "any", "a path, a glob, \"-\" for standard input, or an open Lua file" } },
   opts = {
     { "delimiter", "string?", "what ends a line, any text; default \"\\n\"" },
@@ -154,12 +156,14 @@ return {
     local i = S.at[0] + 1
     if i < S.n then -- stopped within a batch, and started again
       S.line, S.n, S.at[0] = S.line + i, S.n - i, -1
+      S.before = S.before + i
       return S.n
     end
     while S.file and node.running do
       S.start = tonumber(C.tw_textfile_position(S.file))
       local n = C.tw_textfile_next(S.file)
       if n > 0 then
+        S.before = S.before + S.n
         S.line, S.n, S.at[0] = S.lines, n, -1
         return n
       end
@@ -188,6 +192,14 @@ return {
       b:line "at[0] = i"
       b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]"
       return "v"
+    end
+  end,
+
+  --- Where the element on its way comes from, for error messages.
+  place = function(node)
+    local S = node.state
+    if S and S.file and S.at[0] >= 0 then
+      return ("line %d of %s"):format(S.before + S.at[0] + 1, S.name)
     end
   end,
 

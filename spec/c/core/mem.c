@@ -36,9 +36,22 @@ static void fails_the_nth_and_no_other(void) {
   CHECK(tw_mem_bytes() == before);
 }
 
+static void copies_bytes_and_ends_them(void) {
+  const int64_t before = tw_mem_bytes();
+  char *copy = tw__mem_copy("a\0bc", 3), *empty = tw__mem_copy(NULL, 0);
+  CHECK(copy && !memcmp(copy, "a\0b", 4));
+  CHECK(empty && !*empty);
+  tw__free(copy);
+  tw__free(empty);
+  tw_mem_fail_at(1);
+  CHECK(!tw__mem_copy("x", 1));
+  CHECK(tw_mem_bytes() == before);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   total_follows_what_is_held();
   fails_the_nth_and_no_other();
+  copies_bytes_and_ends_them();
   return check_close();
 }

@@ -1,13 +1,25 @@
 /* textfile (sink) -- what was taken is what arrives, also past failures; numbers read
  * back. */
+#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <math.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../check.h"
 #include "tideway.h"
+
+static int close_fails;
+
+/* The system's, or one that finds the disk full at last. */
+int close(int fd) {
+  const int rc = (int)syscall(SYS_close, fd);
+  if (!close_fails) return rc;
+  errno = ENOSPC;
+  return -1;
+}
 
 static char path[] = "/tmp/tideway-spec-XXXXXX";
 static char error[256];
@@ -115,6 +127,15 @@ static void names_path_and_byte(void) {
   CHECKF(!strcmp(error, "/no/such: No such file or directory"), "%s", error);
 }
 
+static void tells_of_a_late_failure(void) {
+  tw_textsink *s = tw_textsink_open(path, -1, 1, "\n", 1, error, sizeof error);
+  CHECK(tw_textsink_put(s, "x", 1) == TW_OK);
+  CHECK(tw_textsink_flush(s) == TW_OK);
+  close_fails = 1;
+  CHECK(tw_textsink_close(s) == TW_EIO);
+  close_fails = 0;
+}
+
 /* A full pipe that does not block: waited for. */
 static void waits_for_a_slow_reader(void) {
   int ends[2];
@@ -149,6 +170,7 @@ int main(int argc, char **argv) {
   numbers_read_back();
   leaves_the_locale_alone();
   names_path_and_byte();
+  tells_of_a_late_failure();
   waits_for_a_slow_reader();
   CHECK(tw_textsink_check(path) == NULL);
   CHECK(!strcmp(tw_textsink_check("/tmp"), "Is a directory"));
