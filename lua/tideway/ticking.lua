@@ -4,6 +4,7 @@ jit.off(true, true)
 
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local graph = require "tideway.graph"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
 local timers = require "tideway.timers"
@@ -32,6 +33,7 @@ local function close(node)
 end
 
 local function fire(timer)
+  graph.reap()
   local node = timer.node -- weakly: a window nobody has does not live by its timer
   if not node or node.destroyed or node.ended then return end
   timer.fire = fire
