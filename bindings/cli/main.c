@@ -167,7 +167,8 @@ static int push_command(lua_State *L, int argc, char **argv) {
   lua_pushliteral(L, "tideway.cli");
   if (lua_pcall(L, 1, 1, 0)) {
     if (strstr(lua_tostring(L, -1), "module 'tideway.cli' not found"))
-      lua_pushfstring(L, "no Lua modules of tideway in %s (set TIDEWAY_ROOT to its tree)",
+      lua_pushfstring(L,
+                      "no Lua modules of tideway in %s (set TIDEWAY_ROOT to its tree)",
                       lua_tostring(L, -2));
     return FAILED;
   }

@@ -78,10 +78,8 @@ end
 
 --- No line of the last batch is valid any more.
 local function expire(S)
-  if S.view then
-    S.view.ptr = nil
-    view.expire()
-  end
+  S.view.ptr = nil
+  view.expire()
 end
 
 --- Do it now, or when the element on its way, if there is one, has been delivered.
@@ -95,6 +93,15 @@ local function open_next(S)
   S.next = S.next + 1
   open_one(S, source)
   return true
+end
+
+--- Does nobody but decoders see the lines? They take a view as well, and the string need not
+-- be made.
+local function only_decoded(node)
+  for _, down in ipairs(node.downs) do
+    if down.kind ~= "decode" or #down.ups > 1 then return false end
+  end
+  return #node.downs > 0
 end
 
 return {
@@ -136,7 +143,7 @@ both. The files of a glob follow each other in the order of their names.]],
     local S = {
       opts = node.opts, next = 1,
       at = ffi.new("int[1]", -1), -- the line of the batch that was delivered last
-      view = node.opts.view and view.new() or nil, epoch = view.epoch,
+      view = view.new(), epoch = view.epoch,
     }
     if type(file) == "string" and file ~= "-" then
       S.sources = match(file)
@@ -181,7 +188,7 @@ both. The files of a glob follow each other in the order of their names.]],
 
   loop = function(b, node)
     b:line "local line, at = S.line, S.at"
-    if not node.opts.view then
+    if not node.opts.view and not only_decoded(node) then
       return function()
         b:line "at[0] = i"
         return "ffi_string(line[i].ptr, line[i].len)"
