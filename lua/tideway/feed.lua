@@ -26,7 +26,8 @@ local function close(node)
 end
 
 -- Measured cost of a batch, to notice a trace that no longer fits the flow.
-local WARM = 2        -- batches before the text is loaded afresh
+local WARM = 2        -- batches before the text is loaded afresh; again after 8 times as many,
+local WARMEST = 1024  -- up to so many: a window of a million fills late
 local SMALL = 256     -- elements: shorter batches tell nothing about cost
 local DRIFT = 2       -- times the best cost seen is drift
 local PATIENCE = 8    -- slow batches in a row before a reload; doubles with each reload
@@ -34,8 +35,12 @@ local PATIENCE = 8    -- slow batches in a row before a reload; doubles with eac
 local function drift(node, meter, elements, seconds)
   if elements < SMALL then return end
   meter.batches = meter.batches + 1
-  if meter.batches <= WARM then
-    if meter.batches == WARM then fuse.reload(node.out_region) end
+  if meter.batches <= WARM or meter.batches == meter.reload then
+    if meter.batches == meter.reload then
+      fuse.reload(node.out_region)
+      meter.reload, meter.best = meter.reload * 8, math.huge
+      if meter.reload > WARMEST then meter.reload = 0 end
+    end
     return
   end
   local cost = seconds / elements
@@ -59,7 +64,7 @@ end
 --- Deliver batches until the source ends or is stopped. Runs in the source's task.
 local function pump(node, turn)
   local desc, out = node.desc, region.below(node)
-  local meter = { batches = 0, best = math.huge, slow = 0, patience = PATIENCE }
+  local meter = { batches = 0, reload = WARM, best = math.huge, slow = 0, patience = PATIENCE }
   local listeners = -1
   while node.running and node.turn == turn do
     if out.stale or listeners ~= #node.downs then
