@@ -472,8 +472,10 @@ describe("a Lua state that is closed", function()
     in_states(1, script)
     collect() -- what other specs have left open
     local before = descriptors()
-    in_states(5, script)
-    assert.equal(before, descriptors())
+    in_states(10, script)
+    -- a state that leaked its loop would leave four each
+    local grown = descriptors() - before
+    assert.is_true(grown < 10, grown .. " more")
   end)
 end)
 
