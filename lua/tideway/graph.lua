@@ -124,7 +124,7 @@ end
 
 --- Is there, at node or below it, a sink or a stream somebody holds?
 local function alive(node)
-  local first = node
+  local behind, steps = node, 0
   while not handles[node] and not sinks[node] do -- the usual case: a chain
     if #node.downs ~= 1 or #node.downs[1].ups ~= 1 then
       local seen, list = { [node] = true }, { node }
@@ -141,8 +141,10 @@ local function alive(node)
       end
       return false
     end
-    node = node.downs[1]
-    if node == first then return false end
+    node, steps = node.downs[1], steps + 1
+    -- in a ring, who walks half as fast is met
+    if steps % 2 == 0 then behind = behind.downs[1] end
+    if node == behind then return false end
   end
   return true
 end
