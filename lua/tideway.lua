@@ -49,6 +49,8 @@ local function member(name)
   if name == "spawn" or name == "sleep" or name == "channel" then
     return require("tideway.task")[name]
   end
+  if name == "ref_counter" then return require("tideway.counter").new end
+  if name == "metadata" then return require("tideway.metadata").current end
   if name == "testing" then return require "tideway.testing" end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end

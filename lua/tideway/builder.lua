@@ -12,6 +12,8 @@
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local graph = require "tideway.graph"
+local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local key = require "tideway.key"
 local region = require "tideway.region"
 local offence = require "tideway.offence"
@@ -510,6 +512,20 @@ function Builder:pieces_call(node, x)
   segment.ops = segment.ops + self.cost[f].ops
   self.fn.node = node
   self:line("%s(%s)", self:name(f), x)
+end
+
+--- Deliver x, made of elements that were held, to everything below node, in a graph that
+-- carries metadata. list: an expression, the metadata of x; owned: those references in it that
+-- the node has retained (see metadata.deliver).
+function Builder:deliver(node, x, list, owned)
+  self.fn.node = node
+  self:line("if %s(%s, %s, %s, %s) then return true end", self:constant(metadata.deliver), list,
+    owned, self:below(node), x)
+end
+
+--- Note the metadata of the element at hand in a hold that it is about to be put into.
+function Builder:note(node, h)
+  if node.carries then self:line("%s(%s)", self:constant(hold.note), h) end
 end
 
 --- Write a source's batch function. Returns its index.

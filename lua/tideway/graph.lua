@@ -87,6 +87,22 @@ function graph.touch_below(node)
   end
 end
 
+--- From now on a node and all below it note metadata (tideway.metadata).
+function graph.carry(node)
+  local list = { node }
+  node.carries = true
+  while #list > 0 do
+    node = table.remove(list)
+    touch(node)
+    for _, down in ipairs(node.downs) do
+      if not down.carries then
+        down.carries = true
+        list[#list + 1] = down
+      end
+    end
+  end
+end
+
 --- Subscribe down to up. A second time has no effect. True when it is new.
 function graph.connect(up, down)
   local known
@@ -97,6 +113,7 @@ function graph.connect(up, down)
   touch(up)
   touch(down)
   graph.touch_below(down)
+  if up.carries and not down.carries then graph.carry(down) end
   if down.desc.connected then down.desc.connected(down, up) end
   return true
 end

@@ -5,7 +5,9 @@
 -- ORDER tw_type
 local C = require "tideway.ffi"
 local ffi = require "ffi"
+local metadata = require "tideway.metadata"
 local null = require "tideway.null"
+local sched = require "tideway.sched"
 local view = require "tideway.view"
 
 local hold = {}
@@ -154,6 +156,52 @@ function hold.tupler(n)
     tuplers[n] = assert(loadstring(text, "=tideway:tuple"))(hold, band)
   end
   return tuplers[n]
+end
+
+-- Metadata ------------------------------------------------------------------------------------
+--
+-- h.marks: number of an element (counted from the first ever put in) -> its metadata, whose
+-- references the holder has retained. There is none before there is any metadata.
+
+--- Note the metadata of the element at hand, which is about to be put in.
+function hold.note(h)
+  if sched.current.metadata then
+    h.marks = h.marks or {}
+    h.marks[tonumber(h.queue.tail)] = metadata.hold()
+  end
+end
+
+--- The metadata of the n oldest in a row, nil when they have none.
+function hold.marked(h, n)
+  if not h.marks then return nil end
+  local list
+  local head = tonumber(h.queue.head)
+  for k = head, head + n - 1 do list = metadata.concat(list, h.marks[k]) end
+  return list
+end
+
+--- The same, no longer noted: its references are the caller's. To be called before the drop.
+function hold.unmark(h, n)
+  if not h.marks then return nil end
+  local list = hold.marked(h, n)
+  local head = tonumber(h.queue.head)
+  for k = head, head + n - 1 do h.marks[k] = nil end
+  return list
+end
+
+--- Release the references of the n oldest, whose work is done. To be called before the drop.
+function hold.release(h, n)
+  if h.marks then metadata.release(hold.unmark(h, n)) end
+end
+
+--- The same for element k, before it is removed: those before it move up.
+function hold.release_at(h, k)
+  if not h.marks then return end
+  local head = tonumber(h.queue.head)
+  local at = head + k
+  metadata.release(h.marks[at])
+  for i = at, head + 1, -1 do h.marks[i] = h.marks[i - 1] end
+  h.marks[head] = nil
 end
 
 --- x as something that may be kept: a view becomes a string.

@@ -66,7 +66,7 @@ function policy.dispose(node, rule, err, element, fn, ...)
   node.errors = node.errors + 1
   if rule ~= "skip" then
     emit(rule, {
-      element = hold.keep(element), error = err, operator = tostring(node), metadata = region.metadata,
+      element = hold.keep(element), error = err, operator = tostring(node), metadata = sched.current.metadata,
     })
   end
   return false

@@ -14,6 +14,7 @@ local errors = require "tideway.errors"
 local graph = require "tideway.graph"
 local handler = errors.handler
 local keep = require("tideway.hold").keep
+local metadata = require "tideway.metadata"
 local sched = require "tideway.sched"
 
 local region = {}
@@ -31,7 +32,7 @@ function region.new(node, kind)
     node = node, kind = kind,
     busy = false, attention = false, stale = true,
     first = 0, last = 0, -- the queue: elements first + 1 .. last
-    queue = {}, ports = {},
+    queue = {}, ports = {}, marks = {}, -- marks: their metadata, where they have some
   }, Region)
   self:expire()
   return self
@@ -72,7 +73,9 @@ local function release(self, failed)
   self.adopted = nil
   for _, other in ipairs(adopted) do
     if failed then
-      for i = other.first + 1, other.last do other.queue[i], other.ports[i] = nil, nil end
+      for i = other.first + 1, other.last do
+        other.queue[i], other.ports[i], other.marks[i] = nil, nil, nil
+      end
       other.first, other.last = 0, 0
     else
       drain(other)
@@ -116,8 +119,7 @@ local function fail(self, err)
   self.attention = false
   if self.adopted then release(self, true) end
   for i = self.first + 1, self.last do
-    self.queue[i] = nil
-    self.ports[i] = nil
+    self.queue[i], self.ports[i], self.marks[i] = nil, nil, nil
   end
   self.first, self.last = 0, 0
   leave(self)
@@ -128,6 +130,7 @@ end
 local function enqueue(self, x, port)
   local last = self.last + 1
   self.queue[last], self.ports[last] = keep(x), port
+  if sched.current.metadata then self.marks[last] = metadata.hold() end
   self.last = last
   self.attention = true
 end
@@ -138,11 +141,16 @@ function drain(self)
   if self.adopted then release(self) end
   while self.first < self.last do
     local first = self.first + 1
-    local x, port = self.queue[first], self.ports[first]
-    self.queue[first], self.ports[first] = nil, nil
+    local x, port, marks = self.queue[first], self.ports[first], self.marks[first]
+    self.queue[first], self.ports[first], self.marks[first] = nil, nil, nil
     self.first = first
     if first == self.last then self.first, self.last = 0, 0 end
-    local ok, err = xpcall(self.run, handler, x, port)
+    local ok, err
+    if marks or sched.current.metadata then
+      ok, err = xpcall(metadata.deliver, handler, marks, marks, self.run, x, port)
+    else
+      ok, err = xpcall(self.run, handler, x, port)
+    end
     if not ok then fail(self, err) end
     if self.adopted then release(self) end
   end
@@ -172,13 +180,10 @@ local function enter(self, x, port)
 end
 region.enter = enter
 
---- Deliver x with metadata: region.metadata is that of the element on its way.
-function region.enter_with(self, x, metadata)
-  local before = region.metadata
-  region.metadata = metadata
-  local ok, err = pcall(enter, self, x)
-  region.metadata = before
-  if not ok then error(err, 0) end
+--- Deliver x with other metadata (an array, or nil) than that of the element at hand.
+function region.enter_with(self, x, list)
+  if list ~= nil and not self.node.carries then graph.carry(self.node) end
+  return metadata.deliver(list, nil, enter, self, x)
 end
 
 --- Deliver elements i .. n - 1 of a source's current batch.
@@ -250,9 +255,14 @@ function region.below(node)
   return self
 end
 
---- Emit x from a node by itself (a flush, the end of a stream).
-function region.emit(node, x)
-  if #node.downs > 0 then return enter(region.below(node), x) end
+--- Emit x from a node by itself (a flush, the end of a stream), with metadata whose references
+-- the node has retained (nil: none); they are released when x is through.
+function region.emit(node, x, list)
+  if #node.downs == 0 then return metadata.release(list) end
+  if list ~= nil or sched.current.metadata ~= nil then
+    return metadata.deliver(list, list, enter, region.below(node), x)
+  end
+  return enter(region.below(node), x)
 end
 
 return region

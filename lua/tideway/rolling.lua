@@ -35,7 +35,7 @@ end
 local function finish(node)
   local state = node.state
   if state.flush and state.roll.fill > 0 and state.roll.fill < state.roll.size then
-    region.emit(node, state.partial)
+    region.emit(node, state.partial, state.list)
   end
 end
 

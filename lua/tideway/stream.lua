@@ -183,9 +183,7 @@ function methods:emit(x, metadata)
   local node = type(self) == "table" and self._node
   if not node then node_of(self, "emit") end
   if x == nil then misuse "emit: nil is the absence of an element (use tw.null or false)" end
-  if metadata ~= nil and type(metadata) ~= "table" then
-    misuse("emit: the metadata must be an array of tables, got %s", check.show(metadata))
-  end
+  if metadata ~= nil then require("tideway.counter").check(metadata) end
   if sched.failure and sched.current == sched.main then sched.raise() end
   local out = node.entry
   if not out then
@@ -193,7 +191,7 @@ function methods:emit(x, metadata)
     out = region.below(node)
     node.entry = out -- its out region, until it is destroyed
   end
-  if metadata == nil then
+  if metadata == nil and sched.current.metadata == nil then
     enter(out, x)
   else
     region.enter_with(out, x, metadata)

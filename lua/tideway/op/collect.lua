@@ -8,16 +8,19 @@ local push, drop, count = hold.push, hold.drop, hold.count
 
 local function step_limited(h, x, maxsize)
   push(h, x)
-  if count(h) > maxsize then drop(h, 1) end
+  if count(h) > maxsize then
+    hold.release(h, 1)
+    drop(h, 1)
+  end
 end
 
 --- Emit everything held as one array, also an empty one.
 local function flush(node)
   local h = node.state.hold
   local held = count(h)
-  local t = hold.tuple(h, held)
+  local t, list = hold.tuple(h, held), hold.unmark(h, held)
   drop(h, held)
-  region.emit(node, t)
+  region.emit(node, t, list)
 end
 
 local methods = setmetatable({}, { __index = stream_methods })
@@ -46,6 +49,7 @@ stream flushes it by other:sink(function() collector:flush() end).]],
   end,
   emit = function(b, node, x)
     local h, maxsize = b:constant(node.state.hold), node.opts.maxsize
+    b:note(node, h)
     if maxsize then
       b:call(node, step_limited, h, x, tostring(maxsize))
     else

@@ -1,5 +1,7 @@
 local check = require "tideway.check"
+local metadata = require "tideway.metadata"
 local null = require "tideway.null"
+local sched = require "tideway.sched"
 local view = require "tideway.view"
 
 local function members(x)
@@ -12,8 +14,37 @@ end
 --- The next value of an iterator function, which may fail like any user function.
 local function following(iterator) return (iterator()) end
 
+--- Deliver a piece without metadata.
+local function bare(deliver, piece)
+  if sched.current.metadata == nil then return deliver(piece) end
+  return metadata.deliver(nil, nil, deliver, piece)
+end
+
+--- The same text where there is metadata, which goes with the last piece: each waits for the
+-- one after it.
+local function last_carries(b, node, list)
+  local i, x, y = b:name_of(), b:name_of(), b:name_of()
+  local deliver, bare_name = b:below(node), b:constant(bare)
+  b:line("local %s", x)
+  b:open('if type(%s) == "table" then', list)
+  b:open("for %s = 1, #%s do", i, list)
+  b:line("if %s ~= nil then %s(%s, %s) end", x, bare_name, deliver, x)
+  b:line("%s = %s[%s]", x, list, i)
+  b:close()
+  b:line "else"
+  b:open "while true do"
+  b:line("local %s = %s", y, b:call(node, following, list))
+  b:line("if %s == nil then break end", y)
+  b:line("if %s ~= nil then %s(%s, %s) end", x, bare_name, deliver, x)
+  b:line("%s = %s", x, b:kept(y))
+  b:close()
+  b:close()
+  b:line("if %s ~= nil then %s(%s) end", x, deliver, x)
+end
+
 --- The text that delivers each member of `list`, shared with flat_map.
 local function pieces(b, node, list)
+  if node.carries then return last_carries(b, node, list) end
   local i, x = b:name_of(), b:name_of()
   b:open('if type(%s) == "table" then', list)
   b:open("for %s = 1, #%s do", i, list)

@@ -1,4 +1,14 @@
+local metadata = require "tideway.metadata"
 local region = require "tideway.region"
+
+--- The result is made of all elements, and has the metadata of all.
+local function mark(state)
+  local list = metadata.hold()
+  if list then
+    state.list = state.list or {}
+    for i = 1, #list do table.insert(state.list, list[i]) end
+  end
+end
 
 return {
   name = "reduce",
@@ -27,9 +37,13 @@ before.]],
     b:line("%s.value = %s", S, b:kept(new))
     b:close()
     b:close()
+    if node.carries then b:line("%s(%s)", b:constant(mark), S) end
   end,
   finish = function(node)
-    if node.state.value ~= nil then region.emit(node, node.state.value) end
+    local state = node.state
+    local list = state.list
+    state.list = nil
+    if state.value ~= nil then region.emit(node, state.value, list) end
   end,
   revive = function(node) node.state.value = node.args.start end,
 }

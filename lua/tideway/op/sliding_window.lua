@@ -1,4 +1,5 @@
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local region = require "tideway.region"
 local rolling = require "tideway.rolling"
 local stream_methods = setmetatable({}, {
@@ -35,6 +36,46 @@ local function mode(node)
   return count == #node.downs and not node.out_region and "elements" or "both"
 end
 
+--- Number, metadata and oldest references of the window that is about to go out.
+local function mark(state)
+  local marks, last = state.marks, state.noted + 1
+  state.noted = last
+  marks[last] = metadata.hold()
+  local list
+  for i = math.max(last - state.n + 1, 1), last do list = metadata.concat(list, marks[i]) end
+  local oldest = marks[last - state.n + 1] -- this is the last window that it is in
+  marks[last - state.n + 1] = nil
+  return list, oldest
+end
+
+--- The text where there is metadata: whatever goes out has that of the whole window.
+local function carrying(b, node, x, what)
+  local S, t = b:constant(node.state), x
+  if what ~= "elements" then t = b:call(node, step, S, x) end
+  local list, oldest = b:name_of(), b:name_of()
+  b:line("local %s, %s = %s(%s)", list, oldest, b:constant(mark), S)
+  if what == "both" then
+    b:line("%s.newest = %s", S, x)
+    b:deliver(node, t .. " or false", list, oldest)
+    b:line("%s.newest = nil", S)
+  else
+    b:open("if %s ~= nil then", t)
+    b:deliver(node, t, list, oldest)
+    b:close()
+  end
+end
+
+--- What is held at the end of the stream: its metadata. Windows that were full, or partial
+-- ones, have gone out: nothing more is made of their elements.
+local function rest(state)
+  local list
+  for i = math.max(state.noted - state.n + 1, 1), state.noted do
+    list = metadata.concat(list, state.marks[i])
+    state.marks[i] = nil
+  end
+  return list
+end
+
 return {
   name = "sliding_window",
   doc = [[The array of the last n elements, for every element. Of numbers, without a table each:
@@ -55,11 +96,14 @@ aggregate{name = tw.sum(), ...}.]],
       hold = hold.new(node.args.n), n = node.args.n, held = 0,
       full = hold.tupler(node.args.n),
       partial = node.opts.return_partial ~= false,
+      marks = {}, noted = 0, -- number of an element -> its metadata, of those that are held
     }
   end,
   emit = function(b, node, x)
     local what = mode(node)
-    if what == "elements" then
+    if node.carries then
+      carrying(b, node, x, what)
+    elseif what == "elements" then
       b:downstream(node, x)
     elseif what == "both" then
       local S = b:constant(node.state)
@@ -92,11 +136,22 @@ aggregate{name = tw.sum(), ...}.]],
   finish = function(node)
     local state = node.state
     local held = state.held
-    if held > 0 and held < state.n and not state.partial and node.opts.flush then
+    local list = rest(state)
+    local whole = state.partial or held == state.n or state.noted >= state.n
+    if whole then
+      metadata.release(list)
+    elseif node.opts.flush and list then -- each of those that flush has a share
+      for _, down in ipairs(node.downs) do
+        if down.desc.rolling then down.state.list = metadata.retain(list) end
+      end
+    end
+    if held > 0 and not whole and node.opts.flush then
       local t = tuple(state.hold, held)
       drop(state.hold, held)
       state.held, state.newest = 0, nil
-      region.emit(node, t)
+      region.emit(node, t, list)
+    elseif not whole and node.opts.flush then
+      metadata.release(list)
     end
   end,
 }

@@ -1,6 +1,22 @@
 local clone = require "tideway.clone"
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local region = require "tideway.region"
+
+--- The metadata of the newest replaces that of the one before, which is done with.
+local function mark(state)
+  local before = state.list
+  state.list = metadata.hold()
+  metadata.release(before)
+end
+
+local function step(state, x)
+  if hold.count(state.hold) >= state.size then
+    hold.release(state.hold, 1)
+    hold.drop(state.hold, 1)
+  end
+  hold.push(state.hold, x)
+end
 
 return {
   name = "take_last",
@@ -17,24 +33,26 @@ return {
   emit = function(b, node, x)
     local S = b:constant(node.state)
     if not node.args.n then
+      if node.carries then b:line("%s(%s)", b:constant(mark), S) end
       b:line("%s.last = %s", S, b:kept(x))
     else
-      b:call(node, function(state, element)
-        if hold.count(state.hold) >= state.size then hold.drop(state.hold, 1) end
-        hold.push(state.hold, element)
-      end, S, x)
+      b:note(node, b:constant(node.state.hold))
+      b:call(node, step, S, x)
     end
   end,
   finish = function(node)
     local state = node.state
     if state.hold then
-      while hold.count(state.hold) > 0 do region.emit(node, hold.shift(state.hold)) end
+      while hold.count(state.hold) > 0 do
+        local list = hold.unmark(state.hold, 1)
+        region.emit(node, hold.shift(state.hold), list)
+      end
     elseif state.last ~= nil then
-      local last = state.last
-      state.last = nil
+      local last, list = state.last, state.list
+      state.last, state.list = nil, nil
       -- frequencies hands its own table on when it knows that only we are below
       if #node.ups == 1 and node.ups[1].kind == "frequencies" then last = clone(last) end
-      region.emit(node, last)
+      region.emit(node, last, list)
     end
   end,
 }

@@ -1,0 +1,71 @@
+--- tideway.metadata -- what travels beside elements.
+--
+-- Metadata is an array of tables; an entry `{ref = counter, ...}` counts (tideway.counter). The
+-- metadata of the element at hand is a field of the task that delivers it, so that it waits
+-- with the task, and no operator that passes on what it gets has to know of it. What holds an
+-- element notes its metadata beside it (hold.note), and delivers what it made of several
+-- elements with theirs in a row (`deliver`).
+--
+-- A stream that has got metadata once, and all below it, `carries` (graph.carry): its regions
+-- are compiled in a second variant, in which the operators note. No other hears of metadata.
+--
+-- Who holds an element has retained its references, and releases them when what was made of
+-- it is through. A failure leaves by way of an error and passes every release on its way: the
+-- references of failed elements stay retained.
+local errors = require "tideway.errors"
+local sched = require "tideway.sched"
+
+local handler, caught = errors.handler, errors.caught
+
+local metadata = {}
+
+--- Retain the references of a list (nil: none). Returns it.
+local function retain(list)
+  for i = 1, list and #list or 0 do
+    local ref = list[i].ref
+    if ref then ref:retain(1) end
+  end
+  return list
+end
+metadata.retain = retain
+
+local function release(list)
+  for i = 1, list and #list or 0 do
+    local ref = list[i].ref
+    if ref then ref:release(1) end
+  end
+end
+metadata.release = release
+
+--- Two lists in a row; nil is the list of nothing.
+function metadata.concat(a, b)
+  if a == nil then return b end
+  if b == nil then return a end
+  local list = {}
+  for i = 1, #a do list[i] = a[i] end
+  for i = 1, #b do list[#list + 1] = b[i] end
+  return list
+end
+
+--- The metadata of the element at hand, nil when it has none.
+function metadata.current() return sched.current.metadata end
+
+--- Retain the metadata of the element at hand, for who holds it. Returns it.
+function metadata.hold() return retain(sched.current.metadata) end
+
+--- Call fn(...) with this metadata at hand. When it is through, release `owned`: references
+-- that the caller had retained. Returns what fn returns; a failure keeps the references.
+function metadata.deliver(list, owned, fn, ...)
+  local task = sched.current
+  local before = task.metadata
+  task.metadata = list
+  retain(list)
+  local ok, dropped = xpcall(fn, handler, ...)
+  task.metadata = before
+  if not ok then error(caught(dropped), 0) end
+  release(list)
+  release(owned)
+  return dropped
+end
+
+return metadata
