@@ -176,7 +176,7 @@ function hold.marked(h, n)
   if not h.marks then return nil end
   local list
   local head = tonumber(h.queue.head)
-  for k = head, head + n - 1 do list = metadata.concat(list, h.marks[k]) end
+  for k = head, head + n - 1 do list = metadata.append(list, h.marks[k]) end
   return list
 end
 

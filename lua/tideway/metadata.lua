@@ -37,13 +37,12 @@ local function release(list)
 end
 metadata.release = release
 
---- Two lists in a row; nil is the list of nothing.
-function metadata.concat(a, b)
-  if a == nil then return b end
-  if b == nil then return a end
-  local list = {}
-  for i = 1, #a do list[i] = a[i] end
-  for i = 1, #b do list[#list + 1] = b[i] end
+--- Put the entries of `more` behind those of `list`, which is the caller's own (nil: a new
+-- one); nil is also the list of nothing. Returns the list.
+function metadata.append(list, more)
+  if more == nil then return list end
+  list = list or {}
+  for i = 1, #more do list[#list + 1] = more[i] end
   return list
 end
 

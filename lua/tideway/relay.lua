@@ -52,11 +52,12 @@ function relay.wait(state, room, what)
   end
 end
 
---- There is room: wake who has waited longest.
+--- There is room: wake who has waited longest. state.waiters is nil when nobody waits.
 function relay.room(state)
   local waiters = state.waiters
-  while waiters and waiters[1] do
+  while waiters do
     local waiter = table.remove(waiters, 1)
+    if not waiters[1] then state.waiters, waiters = nil, nil end
     if not waiter.done then return sched.wake(waiter) end
   end
 end

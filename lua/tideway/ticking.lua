@@ -14,10 +14,11 @@ local ticking = {}
 local function serve(node)
   local state = node.state
   while state.closed do
-    local window = state.closed
-    state.closed = nil
+    local window, list = state.closed, state.list
+    state.closed, state.list = state.final, state.final_list
+    state.final, state.final_list = nil, nil
     relay.room(state)
-    region.emit(node, window)
+    region.emit(node, window, list)
   end
 end
 
@@ -26,9 +27,9 @@ end
 local function close(node)
   local state = node.state
   if state.closed then return end
-  local window = node.desc.take(node)
+  local window, list = node.desc.take(node)
   if #window == 0 and node.opts.empty == false then return end
-  state.closed = window
+  state.closed, state.list = window, list
   relay.serve(node, serve)
 end
 
@@ -65,9 +66,14 @@ function ticking.revive(node) ticking.start(node, node.args.interval) end
 
 --- At the end of the stream.
 function ticking.finish(node)
-  local window = node.desc.take(node)
+  local window, list = node.desc.take(node)
   if node.opts.flush and #window > 0 then
-    node.state.closed = window
+    local state = node.state
+    if state.closed then -- one that still waits for its delivery
+      state.final, state.final_list = window, list
+    else
+      state.closed, state.list = window, list
+    end
     relay.serve(node, serve)
   end
 end

@@ -1,31 +1,70 @@
 local hold = require "tideway.hold"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
+local sched = require "tideway.sched"
 
-local push, at, drop, count = hold.push, hold.at, hold.drop, hold.count
+local push, drop, count = hold.push, hold.drop, hold.count
 
-local function has_room(state) return count(state.hold) < state.n end
+-- Elements are delivered in batches, by the generated loop of what is below, as a source's
+-- are. `state.at` is the one on its way: those before it are through and have left their
+-- place, though they are dropped at the end of the batch only.
 
-local function serve(node)
+local function has_room(state) return count(state.hold) - state.at < state.n end
+
+--- The batch at hand has come to its end, or element `at` has failed.
+local function through(state, n)
+  drop(state.hold, n)
+  state.at = 0
+  if state.waiters then relay.room(state) end
+end
+
+--- Where there is metadata, one by one: each with its own.
+local function serve_carrying(node)
   local state = node.state
   local h = state.hold
   while count(h) > 0 do
-    -- it has its place until it is through, or has failed
-    local ok, err = pcall(region.emit, node, at(h, 0))
-    drop(h, 1)
-    if state.waiters then relay.room(state) end
+    local list = hold.unmark(h, 1)
+    local ok, err = pcall(region.emit, node, hold.at(h, 0), list)
+    through(state, 1)
     if not ok then error(err, 0) end
   end
 end
 
+local function serve(node)
+  local state = node.state
+  if node.carries then return serve_carrying(node) end
+  while count(state.hold) > 0 do
+    local ok, reached = true, count(state.hold)
+    if #node.downs > 0 then ok, reached = pcall(region.batch, region.below(node), state, 0, reached) end
+    through(state, ok and reached or state.at + 1)
+    if not ok then error(reached, 0) end
+    if count(state.hold) == 0 then sched.turn() end -- who has waited for room fills it again
+    if node.carries then return serve_carrying(node) end
+  end
+end
+
+--- The buffer is full: wait for room, or it is idle: start its servant.
+local function wait(node, x)
+  x = hold.keep(x) -- a view does not outlive the wait
+  relay.wait(node.state, has_room, "buffer")
+  return x
+end
+
+local function start(node) relay.serve(node, serve) end
+
 local function step(node, x)
   local state = node.state
-  if count(state.hold) >= state.n then
-    x = hold.keep(x) -- a view does not outlive the wait
-    relay.wait(state, has_room, "buffer")
-  end
+  if count(state.hold) - state.at >= state.n then x = wait(node, x) end
   push(state.hold, x)
-  if not state.serving then relay.serve(node, serve) end
+  if not state.serving then start(node) end
+end
+
+local function step_carrying(node, x)
+  local state = node.state
+  if not has_room(state) then x = wait(node, x) end
+  hold.note(state.hold)
+  push(state.hold, x)
+  if not state.serving then start(node) end
 end
 
 return {
@@ -37,9 +76,21 @@ delivers them in order. An element has its place until it is through everything 
   state = "up to n elements, native",
   example = [[ tw.from_range(1, 3):buffer(2) ]],
   gives = { 1, 2, 3 },
-  new = function(node) node.state = { hold = hold.new(math.min(node.args.n, 1024)), n = node.args.n } end,
-  held = function(node) return count(node.state.hold) end,
+  new = function(node)
+    node.state = { hold = hold.new(math.min(node.args.n, 1024)), n = node.args.n, at = 0 }
+  end,
+  held = function(node) return count(node.state.hold) - node.state.at end,
   gate = function(node) return has_room(node.state) end,
   relay = true,
-  emit = function(b, node, x) b:call(node, step, b:constant(node), x) end,
+  emit = function(b, node, x)
+    b:call(node, node.carries and step_carrying or step, b:constant(node), x)
+  end,
+  loop = function(b, node)
+    b:line("local h = S.hold")
+    return function()
+      b:line "S.at = i"
+      b:line("if S.waiters then %s(S) end", b:constant(relay.room))
+      return ("%s(h, i)"):format(b:constant(hold.at))
+    end
+  end,
 }

@@ -13,10 +13,11 @@ local function serve(node)
   while count(state.hold) > 0 do
     local due = hold.at(state.due, 0)
     if clock.now() < due then sched.sleep_until(due) end
+    local list = hold.unmark(state.hold, 1)
     local x = hold.shift(state.hold)
     hold.drop(state.due, 1)
     if state.waiters then relay.room(state) end
-    region.emit(node, x)
+    region.emit(node, x, list)
   end
 end
 
@@ -26,6 +27,7 @@ local function step(node, x)
     x = hold.keep(x) -- a view does not outlive the wait
     relay.wait(state, has_room, "delay")
   end
+  if node.carries then hold.note(state.hold) end
   hold.push(state.hold, x)
   hold.push(state.due, clock.now() + state.interval)
   if not state.serving then relay.serve(node, serve) end

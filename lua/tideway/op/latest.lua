@@ -1,18 +1,23 @@
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
 
 local function serve(node)
   local state = node.state
   while state.newest ~= nil do
-    local x = state.newest
-    state.newest = nil
-    region.emit(node, x)
+    local x, list = state.newest, state.list
+    state.newest, state.list = nil, nil
+    region.emit(node, x, list)
   end
 end
 
 local function step(node, x)
   local state = node.state
+  if node.carries then
+    metadata.release(state.list) -- of one that nobody will see
+    state.list = metadata.hold()
+  end
   state.newest = hold.keep(x)
   if not state.serving then relay.serve(node, serve) end
 end

@@ -1,6 +1,7 @@
 local errors = require "tideway.errors"
 local graph = require "tideway.graph"
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local policy = require "tideway.policy"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
@@ -36,7 +37,11 @@ function deliver(node, slot)
   if not state.ordered then
     -- it has its place until it is through
     local ok, err = true, nil
-    if slot.value ~= nil then ok, err = pcall(region.emit, node, slot.value) end
+    if slot.value ~= nil then
+      ok, err = pcall(region.emit, node, slot.value, slot.list)
+    else
+      metadata.release(slot.list)
+    end
     state.first = state.first + 1
     if not ok then error(err, 0) end
     return
@@ -45,12 +50,14 @@ function deliver(node, slot)
   state.delivering = true
   while state.first < state.last and state.slots[state.first + 1].done do
     local at = state.first + 1
-    local value = state.slots[at].value
+    local value, list = state.slots[at].value, state.slots[at].list
     state.slots[at] = nil
     state.first = at
     relay.room(state)
-    if value ~= nil then
-      local ok, err = pcall(region.emit, node, value)
+    if value == nil then
+      metadata.release(list)
+    else
+      local ok, err = pcall(region.emit, node, value, list)
       if not ok then
         state.delivering = false
         resume(node)
@@ -63,7 +70,7 @@ end
 
 --- The call for one element, in a task of its own.
 local function call(node, slot, x)
-  sched.current.serves = node.state
+  sched.current.serves, sched.current.metadata = node.state, slot.list
   local state, fn, extra = node.state, node.args.fn, node.extra
   local ok, value = xpcall(fn, errors.handler, x, unpack(extra, 1, extra.n))
   local failure
@@ -73,6 +80,8 @@ local function call(node, slot, x)
       unpack(extra, 1, extra.n))
     if not ok then failure, value = value, nil end
   end
+  sched.current.metadata = nil
+  if failure ~= nil then slot.list = nil end -- it has failed, its references stay retained
   state.calls = state.calls - 1
   slot.done, slot.value = true, value
   relay.room(state)
@@ -91,7 +100,7 @@ local function step(node, x)
     x = hold.keep(x) -- a view does not outlive the wait
     relay.wait(state, has_room, "map_async")
   end
-  local slot = {}
+  local slot = { list = metadata.hold() }
   state.last, state.calls, state.serving = state.last + 1, state.calls + 1, true
   if state.ordered then state.slots[state.last] = slot end
   sched.occupied(true)

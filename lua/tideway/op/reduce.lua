@@ -2,13 +2,7 @@ local metadata = require "tideway.metadata"
 local region = require "tideway.region"
 
 --- The result is made of all elements, and has the metadata of all.
-local function mark(state)
-  local list = metadata.hold()
-  if list then
-    state.list = state.list or {}
-    for i = 1, #list do table.insert(state.list, list[i]) end
-  end
-end
+local function mark(state) state.list = metadata.append(state.list, metadata.hold()) end
 
 return {
   name = "reduce",

@@ -42,7 +42,7 @@ local function mark(state)
   state.noted = last
   marks[last] = metadata.hold()
   local list
-  for i = math.max(last - state.n + 1, 1), last do list = metadata.concat(list, marks[i]) end
+  for i = math.max(last - state.n + 1, 1), last do list = metadata.append(list, marks[i]) end
   local oldest = marks[last - state.n + 1] -- this is the last window that it is in
   marks[last - state.n + 1] = nil
   return list, oldest
@@ -70,7 +70,7 @@ end
 local function rest(state)
   local list
   for i = math.max(state.noted - state.n + 1, 1), state.noted do
-    list = metadata.concat(list, state.marks[i])
+    list = metadata.append(list, state.marks[i])
     state.marks[i] = nil
   end
   return list

@@ -7,6 +7,7 @@ local function step(node, x)
     x = hold.keep(x) -- a view does not outlive the wait
     ticking.admit(node)
   end
+  if node.carries then hold.note(state.hold) end
   hold.push(state.hold, x)
 end
 
@@ -31,9 +32,9 @@ delivered.]],
   take = function(node)
     local h = node.state.hold
     local n = hold.count(h)
-    local window = hold.tuple(h, n)
+    local window, list = hold.tuple(h, n), hold.unmark(h, n)
     hold.drop(h, n)
-    return window
+    return window, list
   end,
   held = ticking.held,
   gate = ticking.gate,

@@ -1,5 +1,6 @@
 local hold = require "tideway.hold"
 local key = require "tideway.key"
+local metadata = require "tideway.metadata"
 local ticking = require "tideway.ticking"
 
 local function step(node, x, k)
@@ -15,9 +16,12 @@ local function step(node, x, k)
     -- the later one replaces the earlier and moves to the end
     state.items[before] = false
     state.gone[before] = true
+    metadata.release(state.lists[before])
+    state.lists[before] = nil
   end
   state.n = state.n + 1
   state.items[state.n], state.at[k] = hold.keep(x), state.n
+  state.lists[state.n] = metadata.hold()
 end
 
 return {
@@ -36,17 +40,20 @@ return {
   example = [[ tw.from_iterable{1, 2, 1}:timed_window_unique("1m", {flush = true}) ]],
   gives = { { 1, 2 } },
   new = function(node)
-    node.state = { items = {}, gone = {}, at = {}, n = 0, last = node.opts.keep == "last" }
+    node.state = { items = {}, lists = {}, gone = {}, at = {}, n = 0, last = node.opts.keep == "last" }
     ticking.start(node, node.args.interval)
   end,
   take = function(node)
     local state = node.state
-    local window = {}
+    local window, list = {}, nil
     for i = 1, state.n do
-      if not state.gone[i] then window[#window + 1] = state.items[i] end
+      if not state.gone[i] then
+        window[#window + 1] = state.items[i]
+        list = metadata.append(list, state.lists[i])
+      end
     end
-    state.items, state.gone, state.at, state.n = {}, {}, {}, 0
-    return window
+    state.items, state.lists, state.gone, state.at, state.n = {}, {}, {}, {}, 0
+    return window, list
   end,
   held = ticking.held,
   gate = ticking.gate,
