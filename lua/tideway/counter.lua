@@ -54,6 +54,9 @@ function counter.check(list)
   if type(list) ~= "table" then
     errors.misuse("emit: the metadata must be an array of tables, got %s", check.show(list))
   end
+  if #list == 0 and next(list) ~= nil then
+    errors.misuse "emit: the metadata must be an array of tables, as {{ref = counter}}"
+  end
   for i = 1, #list do
     local entry = list[i]
     if type(entry) ~= "table" then

@@ -9,7 +9,6 @@ jit.off(true, true) -- never hot, and traces through it would hold on to graphs 
 local errors = require "tideway.errors"
 local check = require "tideway.check"
 local hold = require "tideway.hold"
-local region = require "tideway.region"
 local sched = require "tideway.sched"
 
 local policy = {}

@@ -85,7 +85,7 @@ delivers them in order. An element has its place until it is through everything 
   emit = function(b, node, x)
     b:call(node, node.carries and step_carrying or step, b:constant(node), x)
   end,
-  loop = function(b, node)
+  loop = function(b)
     b:line("local h = S.hold")
     return function()
       b:line "S.at = i"

@@ -6,6 +6,7 @@ local key_of = key.of
 
 local function take(state)
   local t = hold.tuple(state.hold, state.held)
+  state.list = hold.unmark(state.hold, state.held)
   hold.drop(state.hold, state.held)
   state.keys, state.held, state.at = {}, 0, {}
   return t
@@ -19,15 +20,18 @@ local function step(state, x, k)
       for i = 1, state.held do
         if state.keys[i] == k then
           table.remove(state.keys, i)
+          hold.release_at(state.hold, i - 1)
           hold.remove(state.hold, i - 1)
           break
         end
       end
       state.keys[state.held] = k
+      hold.note(state.hold)
       hold.push(state.hold, x)
     end
     return nil
   end
+  hold.note(state.hold)
   hold.push(state.hold, x)
   state.held = state.held + 1
   state.keys[state.held], state.at[k] = k, true
@@ -57,13 +61,18 @@ return {
   emit = function(b, node, x)
     local t = b:call(node, step, b:constant(node.state), x, b:key(node, node.opts.key, x))
     b:branch("if %s ~= nil then", t)
-    b:downstream(node, t)
+    if node.carries then
+      local S = b:constant(node.state)
+      b:deliver(node, t, S .. ".list", S .. ".list")
+    else
+      b:downstream(node, t)
+    end
     b:close()
   end,
   finish = function(node)
     if node.state.held > 0 then
       local t = take(node.state)
-      if node.opts.flush then region.emit(node, t) end
+      if node.opts.flush then region.emit(node, t, node.state.list) end
     end
   end,
 }
