@@ -299,7 +299,35 @@ describe("a function that suspends", function()
     os.remove(path)
   end)
 
-  pending("gives the functions after it a view that is valid: it ends the view for all (raises there)")
+  it("ends the view that it got, and not those of the functions after it", function()
+    local path = os.tmpname()
+    local file = io.open(path, "w")
+    file:write "one\ntwo\n"
+    file:close()
+    local source = tw.from_textfile(path, { view = true })
+    local valid, out = {}, {}
+    source:tap(function(v)
+      valid[#valid + 1] = pcall(v.byte, v)
+      tw.sleep(1)
+      valid[#valid + 1] = pcall(v.byte, v)
+    end):filter(function(v)
+      tw.sleep(1)
+      return not pcall(v.byte, v)
+    end):sink(function(v) out[#out + 1] = tostring(v) end)
+    source:rate_limit(5):sink(function(v) out[#out + 1] = tostring(v) end)
+    source:union(tw.stream()):filter(function()
+      tw.sleep(1)
+      return true
+    end)
+      :sink(function(v) out[#out + 1] = tostring(v) end)
+    source:sink(function(v) out[#out + 1] = tostring(v) end)
+    source:start()
+    clock:advance "1m"
+    os.remove(path)
+    assert.same({ true, false, true, false }, valid)
+    assert.same({ "one", "one", "one", "one", "two", "two", "two", "two" }, out)
+  end)
+
   pending("is under a timeout above again when a policy calls it a second time (the retry has no limit)")
 
   it("cannot do so in a coroutine of the user's own", function()

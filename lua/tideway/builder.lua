@@ -17,6 +17,7 @@ local metadata = require "tideway.metadata"
 local key = require "tideway.key"
 local region = require "tideway.region"
 local offence = require "tideway.offence"
+local view = require "tideway.view"
 
 local Builder = {}
 Builder.__index = Builder
@@ -47,6 +48,7 @@ function builder.new(owner)
     cost = {},       -- index of a function -> { ops =, paths = } that it adds to a caller
     owners = {},     -- node -> the node whose region inlines it
     governors = {},  -- node -> the node whose policy governs it, or false
+    views = view.above(owner.node), -- the objects that may be passed as views here
   }, Builder)
 end
 
@@ -180,6 +182,14 @@ function Builder:kept(x) return ("keep(%s)"):format(x) end
 
 -- Calls ----------------------------------------------------------------------------------
 
+--- A wait ends every view for the function that waited; those that come after it get it
+-- valid again: its bytes stay while the element is on its way.
+local function revive_views(self)
+  for _, object in ipairs(self.views) do
+    self:line("%s.born = %s[0]", self:constant(object), self:constant(view.epoch))
+  end
+end
+
 local function governor(self, node)
   local found = self.governors[node]
   if found == nil then
@@ -225,6 +235,7 @@ local function call(self, node, count, fn, args)
       ok, ok, tail, self:constant(node), self:constant(rule), first, self.element_name, name,
       #args > 0 and ", " .. arguments or "", ok)
   end
+  revive_views(self)
   return unpack(results)
 end
 
@@ -336,6 +347,7 @@ local function join(self, node, x, from)
     self:line(text)
   end
   fn.lines[#fn.lines][3] = from
+  revive_views(self)
 end
 
 --- Deliver x, which comes from `from`, to one node.
@@ -474,6 +486,7 @@ function Builder:downstream(node, x)
         local text = ("enter(%s, %s)"):format(self:constant(node.out_region), x)
         local passes_on = not node.policy and policy(self, node)
         self:line(passes_on and "if %s then return true end" or "%s", text)
+        revive_views(self)
       end
       return
     end

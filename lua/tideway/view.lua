@@ -140,6 +140,20 @@ ctype = ffi.metatype("tw_view", {
 view.ctype = ctype
 view.methods = methods
 
+local passed = setmetatable({}, { __mode = "k" }) -- node -> the view object that it passes on
+
+--- Note that a source's node passes on this object as its elements.
+function view.passes(node, object) passed[node] = object end
+
+--- The objects that nodes above one (or itself) pass on.
+function view.above(node)
+  local list = {}
+  if next(passed) then
+    for _, up in ipairs(require("tideway.graph").above(node)) do list[#list + 1] = passed[up] end
+  end
+  return list
+end
+
 --- A view of nothing yet: its methods raise until its fields are set.
 function view.new() return ctype(nil, 0, 0) end
 

@@ -131,6 +131,8 @@ both. The files of a glob follow each other in the order of their names.]],
         io.type(file) or type(file))
     end
     if opts.delimiter == "" then errors.misuse "from_textfile: delimiter must not be empty" end
+    node.view = view.new()
+    if opts.view then view.passes(node, node.view) end
     if opts.follow then errors.misuse "from_textfile: follow = true is not there yet" end
     if opts.from_end and type(file) == "string" and encoding(opts, file) ~= "none" then
       errors.misuse "from_textfile: an archive has no end to start from (from_end)"
@@ -143,7 +145,7 @@ both. The files of a glob follow each other in the order of their names.]],
     local S = {
       opts = node.opts, next = 1,
       at = ffi.new("int[1]", -1), -- the line of the batch that was delivered last
-      view = view.new(), epoch = view.epoch,
+      view = node.view, epoch = view.epoch,
     }
     if type(file) == "string" and file ~= "-" then
       S.sources = match(file)
