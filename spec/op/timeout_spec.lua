@@ -97,6 +97,36 @@ describe("timeout", function()
     assert.same({ { 0, "boom" } }, log)
   end)
 
+  it("has what fails below tried again as often as the policy says, not the delivery", function()
+    local source, calls, beside = tw.stream(), 0, 0
+    source:on_error { retry = 2 }
+    local limited = source:timeout "10ms"
+    limited:sink(function() beside = beside + 1 end)
+    limited:sink(function()
+      calls = calls + 1
+      error "boom"
+    end)
+    local log = attempt(source, { 1 })
+    clock:advance "1s"
+    assert.same({ { 0, "boom" } }, log)
+    assert.equal(3, calls)
+    assert.equal(1, beside)
+  end)
+
+  it("goes by the policy also where an element waits for its turn below", function()
+    local source, other, out = tw.stream():on_error "skip", tw.stream(), {}
+    source:timeout "10ms":map(function(x) return x end):union(other):sink(function(x)
+      if x == "other" then tw.sleep "15ms" end
+      out[#out + 1] = { helper.ms(clock), x }
+    end)
+    helper.emitter(clock, other, { "other" })
+    clock:advance(0)
+    local log = attempt(source, { 1, 2 })
+    clock:advance "1s"
+    assert.same({ { 15, "other" }, { 15, 2 } }, out)
+    assert.same({ { 10, true }, { 15, true } }, log)
+  end)
+
   it("does not fire once the element is through", function()
     local source = tw.stream()
     source:timeout "10ms":map(slow):sink(function() end)
