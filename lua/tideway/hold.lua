@@ -70,12 +70,14 @@ function hold.push(h, x)
   end
 end
 
-function hold.count(h) return tonumber(h.queue.tail - h.queue.head) end
+-- Not as a tail call: a function that leaves by way of a builtin cannot become a trace, and one
+-- that is hot in the interpreter would be blacklisted, and with it all loops that call it.
+function hold.count(h) return (tonumber(h.queue.tail - h.queue.head)) end
 
 local function other(h, value)
   local kind = value.type
   if kind == NUM then return value.num end
-  if kind == BYTES then return ffi_string(value.bytes, value.len) end
+  if kind == BYTES then return (ffi_string(value.bytes, value.len)) end
   if kind == BOOL then return value.u64 ~= 0 end
   if kind == NULL then return null end
   if kind == I64 then return value.i64 end

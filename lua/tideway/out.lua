@@ -19,7 +19,7 @@ end
 function out.text(native, codec)
   if native.status ~= 0 then no_memory(codec) end
   if native.len == 0 then return "" end -- there may be no bytes at all
-  return ffi_string(native.bytes, native.len)
+  return (ffi_string(native.bytes, native.len))
 end
 
 return out

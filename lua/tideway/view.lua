@@ -84,7 +84,7 @@ function methods.byte(v, i)
   i = i or 1
   if i < 0 then i = n + i + 1 end
   if not (i >= 1 and i <= n) then return nil end -- NaN neither
-  return band(v.ptr[i - 1], 255)
+  return (band(v.ptr[i - 1], 255))
 end
 
 function methods.starts(v, text)
@@ -121,19 +121,19 @@ function methods.number(v, i, j)
   if j < i then return nil end
   local ptr, n = v.ptr + (i - 1), j - i + 1
   if C.tw_view_number(ptr, n, number_out) ~= 0 then return number_out[0] end
-  return tonumber((ffi_string(ptr, n)))
+  return (tonumber((ffi_string(ptr, n))))
 end
 
 function methods.string(v)
   if dead(v) then invalid() end
-  return ffi_string(v.ptr, v.len)
+  return (ffi_string(v.ptr, v.len))
 end
 
 ctype = ffi.metatype("tw_view", {
   __index = methods,
   __len = function(v)
     if dead(v) then invalid() end
-    return tonumber(v.len)
+    return (tonumber(v.len))
   end,
   __tostring = methods.string,
 })
@@ -158,13 +158,13 @@ end
 function view.new() return ctype(nil, 0, 0) end
 
 --- Is x a view?
-function view.is(x) return istype(ctype, x) end
+function view.is(x) return (istype(ctype, x)) end
 
 --- The string of a view; anything else is given back as it is.
 function view.text(x)
   if type(x) ~= "cdata" or not istype(ctype, x) then return x end
   if dead(x) then invalid() end
-  return ffi_string(x.ptr, x.len)
+  return (ffi_string(x.ptr, x.len))
 end
 
 return view

@@ -34,7 +34,7 @@ local function text_of(value, name)
   local x = value[name]
   if type(x) == "string" then return x end
   if x == nil or x == null then return "-" end
-  if type(x) == "number" then return tostring(x) end
+  if type(x) == "number" then return (tostring(x)) end
   if view.is(x) then return x:string() end
   error(("combined: cannot encode a %s as %s"):format(type(x), name), 0)
 end

@@ -43,29 +43,14 @@ local function serve(node)
   end
 end
 
---- The buffer is full: wait for room, or it is idle: start its servant.
+--- The buffer is full: wait for room. Returns x as something that outlives the wait.
 local function wait(node, x)
-  x = hold.keep(x) -- a view does not outlive the wait
+  x = hold.keep(x)
   relay.wait(node.state, has_room, "buffer")
   return x
 end
 
 local function start(node) relay.serve(node, serve) end
-
-local function step(node, x)
-  local state = node.state
-  if count(state.hold) - state.at >= state.n then x = wait(node, x) end
-  push(state.hold, x)
-  if not state.serving then start(node) end
-end
-
-local function step_carrying(node, x)
-  local state = node.state
-  if not has_room(state) then x = wait(node, x) end
-  hold.note(state.hold)
-  push(state.hold, x)
-  if not state.serving then start(node) end
-end
 
 return {
   name = "buffer",
@@ -82,8 +67,16 @@ delivers them in order. An element has its place until it is through everything 
   held = function(node) return count(node.state.hold) - node.state.at end,
   gate = function(node) return has_room(node.state) end,
   relay = true,
+  -- Written out, so that what waits here leaves other buffers' loops to the compiler.
   emit = function(b, node, x)
-    b:call(node, node.carries and step_carrying or step, b:constant(node), x)
+    local N, S, h = b:constant(node), b:constant(node.state), b:constant(node.state.hold)
+    local y = b:let(node, x)
+    b:open("if %s(%s) - %s.at >= %d then", b:constant(count), h, S, node.args.n)
+    b:line("%s = %s", y, b:call(node, wait, N, y))
+    b:close()
+    b:note(node, h)
+    b:call(node, push, h, y)
+    b:line("if not %s.serving then %s(%s) end", S, b:constant(start), N)
   end,
   loop = function(b)
     b:line("local h = S.hold")

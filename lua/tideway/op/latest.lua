@@ -1,4 +1,3 @@
-local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
@@ -12,14 +11,12 @@ local function serve(node)
   end
 end
 
-local function step(node, x)
-  local state = node.state
-  if node.carries then
-    metadata.release(state.list) -- of one that nobody will see
-    state.list = metadata.hold()
-  end
-  state.newest = hold.keep(x)
-  if not state.serving then relay.serve(node, serve) end
+local function start(node) relay.serve(node, serve) end
+
+--- The metadata of the newest; that of one that nobody will see is done with.
+local function mark(state)
+  metadata.release(state.list)
+  state.list = metadata.hold()
 end
 
 return {
@@ -33,5 +30,10 @@ return {
   new = function(node) node.state = {} end,
   held = function(node) return node.state.newest ~= nil and 1 or 0 end,
   relay = true,
-  emit = function(b, node, x) b:call(node, step, b:constant(node), x) end,
+  emit = function(b, node, x)
+    local S = b:constant(node.state)
+    if node.carries then b:line("%s(%s)", b:constant(mark), S) end
+    b:line("%s.newest = %s", S, b:kept(x))
+    b:line("if not %s.serving then %s(%s) end", S, b:constant(start), b:constant(node))
+  end,
 }

@@ -1,14 +1,12 @@
 local hold = require "tideway.hold"
 local ticking = require "tideway.ticking"
 
-local function step(node, x)
-  local state = node.state
-  if state.closed then
-    x = hold.keep(x) -- a view does not outlive the wait
-    ticking.admit(node)
-  end
-  if node.carries then hold.note(state.hold) end
-  hold.push(state.hold, x)
+--- The window before the last is still being delivered. Returns x as something that outlives
+-- the wait.
+local function wait(node, x)
+  x = hold.keep(x)
+  ticking.admit(node)
+  return x
 end
 
 return {
@@ -41,5 +39,13 @@ delivered.]],
   relay = true,
   finish = ticking.finish,
   revive = ticking.revive,
-  emit = function(b, node, x) b:call(node, step, b:constant(node), x) end,
+  emit = function(b, node, x)
+    local S, h = b:constant(node.state), b:constant(node.state.hold)
+    local y = b:let(node, x)
+    b:open("if %s.closed then", S)
+    b:line("%s = %s", y, b:call(node, wait, b:constant(node), y))
+    b:close()
+    b:note(node, h)
+    b:call(node, hold.push, h, y)
+  end,
 }
