@@ -280,6 +280,34 @@ row { name = "on_error(skip).map, 1 in 1000 fails", n = 1e7, ns = 10,
     end)
   end }
 
+-- Emitted one by one in a task of the loop, as the peer's are in a coroutine of its.
+local function emitted_in_task(build)
+  return function(tw, n, put)
+    local source = tw.stream()
+    build(source):sink(put)
+    return function()
+      tw.run(function()
+        for i = 1, n do source:emit(i) end
+      end)
+    end
+  end
+end
+
+local function buffered(size)
+  return function(s) return s:map(increment):buffer(size):map(double) end
+end
+
+row { name = "map.buffer(100).map", usual = 9889, n = 1e7, times = 1000, ns = 10, flow = buffered(100) }
+row { name = "map.buffer(1000).map", n = 1e7, ns = 10, flow = buffered(1000) }
+row { name = "emit: map.buffer(100).map", n = 5e6, ns = 60, peer = "map.buffer(100).map",
+  start = emitted_in_task(buffered(100)) }
+row { name = "rate_limit(0)", usual = 15229, n = 5e7, times = 300, flow = function(s) return s:rate_limit(0) end }
+-- The peer's windows come by a clock of their own: what is in each is not compared.
+row { name = "timed_window, push", usual = 3300, n = 2e6, times = 500, ns = 5, sink = "length", unordered = true,
+  flow = function(s) return s:timed_window(60) end }
+row { name = "timed_window(1ms)", n = 1e7, sink = "length", unordered = true,
+  peer = "timed_window, push", flow = function(s) return s:timed_window "1ms" end }
+
 local function find(name)
   for _, def in ipairs(rows) do if def.name == name then return def end end
   error("no row called " .. name)

@@ -267,6 +267,26 @@ failing("on_error(skip).map, none fails", lambda x: x < 0)
 failing("on_error(skip).map, 1 in 1000 fails", lambda x: x % 1000 == 0)
 
 
+def awaited(name, build, per=1, sink="value"):
+    """emits awaited in a running loop; what is still on its way has its time at the end"""
+    @row(name, per=per, asynchronous=True, sink=sink)
+    def start(n, sink):
+        source = Stream(asynchronous=True)
+        keep = build(source).sink(sink)
+
+        async def go():
+            for i in range(1, n + 1):
+                await source.emit(i)
+            await asyncio.sleep(0.02)
+        return go, keep
+
+
+awaited("map.buffer(100).map",
+        lambda s: s.map(lambda x: x + 1).buffer(100).map(lambda x: x * 2))
+awaited("rate_limit(0)", lambda s: s.rate_limit(0))
+awaited("timed_window, push", lambda s: s.timed_window(60), sink="length")
+
+
 def silence():
     """streamz logs a traceback for every failure: not what is measured here"""
     import logging
