@@ -529,11 +529,11 @@ end
 
 --- Deliver x, made of elements that were held, to everything below node, in a graph that
 -- carries metadata. list: an expression, the metadata of x; owned: those references in it that
--- the node has retained (see metadata.deliver).
-function Builder:deliver(node, x, list, owned)
+-- the node has retained (see metadata.deliver); piece: one of several, as for pieces_call.
+function Builder:deliver(node, x, list, owned, piece)
   self.fn.node = node
-  self:line("if %s(%s, %s, %s, %s) then return true end", self:constant(metadata.deliver), list,
-    owned, self:below(node), x)
+  self:line(piece and "%s(%s, %s, %s, %s)" or "if %s(%s, %s, %s, %s) then return true end",
+    self:constant(metadata.deliver), list, owned, self:below(node), x)
 end
 
 --- Note the metadata of the element at hand in a hold that it is about to be put into.

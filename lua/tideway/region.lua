@@ -255,12 +255,14 @@ function region.below(node)
   return self
 end
 
---- Emit x from a node by itself (a flush, the end of a stream), with metadata whose references
--- the node has retained (nil: none); they are released when x is through.
-function region.emit(node, x, list)
-  if #node.downs == 0 then return metadata.release(list) end
+--- Emit x from a node by itself (a flush, the end of a stream), with metadata (nil: none).
+-- owned: those references in it that the node has retained, which are released when x is
+-- through; default all
+function region.emit(node, x, list, owned)
+  owned = owned or list
+  if #node.downs == 0 then return metadata.release(owned) end
   if list ~= nil or sched.current.metadata ~= nil then
-    return metadata.deliver(list, list, enter, region.below(node), x)
+    return metadata.deliver(list, owned, enter, region.below(node), x)
   end
   return enter(region.below(node), x)
 end

@@ -1,6 +1,7 @@
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local graph = require "tideway.graph"
+local metadata = require "tideway.metadata"
 
 --- Which upstreams trigger, by position: all of them when none is named (any more).
 local function arrange(node)
@@ -18,6 +19,20 @@ local function arrange(node)
   end
 end
 
+--- The element of an upstream replaces that before it, which is done with.
+local function mark(state, i)
+  local before = state.lists[i]
+  state.lists[i] = metadata.hold()
+  metadata.release(before)
+end
+
+--- The metadata of a tuple.
+local function marked(state, n)
+  local list
+  for i = 1, n do list = metadata.append(list, state.lists[i]) end
+  return list
+end
+
 return {
   name = "combine_latest",
   doc = "A tuple of the latest of each upstream, once all have given one, whenever one does.",
@@ -28,7 +43,7 @@ return {
   state = "one element per upstream",
   example = [[ tw.combine_latest(tw.from_iterable{1, 2}, tw.from_iterable{"a", "b"}) ]],
   gives = { { 2, "a" }, { 2, "b" } },
-  new = function(node) node.state = { latest = {}, emit_on = {}, triggers = {}, missing = 0 } end,
+  new = function(node) node.state = { latest = {}, lists = {}, emit_on = {}, triggers = {}, missing = 0 } end,
   built = function(node)
     local given = node.opts.emit_on
     if given == nil then return end
@@ -44,11 +59,13 @@ return {
   end,
   connected = function(node) arrange(node) end,
   disconnected = function(node, _, position)
-    local latest = {}
+    local state, latest, lists = node.state, {}, {}
     for i = 1, #node.ups + 1 do
-      if i ~= position then latest[i < position and i or i - 1] = node.state.latest[i] end
+      local at = i < position and i or i - 1
+      if i ~= position then latest[at], lists[at] = state.latest[i], state.lists[i] end
     end
-    node.state.latest = latest
+    metadata.release(state.lists[position])
+    state.latest, state.lists = latest, lists
     arrange(node)
   end,
   emit = function(b, node, x)
@@ -62,6 +79,7 @@ return {
       b:open("if %s == nil then", values[i])
       b:line("%s.missing = %s.missing - 1", S, S)
       b:close()
+      if node.carries then b:line("%s(%s, %d)", b:constant(mark), S, i) end
       b:line("%s = %s", values[i], b:kept(x))
       b:close()
     end
@@ -74,7 +92,18 @@ return {
       for _, text in ipairs(quiet) do test[#test + 1] = text end
     end
     b:branch("if %s then", table.concat(test, " and "))
-    b:downstream(node, b:tuple(b:let(node, "{ %s }", table.concat(values, ", ")), #values))
+    local t = b:tuple(b:let(node, "{ %s }", table.concat(values, ", ")), #values)
+    if node.carries then
+      b:deliver(node, t, ("%s(%s, %d)"):format(b:constant(marked), S, #values), "nil")
+    else
+      b:downstream(node, t)
+    end
     b:close()
+  end,
+  -- all tuples of what is held are out
+  finish = function(node)
+    local state = node.state
+    for i = 1, #node.ups do metadata.release(state.lists[i]) end
+    state.lists = {}
   end,
 }
