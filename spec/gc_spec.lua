@@ -3,7 +3,7 @@ local tw = require "tideway"
 local C = require "tideway.ffi"
 local bb = require "support.black_box"
 
-local append, collect = bb.append, bb.collect
+local append, collect, apart = bb.append, bb.collect, bb.apart
 
 local function same(x) return x end
 
@@ -97,6 +97,39 @@ describe("a stream without a reference", function()
     collect()
     source:emit(2)
     assert.same({ 1 }, got)
+  end)
+
+  it("stops receiving when the sink below it is destroyed", function()
+    local source, got = tw.stream(), {}
+    local function log(x)
+      got[#got + 1] = x
+      return x
+    end
+    local function build() return source:map(log):filter():sink(same) end
+    local sink = apart(build)
+    collect()
+    source:emit(1)
+    sink:destroy()
+    collect()
+    source:emit(2)
+    assert.same({ 1 }, got)
+    assert.same({}, source:downstreams())
+  end)
+
+  it("stops receiving when what is below it has had enough, and its source ends", function()
+    local got = {}
+    local function build()
+      local source = tw.from_range(1, 1000)
+      local function log(x)
+        got[#got + 1] = x
+        if x == 2 then collect() end
+        return x
+      end
+      source:map(log):take(5):sink(same)
+    end
+    apart(build)
+    tw.run()
+    assert.same({ 1, 2, 3, 4, 5 }, got)
   end)
 
   it("is collected, whichever operator it is", function()
@@ -371,6 +404,103 @@ describe("a collection", function()
     collect()
     assert.equal(0, ran)
     assert.same({}, a:downstreams())
+  end)
+end)
+
+describe("a random graph with rings", function()
+  local helper = require "helper"
+
+  --- Streams 1 .. n, every one named by its number; 1 is held by `held` all the time, others as
+  -- it happens. model[i] = { downs = { [j] = true }, sinks = how many, held = whether }.
+  local function build(rng, held, sinks)
+    local n = rng:int(1, 30)
+    local list, model = { tw.stream():named "1" }, {}
+    for i = 1, n do model[i] = { downs = {}, sinks = 0, held = i == 1 } end
+    local function down(x) return x > 0 and x - 1 or nil end
+    for i = 2, n do
+      local from, other = rng:int(1, i - 1), rng:int(1, i - 1)
+      model[from].downs[i] = true
+      if rng:chance(0.7) then
+        list[i] = list[from]:map(down)
+      else
+        model[other].downs[i] = true
+        list[i] = list[from]:union(list[other])
+      end
+      list[i]:named(tostring(i))
+    end
+    for _ = 1, rng:int(0, 4) do
+      local from, to = rng:int(1, n), rng:int(1, n)
+      if tostring(list[to]):find "map" then -- so that nothing goes round for ever
+        model[from].downs[to] = true
+        list[from]:connect(list[to])
+      end
+    end
+    for i = 1, n do
+      if model[i].held or rng:chance(0.1) then held[i], model[i].held = list[i], true end
+      if rng:chance(0.1) then
+        model[i].sinks = 1
+        sinks[#sinks + 1] = { of = i, sink = list[i]:sink(same) }
+      end
+    end
+    return model
+  end
+
+  --- What should be attached below stream 1, as a set of names.
+  local function expected(model)
+    local function reach(i, seen)
+      if seen[i] then return seen end
+      seen[i] = true
+      for j in pairs(model[i].downs) do reach(j, seen) end
+      return seen
+    end
+    local set = {}
+    for i in pairs(reach(1, {})) do
+      for j in pairs(reach(i, {})) do
+        if model[j].held or model[j].sinks > 0 then set[tostring(i)] = true end
+      end
+    end
+    return set
+  end
+
+  --- What is.
+  local function attached(stream)
+    local set, list = {}, { stream }
+    while list[1] do
+      local s = table.remove(list)
+      local name = tostring(s):match "(%d+)>$"
+      if name and not set[name] then
+        set[name] = true
+        for _, below in ipairs(s:downstreams()) do list[#list + 1] = below end
+      end
+    end
+    return set
+  end
+
+  it("keeps after a collection what has a sink or a held stream below it, and nothing else", function()
+    helper.seeded(function(rng)
+      local held, sinks = {}, {}
+      local model = apart(build, rng, held, sinks)
+      for _ = 1, 6 do
+        collect()
+        assert.same(expected(model), apart(attached, held[1]))
+        if rng:chance(0.5) then held[1]:emit(rng:int(0, 1)) end
+        for i = 2, #model do
+          if held[i] and rng:chance(0.3) then
+            if rng:chance(0.3) then
+              held[i]:destroy()
+              for j = 1, #model do model[j].downs[i] = nil end
+            end
+            held[i], model[i].held = nil, false
+          end
+        end
+        if sinks[1] and rng:chance(0.5) then
+          local last = table.remove(sinks)
+          last.sink:destroy()
+          model[last.of].sinks = 0
+        end
+      end
+      for _, rest in ipairs(sinks) do rest.sink:destroy() end
+    end, 60)
   end)
 end)
 

@@ -193,7 +193,7 @@ end
 local function governor(self, node)
   local found = self.governors[node]
   if found == nil then
-    found = graph.governor(node) or false
+    found = graph.governor(node, self.governors) or false
     self.governors[node] = found
   end
   return found

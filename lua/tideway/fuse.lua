@@ -3,6 +3,7 @@ jit.off(true, true) -- never hot, and traces through it would hold on to graphs 
 
 local builder = require "tideway.builder"
 local errors = require "tideway.errors"
+local graph = require "tideway.graph"
 local hold = require "tideway.hold"
 local policy = require "tideway.policy"
 local reach = require "tideway.reach"
@@ -38,7 +39,7 @@ end
 function fuse.compile(self)
   local b = builder.new(self)
   local text, run_index, batch_index, lines, froms = builder.write(b)
-  for _, node in ipairs(b.seen) do node.regions[self] = true end
+  graph.compiled(b.seen, self)
   serial = serial + 1
   -- Traces that left a dropped graph's functions by a side exit keep them. Programs that make
   -- graphs for ever start afresh now and then.

@@ -65,25 +65,107 @@ local function index_of(list, x)
 end
 graph.index_of = index_of
 
+-- Walks -------------------------------------------------------------------------------------
+-- All of them are loops over a list: graphs may be deeper than Lua's stack, and have rings.
+
+local UP, DOWN, BOTH = { "ups" }, { "downs" }, { "ups", "downs" }
+
+--- What is reached from a node, itself first, nearest first, each once.
+-- ways  which edges are followed: UP, DOWN or BOTH
+-- stop  function(x), true ends the walk; asked of each x that an edge leads to; may be left out
+-- Returns the list, and whether the walk was stopped.
+local function walk(node, ways, stop)
+  local list, seen, i = { node }, { [node] = true }, 1
+  while list[i] do
+    for _, way in ipairs(ways) do
+      for _, other in ipairs(list[i][way]) do
+        if stop and stop(other) then return list, true end
+        if not seen[other] then
+          seen[other] = true
+          list[#list + 1] = other
+        end
+      end
+    end
+    i = i + 1
+  end
+  return list, false
+end
+
+--- A function that says of a node whether at it or below it there is a sink or a stream that
+-- somebody holds. What it has found out about one node it knows when it is asked about others:
+-- all of them together cost one walk.
+local function survey()
+  local alive, seen = {}, {} -- seen and not alive: nothing below is, as far as we have come
+
+  local function found(node)
+    local list = { node }
+    while list[1] do -- and so are those above it that we came by
+      local x = table.remove(list)
+      if not alive[x] then
+        alive[x] = true
+        for _, up in ipairs(x.ups) do
+          if seen[up] then list[#list + 1] = up end
+        end
+      end
+    end
+  end
+
+  return function(node)
+    local list, above, n = { node }, { node }, 1 -- to be looked at, and from where we came there
+    while n > 0 and not alive[node] do
+      local x, from = list[n], above[n]
+      n = n - 1
+      if alive[x] or handles[x] or sinks[x] then
+        found(x)
+        found(from)
+      elseif not seen[x] then
+        seen[x] = true
+        for i = #x.downs, 1, -1 do
+          n = n + 1
+          list[n], above[n] = x.downs[i], x
+        end
+      end
+    end
+    return alive[node]
+  end
+end
+
+-- Compiled forms ----------------------------------------------------------------------------
+
+--- A region has been compiled with these nodes in it.
+-- `compiled` says of a node that it, or one below it, may be part of a region: where it is
+-- false nobody need look for any, so that building a graph from its end costs no walks.
+function graph.compiled(nodes, region)
+  local list = {}
+  for i, node in ipairs(nodes) do
+    node.regions[region] = true
+    list[i] = node
+  end
+  while list[1] do
+    local x = table.remove(list)
+    if not x.compiled then
+      x.compiled = true
+      for _, up in ipairs(x.ups) do list[#list + 1] = up end
+    end
+  end
+end
+
 --- What was compiled from this node no longer holds.
 local function touch(node)
   for region in pairs(node.regions) do region:expire() end
 end
-graph.touch = touch
 
---- Every region that holds nodes below (or at) a node whose policy changed.
+--- Nor does what was compiled from the nodes at or below one: its policy has changed, or how
+-- elements come to it.
 function graph.touch_below(node)
-  local seen, list = { [node] = true }, { node }
-  local i = 1
-  while list[i] do
-    touch(list[i])
-    for _, down in ipairs(list[i].downs) do
-      if not seen[down] then
-        seen[down] = true
-        list[#list + 1] = down
-      end
+  local list = { node }
+  while list[1] do
+    local x = table.remove(list)
+    if x.compiled then
+      x.compiled = false
+      touch(x)
+      for _, down in ipairs(x.downs) do list[#list + 1] = down end
     end
-    i = i + 1
   end
 end
 
@@ -103,6 +185,11 @@ function graph.carry(node)
   end
 end
 
+-- Edges -------------------------------------------------------------------------------------
+
+-- Nodes that nobody may be able to observe any more, until the next `reap`.
+local doomed = {}
+
 --- Subscribe down to up. A second time has no effect. True when it is new.
 function graph.connect(up, down)
   local known
@@ -111,7 +198,6 @@ function graph.connect(up, down)
   up.downs[#up.downs + 1] = down
   down.ups[#down.ups + 1] = up
   touch(up)
-  touch(down)
   graph.touch_below(down)
   if up.carries and not down.carries then graph.carry(down) end
   if down.desc.connected then down.desc.connected(down, up) end
@@ -127,6 +213,7 @@ function graph.disconnect(up, down)
   table.remove(down.ups, position)
   touch(up)
   graph.touch_below(down)
+  if up.ups[1] and not handles[up] then doomed[#doomed + 1] = up end
   if down.desc.disconnected and not down.destroyed then down.desc.disconnected(down, up, position) end
   return true
 end
@@ -139,49 +226,49 @@ function graph.destroy(node)
   if node.desc.destroyed then node.desc.destroyed(node) end
 end
 
---- Is there, at node or below it, a sink or a stream somebody holds?
-local function alive(node)
-  local behind, steps = node, 0
-  while not handles[node] and not sinks[node] do -- the usual case: a chain
-    if #node.downs ~= 1 or #node.downs[1].ups ~= 1 then
-      local seen, list = { [node] = true }, { node }
-      while #list > 0 do
-        local x = table.remove(list)
-        if handles[x] or sinks[x] then return true end
-        for i = #x.downs, 1, -1 do
-          local down = x.downs[i]
-          if not seen[down] then
-            seen[down] = true
-            list[#list + 1] = down
-          end
-        end
-      end
-      return false
+-- Collection --------------------------------------------------------------------------------
+
+--- Take the nodes of a set out of a list, which keeps its order.
+local function drop(list, set)
+  local kept = 0
+  for i = 1, #list do
+    local x = list[i]
+    list[i] = nil
+    if not set[x] then
+      kept = kept + 1
+      list[kept] = x
     end
-    node, steps = node.downs[1], steps + 1
-    -- in a ring, who walks half as fast is met
-    if steps % 2 == 0 then behind = behind.downs[1] end
-    if node == behind then return false end
   end
-  return true
 end
 
---- Detach what nobody can observe any more, upwards from node.
-local function prune(node)
-  if alive(node) then return end
-  node.destroyed = true -- it goes as a whole: nothing becomes complete, nothing is emitted
-  while #node.ups > 0 do -- a cycle may come back and detach some of them
-    local up = node.ups[#node.ups]
-    graph.disconnect(up, node)
-    prune(up)
+--- Detach what nobody can observe any more, upwards from the nodes of a list. That takes nothing
+-- from anybody who lives, so that one survey holds for all of them.
+local function prune(list)
+  local alive, dead, above = survey(), {}, {}
+  while list[1] do
+    local node = table.remove(list)
+    if not dead[node] and not alive(node) then
+      dead[node] = true
+      node.destroyed = true -- it goes as a whole: nothing becomes complete, nothing is emitted
+      for _, up in ipairs(node.ups) do
+        above[up] = true
+        list[#list + 1] = up
+      end
+    end
+  end
+  for up in pairs(above) do
+    touch(up)
+    drop(up.downs, dead)
+  end
+  for node in pairs(dead) do
+    if node.ups[1] then graph.touch_below(node) end
+    for i = #node.ups, 1, -1 do node.ups[i] = nil end
   end
 end
 
 -- A finalizer runs at any allocation, also in the middle of a delivery or of a change of the
 -- graph. So it only notes the node and expires what was compiled from it; the next element
 -- compiles again, and before that the graph is pruned.
-local doomed = {}
-
 local base = newproxy(true)
 getmetatable(base).__gc = function(guard)
   local node = nodes_of[guard]
@@ -193,7 +280,11 @@ end
 
 --- Prune what was found to be garbage.
 function graph.reap()
-  while doomed[1] do prune(table.remove(doomed)) end
+  while doomed[1] do
+    local list = doomed
+    doomed = {} -- a collection in the middle may find more
+    prune(list)
+  end
 end
 
 --- Remember a node's handle, weakly, and watch for its collection.
@@ -204,102 +295,56 @@ function graph.hold(node, handle)
   return guard
 end
 
+-- Questions ---------------------------------------------------------------------------------
+
 --- Every node connected with this one, in order of creation.
 function graph.component(node)
-  local seen, list = { [node] = true }, { node }
-  local i = 1
-  while list[i] do
-    for _, edges in ipairs { list[i].ups, list[i].downs } do
-      for _, other in ipairs(edges) do
-        if not seen[other] then
-          seen[other] = true
-          list[#list + 1] = other
-        end
-      end
-    end
-    i = i + 1
-  end
+  local list = walk(node, BOTH)
   table.sort(list, function(a, b) return a.id < b.id end)
   return list
 end
 
+--- Everything above a node, itself included, nearest first.
+function graph.above(node) return (walk(node, UP)) end
+
 --- Can an element come back to a node?
 function graph.on_cycle(node)
-  local seen, list = {}, { node }
-  local i = 1
-  while list[i] do
-    for _, down in ipairs(list[i].downs) do
-      if down == node then return true end
-      if not seen[down] then
-        seen[down] = true
-        list[#list + 1] = down
-      end
-    end
-    i = i + 1
-  end
-  return false
-end
-
---- Everything above a node, itself included, nearest first.
-function graph.above(node)
-  local seen, list = { [node] = true }, { node }
-  local i = 1
-  while list[i] do
-    for _, up in ipairs(list[i].ups) do
-      if not seen[up] then
-        seen[up] = true
-        list[#list + 1] = up
-      end
-    end
-    i = i + 1
-  end
-  return list
+  local _, back = walk(node, DOWN, function(x) return x == node end)
+  return back
 end
 
 --- Does some sink hang below a node?
 function graph.sink_below(node)
-  local seen, list = { [node] = true }, { node }
-  while #list > 0 do
-    local x = table.remove(list)
-    if sinks[x] then return true end
-    for i = #x.downs, 1, -1 do
-      local down = x.downs[i]
-      if not seen[down] then
-        seen[down] = true
-        list[#list + 1] = down
-      end
-    end
-  end
-  return false
+  if sinks[node] then return true end
+  local _, found = walk(node, DOWN, function(x) return sinks[x] end)
+  return found
 end
 
 graph.governed = false -- has any stream ever had a policy?
 
 --- The stream whose error policy governs what happens in a node: the nearest above it that
 -- has one (breadth first). Returns that node, or nil for the default.
-function graph.governor(node)
+-- known  what this has said of other nodes since the graph last changed (false for nil), so that
+--        asking all nodes of a chain costs one walk; may be left out
+function graph.governor(node, known)
   if not graph.governed then return nil end
   local above, behind, steps = node, node, 0
   while #above.ups == 1 do -- the usual case: a chain
     above, steps = above.ups[1], steps + 1
     if above.policy then return above end
+    -- (a node with a policy of its own may be above the others in a ring, but not above itself)
+    if known and known[above] ~= nil and not node.policy then return known[above] or nil end
     -- a ring above the node has no beginning: somebody who walks half as fast is met there
     if steps % 2 == 0 then behind = behind.ups[1] end
     if above == behind then return nil end
   end
   if #above.ups == 0 then return nil end
-  local list = graph.above(node)
+  local list = walk(node, UP)
   for i = 2, #list do
     if list[i].policy then return list[i] end
   end
   -- a node on a cycle is above itself too
-  if node.policy then
-    for _, up in ipairs(node.ups) do
-      for _, other in ipairs(graph.above(up)) do
-        if other == node then return node end
-      end
-    end
-  end
+  if node.policy and graph.on_cycle(node) then return node end
 end
 
 return graph
