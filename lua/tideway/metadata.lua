@@ -9,6 +9,9 @@
 -- A stream that has got metadata once, and all below it, `carries` (graph.carry): its regions
 -- are compiled in a second variant, in which the operators note. No other hears of metadata.
 --
+-- The pieces of a flattened element but the last have none of its metadata, and yet it is not
+-- through before they are: `list.hidden` are entries that count and that nobody is shown.
+--
 -- Who holds an element has retained its references, and releases them when what was made of
 -- it is through. A failure leaves by way of an error and passes every release on its way: the
 -- references of failed elements stay retained.
@@ -21,19 +24,23 @@ local metadata = {}
 
 --- Retain the references of a list (nil: none). Returns it.
 local function retain(list)
-  for i = 1, list and #list or 0 do
+  if list == nil then return nil end
+  for i = 1, #list do
     local ref = list[i].ref
     if ref then ref:retain(1) end
   end
+  if list.hidden then retain(list.hidden) end
   return list
 end
 metadata.retain = retain
 
 local function release(list)
-  for i = 1, list and #list or 0 do
+  if list == nil then return end
+  for i = 1, #list do
     local ref = list[i].ref
     if ref then ref:release(1) end
   end
+  if list.hidden then release(list.hidden) end
 end
 metadata.release = release
 
@@ -43,11 +50,16 @@ function metadata.append(list, more)
   if more == nil then return list end
   list = list or {}
   for i = 1, #more do list[#list + 1] = more[i] end
+  if more.hidden then list.hidden = metadata.append(list.hidden, more.hidden) end
   return list
 end
 
 --- The metadata of the element at hand, nil when it has none.
-function metadata.current() return sched.current.metadata end
+function metadata.current()
+  local list = sched.current.metadata
+  if list and list.hidden and #list == 0 then return nil end
+  return list
+end
 
 --- Retain the metadata of the element at hand, for who holds it. Returns it.
 function metadata.hold() return retain(sched.current.metadata) end

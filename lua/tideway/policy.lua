@@ -9,6 +9,7 @@ jit.off(true, true) -- never hot, and traces through it would hold on to graphs 
 local errors = require "tideway.errors"
 local check = require "tideway.check"
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local sched = require "tideway.sched"
 
 local policy = {}
@@ -65,7 +66,7 @@ function policy.dispose(node, rule, err, element, fn, ...)
   node.errors = node.errors + 1
   if rule ~= "skip" then
     emit(rule, {
-      element = hold.keep(element), error = err, operator = tostring(node), metadata = sched.current.metadata,
+      element = hold.keep(element), error = err, operator = tostring(node), metadata = metadata.current(),
     })
   end
   return false

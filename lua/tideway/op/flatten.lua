@@ -14,10 +14,11 @@ end
 --- The next value of an iterator function, which may fail like any user function.
 local function following(iterator) return (iterator()) end
 
---- Deliver a piece without metadata.
+--- Deliver a piece that is not the last: it has no metadata, but its element waits for it.
 local function bare(deliver, piece)
-  if sched.current.metadata == nil then return deliver(piece) end
-  return metadata.deliver(nil, nil, deliver, piece)
+  local list = sched.current.metadata
+  if list == nil then return deliver(piece) end
+  return metadata.deliver({ hidden = list }, nil, deliver, piece)
 end
 
 --- The same text where there is metadata, which goes with the last piece: each waits for the

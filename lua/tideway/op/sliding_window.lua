@@ -36,33 +36,41 @@ local function mode(node)
   return count == #node.downs and not node.out_region and "elements" or "both"
 end
 
---- Number, metadata and oldest references of the window that is about to go out.
+--- The metadata of the window that is about to go out, the element at hand in it.
 local function mark(state)
   local marks, last = state.marks, state.noted + 1
   state.noted = last
   marks[last] = metadata.hold()
   local list
   for i = math.max(last - state.n + 1, 1), last do list = metadata.append(list, marks[i]) end
-  local oldest = marks[last - state.n + 1] -- this is the last window that it is in
-  marks[last - state.n + 1] = nil
-  return list, oldest
+  return list
+end
+
+--- The window has gone out; it was the last one that its oldest element was in. When a policy
+-- has dropped it on the way to the aggregates, they have not taken the newest in.
+local function settle(state, dropped)
+  local marks, last = state.marks, state.noted
+  local at = dropped and last or last - state.n + 1
+  if dropped then state.noted = last - 1 end
+  local list = marks[at]
+  marks[at] = nil
+  metadata.release(list)
 end
 
 --- The text where there is metadata: whatever goes out has that of the whole window.
 local function carrying(b, node, x, what)
   local S, t = b:constant(node.state), x
   if what ~= "elements" then t = b:call(node, step, S, x) end
-  local list, oldest = b:name_of(), b:name_of()
-  b:line("local %s, %s = %s(%s)", list, oldest, b:constant(mark), S)
-  if what == "both" then
-    b:line("%s.newest = %s", S, x)
-    b:deliver(node, t .. " or false", list, oldest)
-    b:line("%s.newest = nil", S)
-  else
-    b:open("if %s ~= nil then", t)
-    b:deliver(node, t, list, oldest)
-    b:close()
-  end
+  local list, dropped = b:let(node, "%s(%s)", b:constant(mark), S), b:name_of()
+  b:line("local %s", dropped)
+  b:open("if %s ~= nil then", what == "both" and "true" or t)
+  if what == "both" then b:line("%s.newest = %s", S, x) end
+  b:line("%s = %s(%s, nil, %s, %s)", dropped, b:constant(metadata.deliver), list, b:below(node),
+    what == "both" and t .. " or false" or t)
+  if what == "both" then b:line("%s.newest = nil", S) end
+  b:close()
+  b:line("%s(%s, %s)", b:constant(settle), S, what == "elements" and dropped or "false")
+  b:line("if %s then return true end", dropped)
 end
 
 --- What is held at the end of the stream: its metadata. Windows that were full, or partial
