@@ -155,7 +155,8 @@ local function door(into, x, port)
     if not from then return ok == false end
     port = from
   end
-  return enter(into, x, port)
+  local dropped = enter(into, x, port) -- a tail call would look like a recursion to LuaJIT
+  return dropped
 end
 
 --- Which upstream stands where in the tuple. Upstreams that are new stand at the end.
