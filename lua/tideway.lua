@@ -19,6 +19,8 @@ local errors = require "tideway.errors"
 local feed = require "tideway.feed"
 local graph = require "tideway.graph"
 local sched = require "tideway.sched"
+local signals = require "tideway.signals"
+local stop = require "tideway.stop"
 local stream = require "tideway.stream"
 
 local tw = {
@@ -80,21 +82,32 @@ function tw.stream(opts)
   return stream.wrap(node)
 end
 
---- Run the loop until every started source has ended; starts those never started.
--- fn  optional: runs as a task once the loop runs
-function tw.run(fn)
+--- Run the loop until every started source has ended; starts those never started. SIGINT and
+-- SIGTERM end the run as tw.stop does, a second one the process.
+-- fn    optional: runs as a task once the loop runs
+-- opts  {signals = false}: leave the signals alone
+-- Returns the name of the signal that has ended the run, or nothing.
+function tw.run(fn, opts)
+  if type(fn) == "table" and next(fn) and not getmetatable(fn) then fn, opts = nil, fn end
   if fn ~= nil then check.value("run", "fn", "function", fn) end
+  local settings = check.settings("run", { { "signals", "boolean?" } }, opts)
   if sched.in_task() then errors.misuse "run: the loop is running already" end
   feed.start_all()
-  if fn then sched.spawn(fn) end
+  if fn then sched.own(sched.spawn(fn)) end
+  local before = stop.signal
+  if settings.signals ~= false then signals.take() end
   local ok, err = pcall(sched.run, function() feed.stop_all(false) end)
-  tw.flush()
+  stop.over()
+  local flushed, why = pcall(tw.flush)
+  signals.leave()
   if not ok then error(err, 0) end
+  if not flushed then error(why, 0) end
+  if stop.signal ~= before then return stop.signal end
 end
 
 --- End the run early and in order: sources stop, what is in flight is delivered, the streams
--- below the sources end.
-function tw.stop() feed.stop_all(true) end
+-- below the sources end, tasks are cancelled.
+function tw.stop() stop.begin() end
 
 --- One turn of the loop, for hosts with a loop of their own and for tests.
 -- timeout  how long to wait when nothing is ready: a duration, default 0

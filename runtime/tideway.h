@@ -316,6 +316,35 @@ int64_t tw_loop_now_ns(void);
  * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
 int tw_loop_wake(tw_loop *loop, uint32_t id);
 
+/* ---- signals (loop/signal.c) --------------------------------------------- */
+
+/* SIGINT and SIGTERM, watched for by whoever owns the process while its loop runs. */
+typedef struct tw_signals tw_signals;
+
+/* A new handle on the loop that watches for nothing yet; NULL: no memory or no
+ * descriptors. Closed with the loop at the latest. */
+tw_signals *tw_signals_open(tw_loop *loop);
+
+/* Stops and closes, taken; NULL is fine. */
+void tw_signals_close(tw_signals *signals);
+
+/* Watch: the first of the two signals makes the handle ready, a second one ends the process
+ * at once, by its default action, whatever the process is doing. One that follows the first
+ * within 50 ms is the same one again. Also when they were ignored, as a shell without job
+ * control has it for SIGINT in the background.
+ * Returns TW_OK, or TW_EIO and then nothing is watched. Twice is fine. */
+int tw_signals_start(tw_signals *signals);
+
+/* No longer: the handlers that were there before are there again. Twice is fine. */
+void tw_signals_stop(tw_signals *signals);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_signals_id(const tw_signals *signals);
+
+/* The name of the signal that has come since start ("SIGINT"), static; NULL: none, or it
+ * has not been polled for. */
+const char *tw_signals_caught(const tw_signals *signals);
+
 /* ---- text source (source/textfile.c) ------------------------------------ */
 
 enum tw_encoding { TW_ENCODING_NONE = 0, TW_ENCODING_GZIP = 1, TW_ENCODING_ZSTD = 2 };

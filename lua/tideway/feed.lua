@@ -61,10 +61,46 @@ local function heard(node)
   return #node.downs > 0
 end
 
+--- The source has ended, or was stopped for good (`ends`): the streams below end.
+local function conclude(node, turn)
+  if node.turn ~= turn or node.stopped and not node.ends then return end
+  node.ends = nil
+  close(node)
+  finish.node(node)
+end
+
+local LOOK = 0.005 -- seconds until a source looks at the outside world, for signals
+local looked = 0   -- when one did
+
+--- Deliver the elements of a batch, in pieces that take about as long as LOOK. Returns how many.
+local function deliver(node, out, n, meter)
+  local i, began = 0, C.tw_clock_seconds()
+  while i < n and node.running do
+    local till = math.min(n, i + meter.piece)
+    local reached = region.batch(out, node.state, i, till)
+    local now = C.tw_clock_seconds()
+    local cost = now - began
+    if now - looked > LOOK then
+      sched.glance()
+      looked = now
+    end
+    if reached == till then
+      if cost > LOOK then
+        meter.piece = math.max(1, math.floor((till - i) * LOOK / cost))
+      elseif cost < LOOK / 4 then
+        meter.piece = meter.piece * 2
+      end
+    end
+    i, began = reached, now
+    if i < n and out.stale and not heard(node) then break end
+  end
+  return i
+end
+
 --- Deliver batches until the source ends or is stopped. Runs in the source's task.
 local function pump(node, turn)
   local desc, out = node.desc, region.below(node)
-  local meter = { batches = 0, reload = WARM, best = math.huge, slow = 0, patience = PATIENCE }
+  local meter = { batches = 0, reload = WARM, best = math.huge, slow = 0, patience = PATIENCE, piece = 1 }
   local listeners = -1
   while node.running and node.turn == turn do
     if out.stale or listeners ~= #node.downs then
@@ -74,17 +110,12 @@ local function pump(node, turn)
     end
     local n = desc.pull(node)
     if not n then break end
-    local i, began = 0, C.tw_clock_seconds()
-    while i < n and node.running do
-      i = region.batch(out, node.state, i, n)
-      if i < n and out.stale and not heard(node) then break end
-    end
+    local began = C.tw_clock_seconds()
+    local i = deliver(node, out, n, meter)
     if not out.stale then drift(node, meter, i, C.tw_clock_seconds() - began) end
     if node.running then sched.turn() end
   end
-  if node.stopped or node.turn ~= turn then return end
-  close(node)
-  finish.node(node)
+  conclude(node, turn)
 end
 
 --- Open a source; what it raises says which one.
@@ -101,7 +132,7 @@ end
 function feed.start(node)
   if node.running then return end
   waiting[node] = nil
-  node.stopped = false
+  node.stopped, node.ends = false, nil
   finish.revive(node)
   open(node)
   node.running = true
@@ -112,7 +143,10 @@ function feed.start(node)
   node.task = sched.spawn(function()
     local ok, err = xpcall(pump, errors.handler, node, turn)
     local over = node.stopped or node.turn ~= turn -- also when it was started again since
-    if not ok and not (over and err == sched.CANCELLED) then
+    if not ok and over and err == sched.CANCELLED then -- it was waiting for its next element
+      ok, err = xpcall(conclude, errors.handler, node, turn)
+    end
+    if not ok then
       node.stopped = true
       close(node)
       error(err, 0)
@@ -148,15 +182,28 @@ function feed.start_all()
   for _, node in ipairs(list) do feed.start(node) end
 end
 
---- Stop every running source; with `ended`, what is below them ends in order.
+--- Is a source's task waiting in a function of the user's that makes the next element? Read off
+-- its stack: the frame of generated text is at the source's own line.
+local function fetching(node)
+  local out = node.out_region
+  for level = 0, math.huge do
+    local info = debug.getinfo(node.task.co, level, "Sl")
+    if not info then return false end
+    if out and errors.chunks[info.source] == out and out.lines then
+      return out.lines[info.currentline] == node
+    end
+  end
+end
+
+--- Stop every running source. With `ended`, what is below each ends once that is delivered which it
+-- has given; nobody waits for a function that is making the next element.
 function feed.stop_all(ended)
   local list = {}
   for i, node in ipairs(active) do list[i] = node end
-  for _, node in ipairs(list) do feed.stop(node) end
-  if ended then
-    sched.spawn(function()
-      for _, node in ipairs(list) do finish.node(node) end
-    end)
+  for _, node in ipairs(list) do
+    feed.stop(node)
+    node.ends = ended
+    if ended and fetching(node) then sched.interrupt(node.task, sched.CANCELLED) end
   end
 end
 

@@ -10,6 +10,9 @@ local graph = require "tideway.graph"
 
 local finish = {}
 
+-- Streams that would have ended but for another upstream, which has not.
+local blocked = setmetatable({}, { __mode = "k" })
+
 local function waits(node)
   for _, up in ipairs(node.ups) do
     if (not up.ended or up.ending) and not graph.index_of(graph.above(up), node) then return true end
@@ -27,7 +30,9 @@ end
 local function drain(list, first)
   while #list > 0 do -- a stack: graphs may be deeper than Lua's
     local node = table.remove(list)
-    if not node.ended and (node == first or not waits(node)) then
+    if not node.ended and node ~= first and waits(node) then
+      blocked[node] = true
+    elseif not node.ended then
       node.ended = true
       if node.desc.finish then node.desc.finish(node) end
       -- what an operator still holds goes out first; its servant comes back with finish.below
@@ -36,8 +41,6 @@ local function drain(list, first)
       else
         below(node, list)
       end
-    elseif not node.ended and node.desc.bereft then
-      node.desc.bereft(node)
     end
   end
 end
@@ -52,15 +55,46 @@ function finish.below(node)
   drain(list)
 end
 
+local left = {} -- what `rest` will end
+
+--- Is there anything that still waits for its end?
+-- all  also what hangs on streams that are fed by hand, and on sources that were stopped: these
+--      have no end of their own
+function finish.left(all)
+  left = {}
+  for node in pairs(blocked) do
+    if not node.ended and not node.destroyed then left[#left + 1] = node end
+  end
+  for _, node in ipairs(all and graph.roots() or {}) do
+    if not node.ended then left[#left + 1] = node end
+  end
+  blocked = setmetatable({}, { __mode = "k" })
+  table.sort(left, function(a, b) return a.id < b.id end)
+  return #left > 0
+end
+
+--- End all that `left` has found.
+function finish.rest()
+  for _, node in ipairs(left) do drain({ node }, node) end
+  left = {}
+end
+
 --- A source starts again: what is below it lives again.
 function finish.revive(node)
-  local list = { node }
+  local list, seen = { node }, { [node] = true }
   while #list > 0 do
     node = table.remove(list)
+    blocked[node] = nil
     if node.ended then
       node.ended = false
       if node.desc.revive then node.desc.revive(node) end
-      for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+    end
+    for i = #node.downs, 1, -1 do
+      local down = node.downs[i]
+      if not seen[down] then
+        seen[down] = true
+        list[#list + 1] = down
+      end
     end
   end
 end

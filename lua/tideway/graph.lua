@@ -263,7 +263,6 @@ local function prune(list)
   for node in pairs(dead) do
     if node.ups[1] then graph.touch_below(node) end
     for i = #node.ups, 1, -1 do node.ups[i] = nil end
-    if node.desc.pruned then node.desc.pruned(node) end
   end
 end
 
@@ -312,6 +311,27 @@ function graph.above(node) return (walk(node, UP)) end
 function graph.on_cycle(node)
   local _, back = walk(node, DOWN, function(x) return x == node end)
   return back
+end
+
+--- Every node without upstreams that has a sink below it, in order of creation.
+function graph.roots()
+  local seen, list, roots = {}, {}, {}
+  for sink in pairs(sinks) do
+    seen[sink] = true
+    list[#list + 1] = sink
+  end
+  while #list > 0 do
+    local node = table.remove(list)
+    if #node.ups == 0 then roots[#roots + 1] = node end
+    for _, up in ipairs(node.ups) do
+      if not seen[up] then
+        seen[up] = true
+        list[#list + 1] = up
+      end
+    end
+  end
+  table.sort(roots, function(a, b) return a.id < b.id end)
+  return roots
 end
 
 --- Does some sink hang below a node?

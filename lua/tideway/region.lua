@@ -99,6 +99,15 @@ local function leave(self)
   sched.wake(waiter)
 end
 
+--- A task that has been dismissed (tideway.stop) ends when its element is through.
+local function dismiss(self)
+  local task = sched.current
+  if not self.dismissed[task] then return end
+  self.dismissed[task] = nil
+  sched.cancel(task)
+  error(sched.CANCELLED, 0)
+end
+
 --- Wait for the door, which another task has. Then it is ours.
 local function take_turn(self)
   local waiter = { owner = sched.current }
@@ -173,6 +182,7 @@ local function enter(self, x, port)
   if self.attention then
     drain(self)
     leave(self)
+    if self.dismissed then dismiss(self) end
   else
     self.busy = false
   end
@@ -202,6 +212,8 @@ function region.batch(self, state, i, n)
   end
   return reached
 end
+
+sched.doors[enter], sched.doors[region.batch] = true, true
 
 --- The in region of a join.
 function region.into(node)

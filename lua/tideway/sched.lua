@@ -30,6 +30,7 @@ local ready, last = {}, 0           -- tasks whose turn comes, in order
 local turn, first = {}, 1           -- those whose turn it is; from `first` on they have not had it
 local turn_last = 0
 local parked, parked_count = {}, 0  -- handle id -> waiter
+local watched = {}                  -- handle id -> function, keeps nothing running
 local live = 0                      -- tasks that keep the loop running
 local loop, ids                     -- the native loop, made when first needed
 local closer                        -- closes it with this Lua state
@@ -38,6 +39,17 @@ local turns, GLANCE, MANY = 0, 32, 64
 local UNWIND = 1000                 -- turns that others may take once a run has failed
 
 sched.failure = nil -- the first error that nobody caught: { err }
+sched.resting = nil -- while a stop is under way: called when no task is ready (tideway.stop)
+sched.doors = {}    -- functions of tideway.region through which elements go
+sched.users = setmetatable({}, { __mode = "k" }) -- the user's own tasks -> serial
+local spawned = 0
+
+--- Note that a task is the user's own.
+function sched.own(task)
+  spawned = spawned + 1
+  sched.users[task] = spawned
+  return task
+end
 
 local function push(task)
   last = last + 1
@@ -105,6 +117,9 @@ local function interrupted(task)
   end
 end
 
+--- How many tasks keep the loop running.
+function sched.live() return live end
+
 --- Let the other tasks have their turn.
 function sched.turn()
   local task = sched.current
@@ -127,10 +142,6 @@ function sched.wake(waiter, err)
   if waiter.fire then timers.cancel(waiter) end
   if waiter.task then push(waiter.task) end
 end
-
--- part of hot loops whose elements others wait for
-jit.on(push)
-jit.on(sched.wake)
 
 --- Suspend until somebody wakes this waiter ({} before). what: for the error when nobody can.
 function sched.suspend(waiter, what)
@@ -281,11 +292,19 @@ local function poll(timeout)
         parked[id] = nil
         parked_count = parked_count - 1
         sched.wake(waiter)
+      elseif watched[id] then
+        watched[id]()
       end
     end
     timeout = 0
   until n < IDS
 end
+
+--- Call fn() whenever the native handle `id` is reported ready.
+function sched.watch(id, fn) watched[id] = fn end
+
+--- Look at the outside world, in the middle of a task that takes long.
+function sched.glance() poll(0) end
 
 function resume(task)
   if task.over then return end
@@ -330,6 +349,7 @@ end
 local function hopeful()
   return not idle() or parked_count > 0 or not clock.virtual and timers.next() ~= nil
 end
+sched.hopeful = hopeful
 
 --- One turn: every task that is ready now.
 -- timeout  milliseconds to wait when none is (-1: until something is)
@@ -340,6 +360,7 @@ function sched.step(timeout, many)
   -- while tasks are ready the outside world is looked at now and then only
   if idle() or turns % GLANCE == 0 then
     timers.run(clock.now())
+    if sched.resting then sched.resting() end
     if not hopeful() then return false end
     poll(patience(timeout))
     timers.run(clock.now())
@@ -399,7 +420,7 @@ function sched.run(abort)
   if running or sched.in_task() then errors.misuse "run: the loop is running already" end
   running = true
   local ok, err = pcall(function()
-    while live > 0 and not sched.failure do
+    while (live > 0 or sched.resting and sched.resting()) and not sched.failure do
       if not sched.step(-1, true) and live > 0 and not sched.failure then
         if clock.virtual and timers.next() then
           error("run: waiting for time, which passes by clock:advance under the virtual clock", 0)
@@ -424,7 +445,7 @@ function sched.settle()
     poll(0)
     if not idle() then sched.step(0) end
     sched.raise()
-  until idle()
+  until idle() and not (sched.resting and sched.resting())
 end
 
 return sched

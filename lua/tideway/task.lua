@@ -46,7 +46,7 @@ end
 --- Start a task: fn(...) from the next turn on. Returns its handle.
 function task.spawn(fn, ...)
   check.value("spawn", "fn", "function", fn)
-  return setmetatable({ _task = sched.spawn(fn, false, ...) }, Task)
+  return setmetatable({ _task = sched.own(sched.spawn(fn, false, ...)) }, Task)
 end
 
 --- Suspend for a duration.

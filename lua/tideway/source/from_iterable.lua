@@ -39,6 +39,7 @@ return {
       return function() return b:let(node, "items[base + i]"), true end
     end
     b:line "local items = S.items"
+    b:line "if S.ended then return n end"
     return function()
       local x = b:let(node, "items()")
       b:line("if %s == nil then S.ended = true do return n end end", x)

@@ -1,0 +1,40 @@
+--- tideway.signals -- SIGINT and SIGTERM while tw.run runs: the first one ends the run in order, a
+-- second one the process at once (runtime/loop/signal.c).
+--
+-- They are the process's, not ours: taken when tw.run begins, given back when it ends, and after
+-- the first one not taken again. Hosts that step the loop never get here.
+jit.off(true, true)
+
+local C = require "tideway.ffi"
+local ffi = require "ffi"
+local sched = require "tideway.sched"
+local stop = require "tideway.stop"
+
+local signals = {
+  notice = nil, -- the command's: called with the name of the signal as it comes
+}
+
+local native
+
+local function arrived()
+  local name = ffi.string(C.tw_signals_caught(native))
+  stop.begin(name)
+  if signals.notice then signals.notice(name) end
+end
+
+--- Watch for them, until `leave`.
+function signals.take()
+  if stop.signal then return end
+  if not native then
+    native = C.tw_signals_open(sched.loop())
+    if native == nil then error("tideway: no memory for the signals", 0) end
+    sched.watch(C.tw_signals_id(native), arrived)
+  end
+  C.tw_signals_start(native)
+end
+
+function signals.leave()
+  if native then C.tw_signals_stop(native) end
+end
+
+return signals

@@ -1,0 +1,108 @@
+--- tideway.stop -- the end of a run before its time, in order.
+--
+--     sources stop          what they have given is delivered, then what is below them ends
+--     operators drain       buffers, delays, latest, `flush` windows
+--     tasks are cancelled   the user's own, outside of a delivery; one that emits finishes that
+--     what is left ends     joins that waited for an upstream without an end
+--
+-- Each step begins when nothing is left of the one before. `begin` starts it; the scheduler asks
+-- (sched.resting) whenever no task is ready.
+jit.off(true, true)
+
+local clock = require "tideway.clock"
+local feed = require "tideway.feed"
+local finish = require "tideway.finish"
+local sched = require "tideway.sched"
+
+local stop = { signal = nil } -- the name of the signal that has ended a run, once one has
+
+local GRACE = 1e9 -- ns until a task that has caught its cancellation is cancelled again
+local TIMES = 3   -- this often
+
+--- The user's tasks that have not ended, in the order in which they were spawned.
+local function own_tasks()
+  local list, order = {}, {}
+  for task, serial in pairs(sched.users) do
+    if not task.over then
+      list[#list + 1] = task
+      order[task] = serial
+    end
+  end
+  table.sort(list, function(a, b) return order[a] < order[b] end)
+  return list
+end
+
+--- The outermost region that a suspended task is delivering through, or nil: read off its stack.
+local function delivering(task)
+  local outermost
+  for level = 0, math.huge do
+    local info = debug.getinfo(task.co, level, "f")
+    if not info then return outermost end
+    if sched.doors[info.func] then
+      local _, region = debug.getlocal(task.co, level, 1)
+      outermost = region
+    end
+  end
+end
+
+local weak = { __mode = "k" }
+local cancelled = setmetatable({}, weak) -- task -> { at = when it was last, times = how often }
+
+local function cancel(task)
+  local now, last = clock.now(), cancelled[task]
+  if not last then
+    cancelled[task] = { at = now, times = 1 }
+    sched.cancel(task)
+    return true
+  end
+  if now - last.at < GRACE or not sched.interrupt(task, sched.CANCELLED) then return false end
+  if last.times == TIMES then error("stop: a task goes on although it has been cancelled", 0) end
+  last.at, last.times = now, last.times + 1
+  return true
+end
+
+--- End the user's tasks: first those that are emitting, once their element is through; what they
+-- are waiting for may be another of these tasks.
+local function dismiss(list)
+  local acted, emitting = false, false
+  for _, task in ipairs(list) do
+    local region = delivering(task)
+    if region then
+      emitting = true
+      region.dismissed = region.dismissed or setmetatable({}, weak)
+      region.dismissed[task], region.attention = true, true
+    end
+  end
+  if emitting and sched.hopeful() then return false end
+  for _, task in ipairs(list) do
+    if not delivering(task) and cancel(task) then acted = true end
+  end
+  return acted
+end
+
+--- Take the next step when the one before is done. Returns whether anything has happened.
+local function rest()
+  local own = own_tasks()
+  if sched.live() > #own then return false end -- sources and operators are still at work
+  if #own > 0 then return dismiss(own) end
+  if finish.left(stop.signal ~= nil) then
+    sched.spawn(finish.rest)
+    return true
+  end
+  sched.resting = nil
+  return false
+end
+
+--- End the run in order.
+-- signal  the name of the signal that asks for it: then nothing comes after, and streams that are
+--         fed by hand end as well
+function stop.begin(signal)
+  stop.signal = stop.signal or signal
+  feed.stop_all(true)
+  sched.resting = rest
+end
+
+--- The run is over, however it ended.
+function stop.over() sched.resting = nil end
+
+return stop
