@@ -1,6 +1,7 @@
 local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
 local region = require "tideway.region"
+local sched = require "tideway.sched"
 
 local push, shift, count = hold.push, hold.shift, hold.count
 
@@ -47,7 +48,7 @@ local function step_carrying(state, x)
   if early(state) then
     hold.note(state.hold)
   else
-    state.list, state.owned = marked(state, metadata.append(nil, metadata.current())), nil
+    state.list, state.owned = marked(state, metadata.append(nil, sched.current.metadata)), nil
   end
   return step(state, x)
 end
