@@ -212,7 +212,9 @@ row { name = "unique(), 10^6 distinct", n = 4e6, ns = 70, ceiling = "keys distin
 row { name = "union, per pair", usual = 6933, n = 5e7, times = 1000, ns = 4, unordered = true,
   start = of_two(function(a, b) return a:union(b) end) }
 row { name = "zip, per pair", usual = 6769, n = 1e7, times = 250, sink = "pair",
-  ceiling = "queue zip", ceiling_times = 2,
+  ceiling = "queue zip", ceiling_times = 2, -- the sources take turns by batches
+  start = of_two(function(a, b) return a:zip(b, { maxsize = 1e5 }) end) }
+row { name = "zip, held back after 10, per pair", n = 1e6, peer = "zip, per pair", times = 10, sink = "pair",
   start = of_two(function(a, b) return a:zip(b) end) }
 row { name = "branch: 2 map.zip.map(sum)", usual = 10177, n = 5e7, times = 3000,
   ceiling = "queue branch", ceiling_times = 2,

@@ -336,7 +336,8 @@ local function join(self, node, x, from)
     fn.segment.paths = math.min(fn.segment.paths * self.cost[f].paths, 1000)
   else
     self.seen[#self.seen + 1] = node -- its ports may change
-    text = ("enter(%s, %s, %d)"):format(self:constant(region.into(node)), x, port)
+    local door = node.desc.door and self:constant(node.desc.door) or "enter"
+    text = ("%s(%s, %s, %d)"):format(door, self:constant(region.into(node)), x, port)
   end
   -- an element that the policy dropped inside the join is dropped here as well, when the
   -- same policy governs here

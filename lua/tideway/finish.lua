@@ -41,6 +41,8 @@ local function drain(list, first)
       else
         below(node, list)
       end
+    elseif not node.ended and node.desc.bereft then
+      node.desc.bereft(node)
     end
   end
 end

@@ -263,6 +263,7 @@ local function prune(list)
   for node in pairs(dead) do
     if node.ups[1] then graph.touch_below(node) end
     for i = #node.ups, 1, -1 do node.ups[i] = nil end
+    if node.desc.pruned then node.desc.pruned(node) end
   end
 end
 

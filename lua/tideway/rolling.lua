@@ -45,6 +45,11 @@ local function open(spec, n)
   return ffi.gc(roll, C.tw_roll_close)
 end
 
+--- Tell the window, where there is metadata, that the element has been taken in.
+local function taken(b, node)
+  if node.carries and #node.ups == 1 then b:line("%s.taken = true", b:constant(node.ups[1].state)) end
+end
+
 --- The descriptor of sliding_window(n):NAME(...).
 local function descriptor(name)
   local agg = require("tideway.agg." .. name)
@@ -63,6 +68,7 @@ local function descriptor(name)
     emit = function(b, node, x)
       local full, roll, S = node.state.full, b:constant(node.state.roll), b:constant(node.state)
       local y = b:call(node, full and step_full or step, roll, x, b:constant(name), full and S or nil)
+      taken(b, node)
       if full then
         b:open("if %s ~= nil then", y)
         b:downstream(node, y)
@@ -145,6 +151,7 @@ local aggregate = {
   finish = finish,
   emit = function(b, node, x)
     local y = b:call(node, node.state.step, x)
+    taken(b, node)
     b:open("if %s ~= nil then", y)
     b:downstream(node, y)
     b:close()

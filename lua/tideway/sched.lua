@@ -143,6 +143,10 @@ function sched.wake(waiter, err)
   if waiter.task then push(waiter.task) end
 end
 
+-- part of hot loops whose elements others wait for
+jit.on(push)
+jit.on(sched.wake)
+
 --- Suspend until somebody wakes this waiter ({} before). what: for the error when nobody can.
 function sched.suspend(waiter, what)
   local task = sched.current

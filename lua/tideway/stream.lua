@@ -202,10 +202,10 @@ end
 local function passable(node, seen)
   if node.out_region and node.out_region.busy then return false end
   for _, down in ipairs(node.downs) do
+    if down.desc.gate and not down.desc.gate(down, node) then return false end
     if not seen[down] then
       seen[down] = true
       if down.in_region and down.in_region.busy then return false end
-      if down.desc.gate and not down.desc.gate(down) then return false end
       if not down.desc.relay and not passable(down, seen) then return false end
     end
   end

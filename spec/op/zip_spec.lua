@@ -2,6 +2,12 @@ local helper = require "helper"
 local tw = helper.tw
 
 describe("zip", function()
+  local clock
+  after_each(function()
+    if clock then helper.restore(clock) end
+    clock = nil
+  end)
+
   it("does what its example says", function()
     helper.example "zip"
   end)
@@ -60,6 +66,225 @@ describe("zip", function()
     assert.same({}, out)
     for i = 1, 3 do b:emit(-i) end
     assert.same({ { 1, -1 }, { 2, -2 }, { 3, -3 } }, out)
+  end)
+
+  it("holds an emitter back that is maxsize ahead, until there is room", function()
+    clock = tw.testing.clock()
+    local a, b = tw.stream(), tw.stream()
+    local out = helper.timeline(clock, a:zip(b, { maxsize = 2 }))
+    local times = helper.emitter(clock, a, { 1, 2, 3, 4 })
+    clock:advance "10ms"
+    assert.same({ 0, 0 }, times)
+    b:emit "x"
+    clock:advance "10ms"
+    assert.same({ 0, 0, 10 }, times)
+    b:emit "y"
+    b:emit "z"
+    clock:advance(0)
+    assert.same({ 0, 0, 10, 20 }, times)
+    assert.same({ { 10, { 1, "x" } }, { 20, { 2, "y" } }, { 20, { 3, "z" } } }, out)
+  end)
+
+  it("holds back 10 ahead by default, on either side and with any number of upstreams", function()
+    for side = 1, 3 do
+      clock = tw.testing.clock()
+      local ups = { tw.stream(), tw.stream(), tw.stream() }
+      local out = tw.zip(ups):sink_to_list()
+      local list = {}
+      for i = 1, 30 do list[i] = i end
+      local times = helper.emitter(clock, ups[side], list)
+      clock:advance "1s"
+      assert.equal(10, #times)
+      for k = 1, 3 do
+        if k ~= side then helper.emitter(clock, ups[k], list) end
+      end
+      clock:advance "1s"
+      assert.equal(30, #times)
+      assert.equal(30, #out)
+      for i = 1, 30 do assert.same({ i, i, i }, out[i]) end
+      end
+  end)
+
+  it("lets other tasks emit into the streams above meanwhile, in turn", function()
+    clock = tw.testing.clock()
+    local a, b = tw.stream(), tw.stream()
+    local out = a:zip(b, { maxsize = 1 }):sink_to_list()
+    helper.emitter(clock, a, { 1, 2, 3 })
+    helper.emitter(clock, a, { 11, 12 })
+    helper.emitter(clock, b, { "a", "b", "c", "d", "e" }, "1ms")
+    clock:advance "1s"
+    local firsts = {}
+    for i, t in ipairs(out) do
+      assert.equal(("abcde"):sub(i, i), t[2])
+      firsts[i] = t[1]
+    end
+    table.sort(firsts)
+    assert.same({ 1, 2, 3, 11, 12 }, firsts)
+  end)
+
+  it("runs the loop for an emitter outside any task until there is room", function()
+    local a, b = tw.stream(), tw.stream()
+    local out = a:zip(b, { maxsize = 1 }):sink_to_list()
+    tw.spawn(function() b:emit "x" end)
+    a:emit(1)
+    a:emit(2)
+    assert.same({ { 1, "x" } }, out)
+  end)
+
+  it("raises instead of waiting where nothing can make room", function()
+    local a, b = tw.stream(), tw.stream()
+    local z = a:zip(b, { maxsize = 1 })
+    local out = z:sink_to_list()
+    a:emit(1)
+    local ok, err = pcall(a.emit, a, 2)
+    assert.is_false(ok)
+    assert.truthy(helper.message(err):find("zip", 1, true))
+    b:emit "x"
+    b:emit "y"
+    a:emit(3)
+    assert.same({ { 1, "x" }, { 3, "y" } }, out)
+
+    local s = tw.stream() -- all ways from one stream
+    s:zip(s:filter(function(x) return x > 1 end), { maxsize = 1 }):sink(function() end)
+    s:emit(1)
+    ok, err = pcall(s.emit, s, 1)
+    assert.is_false(ok)
+    assert.truthy(helper.message(err):find("zip", 1, true))
+  end)
+
+  it("makes try_emit say no where an emit would wait", function()
+    local a, b = tw.stream(), tw.stream()
+    local z = a:zip(b, { maxsize = 1 })
+    local out = z:sink_to_list()
+    local early = b:map(function(x) return x end):filter() -- another way to b
+    assert.is_true(a:try_emit(1))
+    assert.is_false(a:try_emit(2))
+    assert.is_true(b:try_emit "x")
+    assert.is_true(a:try_emit(3))
+    assert.is_false(a:try_emit(4))
+    assert.same({ { 1, "x" } }, out)
+    assert.truthy(early)
+  end)
+
+  it("holds sources back, whatever their pace", function()
+    helper.seeded(function(rng)
+      clock = tw.testing.clock()
+      local ups, read, n = {}, {}, rng:int(2, 3)
+      local count, maxsize = rng:int(20, 300), rng:int(1, 12)
+      local most = 0
+      for i = 1, n do
+        read[i] = 0
+        local pace = rng:pick { 0, 0, 1, 7, 50 }
+        ups[i] = tw.from_range(1, count):tap(function()
+          if pace > 0 then tw.sleep(pace * 1e-3) end
+          read[i] = read[i] + 1
+          local least = math.huge
+          for k = 1, n do least = math.min(least, read[k]) end
+          most = math.max(most, read[i] - least)
+        end)
+      end
+      local out = tw.zip(ups, { maxsize = maxsize }):sink_to_list()
+      for i = 1, n do ups[i]:start() end
+      clock:advance "1h"
+      assert.equal(count, #out)
+      for i, t in ipairs(out) do
+        for k = 1, n do assert.equal(i, t[k]) end
+      end
+      assert.is_true(most <= maxsize + 2) -- those held, the one that waits, and the one at hand
+      end, 20)
+  end)
+
+  it("holds back within one stream's branches, without losing an element", function()
+    clock = tw.testing.clock()
+    local s = tw.stream()
+    local left = s:map(function(x) return x end) -- served first
+    local out = helper.timeline(clock, left:zip(s:delay "10ms", { maxsize = 2 }))
+    local times = helper.emitter(clock, s, { 1, 2, 3, 4, 5 })
+    clock:advance "1s"
+    assert.same({ 10, 10, 20, 20, 30 }, { out[1][1], out[2][1], out[3][1], out[4][1], out[5][1] })
+    for i = 1, 5 do assert.same({ i, i }, out[i][2]) end
+    assert.same({ 0, 0, 10, 10, 20 }, times)
+  end)
+
+  it("ends with an upstream that has ended and of which nothing is left, when it is waited for", function()
+    local read, ended = 0, false
+    local out = tw.from_range(1, math.huge):tap(function() read = read + 1 end)
+      :zip(tw.from_range(1, 3)):on_end(function() ended = true end):sink_to_list()
+    tw.run()
+    assert.same({ { 1, 1 }, { 2, 2 }, { 3, 3 } }, out)
+    assert.is_true(ended)
+    assert.is_true(read < 20)
+  end)
+
+  it("lets go of who waits when its upstream, another one or the zip itself leaves", function()
+    clock = tw.testing.clock()
+    for _, leave in ipairs {
+      function(z, a) a:disconnect(z) end,
+      function(z, _, b) b:disconnect(z) end,
+      function(z) z:destroy() end,
+    } do
+      local a, b, c = tw.stream(), tw.stream(), tw.stream()
+      local z = c:zip(b, a, { maxsize = 1 })
+      z:sink(function() end)
+      c:emit(0)
+      local times = helper.emitter(clock, a, { 1, 2 })
+      clock:advance "1ms"
+      assert.equal(1, #times)
+      leave(z, a, b)
+      clock:advance "1ms"
+      assert.equal(2, #times)
+    end
+  end)
+
+  it("takes an element at its upstream's new position when another one left while it waited", function()
+    clock = tw.testing.clock()
+    local a, b, c = tw.stream(), tw.stream(), tw.stream()
+    local z = a:zip(b, c, { maxsize = 1 })
+    local out = z:sink_to_list()
+    helper.emitter(clock, c, { 1, 2, 3 })
+    clock:advance(0)
+    a:disconnect(z)
+    clock:advance(0)
+    for i = 1, 3 do b:emit(-i) end
+    clock:advance(0)
+    assert.same({ { -1, 1 }, { -2, 2 }, { -3, 3 } }, out)
+  end)
+
+  it("fails who waits under a timeout, by the error policy, and does not take the element", function()
+    clock = tw.testing.clock()
+    for _, policy in ipairs { "raise", "skip" } do
+      local a, b = tw.stream():on_error(policy), tw.stream()
+      local out = a:timeout "10ms":zip(b, { maxsize = 1 }):sink_to_list()
+      local log = {}
+      tw.spawn(function()
+        for i = 1, 2 do
+          local ok, err = pcall(a.emit, a, i)
+          log[i] = ok or helper.message(err)
+        end
+      end)
+      clock:advance "1s"
+      assert.same({ true, policy == "skip" or "timeout" }, log)
+      b:emit "x"
+      b:emit "y"
+      a:emit(3)
+      assert.same({ { 1, "x" }, { 3, "y" } }, out)
+    end
+  end)
+
+  it("does not wait for itself in a feedback loop", function()
+    local a, b = tw.stream(), tw.stream()
+    local out = {}
+    a:zip(b, { maxsize = 1 }):sink(function(t)
+      out[#out + 1] = t
+      if t[1] < 3 then
+        a:emit(t[1] + 1)
+        a:emit(t[1] + 1)
+      end
+    end)
+    a:emit(1)
+    for i = 1, 6 do b:emit(i) end
+    assert.same({ 1, 1 }, out[1])
+    assert.equal(6, #out)
   end)
 
   it("emits what becomes complete when an upstream is disconnected", function()

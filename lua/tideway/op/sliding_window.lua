@@ -37,21 +37,26 @@ local function mode(node)
 end
 
 --- The metadata of the window that is about to go out, the element at hand in it.
-local function mark(state)
+-- taken: is the element in the window for sure, or will the aggregates say so?
+local function mark(state, taken)
   local marks, last = state.marks, state.noted + 1
-  state.noted = last
+  if state.open then -- the one before has failed below: its references stay retained
+    if state.taken then marks[last - state.n] = nil else last = last - 1 end
+  end
+  state.noted, state.open, state.taken = last, true, taken
   marks[last] = metadata.hold()
   local list
   for i = math.max(last - state.n + 1, 1), last do list = metadata.append(list, marks[i]) end
   return list
 end
 
---- The window has gone out; it was the last one that its oldest element was in. When a policy
--- has dropped it on the way to the aggregates, they have not taken the newest in.
-local function settle(state, dropped)
+--- The window has gone out; it was the last one that its oldest element was in. What the
+-- aggregates have refused, and a policy dropped, is in none.
+local function settle(state)
   local marks, last = state.marks, state.noted
-  local at = dropped and last or last - state.n + 1
-  if dropped then state.noted = last - 1 end
+  local at = state.taken and last - state.n + 1 or last
+  if not state.taken then state.noted = last - 1 end
+  state.open = false
   local list = marks[at]
   marks[at] = nil
   metadata.release(list)
@@ -61,7 +66,8 @@ end
 local function carrying(b, node, x, what)
   local S, t = b:constant(node.state), x
   if what ~= "elements" then t = b:call(node, step, S, x) end
-  local list, dropped = b:let(node, "%s(%s)", b:constant(mark), S), b:name_of()
+  local list = b:let(node, "%s(%s, %s)", b:constant(mark), S, tostring(what ~= "elements"))
+  local dropped = b:name_of()
   b:line("local %s", dropped)
   b:open("if %s ~= nil then", what == "both" and "true" or t)
   if what == "both" then b:line("%s.newest = %s", S, x) end
@@ -69,7 +75,7 @@ local function carrying(b, node, x, what)
     what == "both" and t .. " or false" or t)
   if what == "both" then b:line("%s.newest = nil", S) end
   b:close()
-  b:line("%s(%s, %s)", b:constant(settle), S, what == "elements" and dropped or "false")
+  b:line("%s(%s)", b:constant(settle), S)
   b:line("if %s then return true end", dropped)
 end
 
@@ -77,6 +83,7 @@ end
 -- ones, have gone out: nothing more is made of their elements.
 local function rest(state)
   local list
+  if state.open and not state.taken then state.noted = state.noted - 1 end
   for i = math.max(state.noted - state.n + 1, 1), state.noted do
     list = metadata.append(list, state.marks[i])
     state.marks[i] = nil
