@@ -32,6 +32,7 @@ local function drain(list, first)
     local node = table.remove(list)
     if not node.ended and node ~= first and waits(node) then
       blocked[node] = true
+      if node.desc.bereft then node.desc.bereft(node) end
     elseif not node.ended then
       node.ended = true
       if node.desc.finish then node.desc.finish(node) end
@@ -41,8 +42,6 @@ local function drain(list, first)
       else
         below(node, list)
       end
-    elseif not node.ended and node.desc.bereft then
-      node.desc.bereft(node)
     end
   end
 end
