@@ -1,6 +1,7 @@
 local finish = require "tideway.finish"
 local graph = require "tideway.graph"
 local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
 local policy = require "tideway.policy"
 local region = require "tideway.region"
 local relay = require "tideway.relay"
@@ -33,9 +34,24 @@ local function clear(node)
   node.state.holds = {}
 end
 
+--- The metadata of what is complete: state.list; its part state.owned has been held.
+local function mark(state, from)
+  local list, owned
+  for i, h in ipairs(state.holds) do
+    if i == from then
+      list = metadata.append(list, sched.current.metadata)
+    else
+      local held = hold.unmark(h, 1)
+      list, owned = metadata.append(list, held), metadata.append(owned, held)
+    end
+  end
+  state.list, state.owned = list, owned
+end
+
 --- The tuple of what is complete: every upstream's oldest, or `x` for upstream `from`.
 local function complete(state, x, from)
   local tuple, values = {}, {}
+  if state.carries then mark(state, from) end
   for i, h in ipairs(state.holds) do
     if i == from then
       values[i] = keep(x)
@@ -105,6 +121,7 @@ function step(state, x, from)
   if not h then return nil end -- an upstream that left while its element was on its way
   if count(h) == 0 and ready(state, from) then return complete(state, x, from) end
   if state.inlined and count(h) >= state.maxsize then return step_full(state, x, h) end
+  if state.carries then hold.note(h) end
   push(h, x)
 end
 
@@ -202,8 +219,10 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
     arrange(node)
   end,
   disconnected = function(node, up, position)
-    let_go(table.remove(node.state.holds, position))
+    local h = table.remove(node.state.holds, position)
+    let_go(h)
     if node.state.over then return end -- it goes as a whole: nothing becomes complete
+    hold.release(h, count(h))
     local ports = node.args.ports
     for i = #ports, 1, -1 do
       if ports[i].up == up then table.remove(ports, i) end
@@ -211,7 +230,9 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
     arrange(node)
     -- what has become complete goes out at once
     while #node.state.holds > 0 and ready(node.state) do
-      region.emit(node, complete(node.state))
+      local state = node.state
+      local t = complete(state)
+      region.emit(node, t, state.list, state.owned or {})
     end
   end,
   destroyed = clear,
@@ -228,7 +249,7 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
   end,
   door = door,
   emit = function(b, node, x)
-    node.state.inlined = b.region.node ~= node
+    node.state.inlined, node.state.carries = b.region.node ~= node, node.carries
     local S, t = b:constant(node.state), b:name_of()
     b:line("local %s", t)
     if #node.ups == 1 then
@@ -236,7 +257,7 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
     else
       for i = 1, #node.ups do
         b:open("if port == %d then", i)
-        if node.state.pair then
+        if node.state.pair and not node.carries then
           b:line("%s = %s", t, b:call(node, i == 1 and step_left or step_right, S, x))
         else
           b:line("%s = %s", t, b:call(node, step, S, x, tostring(i)))
@@ -245,7 +266,11 @@ their place; tw.zip({a, "literal", b}, {maxsize = 2}) is the form in which every
       end
     end
     b:branch("if %s ~= nil then", t)
-    b:downstream(node, b:tuple(t, node.state.n))
+    if node.carries then
+      b:deliver(node, t, S .. ".list", S .. ".owned")
+    else
+      b:downstream(node, b:tuple(t, node.state.n))
+    end
     b:close()
   end,
 }
