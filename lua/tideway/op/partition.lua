@@ -26,6 +26,14 @@ local function step(state, x)
   return t
 end
 
+--- The same where there is metadata: that of a full partition is in its list.
+local function step_carrying(state, x)
+  local h, n = state.hold, state.n
+  hold.note(h)
+  if state.held + 1 == n then state.list = hold.unmark(h, n) end -- the one on its way in included
+  return step(state, x)
+end
+
 local function step_keyed(state, x, k)
   k = key_of("partition", k)
   local part = state.parts[k]
@@ -34,7 +42,13 @@ local function step_keyed(state, x, k)
     state.parts[k] = part
     state.order[#state.order + 1] = k
   end
-  local t = step(part, x)
+  local t
+  if state.carries then
+    t = step_carrying(part, x)
+    state.list = part.list
+  else
+    t = step(part, x)
+  end
   if t then
     -- a key costs nothing while nothing of it is held
     state.parts[k] = nil
@@ -49,10 +63,10 @@ local function step_keyed(state, x, k)
 end
 
 local function rest(part)
-  local t = tuple(part.hold, part.held)
+  local t, list = tuple(part.hold, part.held), hold.unmark(part.hold, part.held)
   drop(part.hold, part.held)
   part.held = 0
-  return t
+  return t, list
 end
 
 -- With a timeout: what is not full in time is closed by a timer and delivered by a servant
@@ -63,20 +77,22 @@ end
 local function serve(node)
   local state = node.state
   while state.closed do
-    local t = table.remove(state.closed, 1)
+    local t, list = table.remove(state.closed, 1), table.remove(state.lists, 1)
     if not state.closed[1] then
       state.closed = nil
       relay.room(state)
     end
-    region.emit(node, t)
+    region.emit(node, t, list or nil)
   end
 end
 
 --- A partition goes out as it is, by and by.
 local function close(node, part)
   local state = node.state
-  state.closed = state.closed or {}
-  table.insert(state.closed, rest(part))
+  if not state.closed then state.closed, state.lists = {}, {} end
+  local t, list = rest(part)
+  table.insert(state.closed, t)
+  table.insert(state.lists, list or false)
 end
 
 --- The i-th of the partitions in the order in which they were begun, nil when there are fewer.
@@ -145,7 +161,8 @@ end
 local function step_timed(node, x)
   local state = node.state
   if state.closed then x = admit(node, x) end
-  local t = step(state, x)
+  local t
+  if state.carries then t = step_carrying(state, x) else t = step(state, x) end
   if state.held == 1 then begin(node, state) end
   return t
 end
@@ -189,16 +206,22 @@ What is incomplete at the end of the stream is dropped, or emitted with flush = 
   destroyed = disarm,
   pruned = disarm,
   emit = function(b, node, x)
-    local timed = node.opts.timeout
-    local S = b:constant(timed and node or node.state)
+    local timed, state = node.opts.timeout, node.state
+    local S = b:constant(timed and node or state)
+    state.carries = node.carries
     local t
     if node.opts.key == nil then
-      t = b:call(node, timed and step_timed or step, S, x)
+      t = b:call(node, timed and step_timed or node.carries and step_carrying or step, S, x)
     else
       t = b:call(node, timed and step_keyed_timed or step_keyed, S, x, b:key(node, node.opts.key, x))
     end
     b:branch("if %s ~= nil then", t)
-    b:downstream(node, t)
+    if node.carries then
+      local list = b:constant(state) .. ".list"
+      b:deliver(node, t, list, list)
+    else
+      b:downstream(node, t)
+    end
     b:close()
   end,
   finish = function(node)
