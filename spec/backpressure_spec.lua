@@ -328,7 +328,6 @@ describe("a function that suspends", function()
     assert.same({ "one", "one", "one", "one", "two", "two", "two", "two" }, out)
   end)
 
-  pending("is under a timeout above again when a policy calls it a second time (the retry has no limit)")
 
   it("cannot do so in a coroutine of the user's own", function()
     local source = tw.stream()

@@ -7,6 +7,7 @@
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local errors = require "tideway.errors"
+local graph = require "tideway.graph"
 local check = require "tideway.check"
 local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
@@ -44,6 +45,22 @@ function policy.check(given)
   }
 end
 
+--- The limits (of timeout) that an element is under in a node stand still: it has failed.
+-- Returns them, nil when there are none. Those of streams that are not above the node go on.
+local function pause(node)
+  local limit = sched.current.limit
+  if not limit then return nil end
+  local list, above = {}, graph.above(node)
+  while limit do
+    if graph.index_of(above, limit.node) then
+      limit:pause()
+      list[#list + 1] = limit
+    end
+    limit = limit.outer
+  end
+  return list
+end
+
 --- A governed call has failed: what now?
 -- node, rule  where, and the policy in force; err  what; element  what the operator was given;
 -- fn, ...  the call.
@@ -51,14 +68,18 @@ end
 -- where the policy says so.
 function policy.dispose(node, rule, err, element, fn, ...)
   if err == CANCELLED then error(err, 0) end -- nobody's failure
+  local limits = pause(node)
   while type(rule) == "table" and not check.is_stream(rule) do
     local wait = rule.backoff
     for _ = 1, rule.retry do
       if wait > 0 then sched.sleep(wait) end
       wait = wait * 2
+      for _, limit in ipairs(limits or {}) do limit:again() end
       local ok, first, second = xpcall(fn, errors.handler, ...)
       if ok then return true, first, second end
+      for _, limit in ipairs(limits or {}) do limit:pause() end
       err = first
+      if err == CANCELLED then error(err, 0) end
     end
     rule = rule.next
   end
@@ -69,6 +90,7 @@ function policy.dispose(node, rule, err, element, fn, ...)
       element = hold.keep(element), error = err, operator = tostring(node), metadata = metadata.current(),
     })
   end
+  for _, limit in ipairs(limits or {}) do limit:resume() end
   return false
 end
 

@@ -127,6 +127,115 @@ describe("timeout", function()
     assert.same({ { 10, true }, { 15, true } }, log)
   end)
 
+  it("gives each attempt of a retrying policy its own time, and pauses between them", function()
+    for _, build in ipairs {
+      function(source, policy) return source:on_error(policy):timeout "10ms" end,
+      function(source, policy) return source:timeout "10ms":on_error(policy) end,
+    } do
+      local source, tries = tw.stream(), {}
+      local began = helper.ms(clock)
+      build(source, { retry = 2, backoff = "100ms" }):map(function(x)
+        tries[#tries + 1] = helper.ms(clock) - began
+        return slow(x)
+      end):sink(function() end)
+      local log = attempt(source, { 1, 20, 2 })
+      clock:advance "10s"
+      assert.same({ 0, 1, 111, 321, 331 }, tries)
+      assert.same({ true, "timeout", true }, { log[1][2], log[2][2], log[3][2] })
+      assert.equal(331, log[2][1] - began)
+    end
+  end)
+
+  it("leaves a failure of another kind to the policy, however long its pauses", function()
+    local source, tries = tw.stream(), 0
+    source:on_error { retry = 3, backoff = "1s" }
+    local out = helper.timeline(clock, source:timeout "10ms":map(function(x)
+      tries = tries + 1
+      tw.sleep "6ms"
+      if tries <= 2 then error "boom" end
+      return x
+    end))
+    local log = attempt(source, { 7 })
+    clock:advance "1h"
+    assert.equal(3, tries)
+    assert.same({ { 3018, 7 } }, out)
+    assert.same({ { 3018, true } }, log)
+  end)
+
+  it("limits the way below after an attempt that has come through, from when that began", function()
+    local source, tries = tw.stream(), 0
+    source:on_error { retry = 1, backoff = "1s", ["then"] = "skip" }
+    local calls = {}
+    source:timeout "10ms":map(function(x)
+      tries = tries + 1
+      tw.sleep "6ms"
+      if tries == 1 then error "boom" end
+      return x
+    end):sink(function()
+      calls[#calls + 1] = helper.ms(clock)
+      tw.sleep "6ms"
+      calls[#calls + 1] = "through"
+    end)
+    local log = attempt(source, { 7 })
+    clock:advance "1h"
+    -- attempt 2 began at 1006, the sink's first try fails at 1016; its second has 10 ms
+    assert.same({ 1012, 2016, "through" }, calls)
+    assert.same({ { 2022, true } }, log)
+  end)
+
+  it("ends in what the policy says then, when the last attempt takes too long", function()
+    local source, letters = tw.stream(), tw.stream()
+    local list = letters:sink_to_list()
+    source:on_error { retry = 1, backoff = "5ms", ["then"] = letters }
+    local out = source:timeout "10ms":map(slow):sink_to_list()
+    local log = attempt(source, { 20, 3 })
+    clock:advance "10s"
+    assert.same({ { 25, true }, { 28, true } }, log)
+    assert.same({ 3 }, out)
+    assert.equal(1, #list)
+    assert.equal("timeout", helper.message(list[1].error))
+    assert.equal(20, list[1].element)
+  end)
+
+  it("goes on with the pieces after one that took too long", function()
+    local source = tw.stream():on_error "skip"
+    local out = helper.timeline(clock, source:timeout "10ms":flatten():map(slow))
+    local log = attempt(source, { { 2, 50, 3, 50, 4 } })
+    clock:advance "10s"
+    assert.same({ { 2, 2 }, { 13, 3 }, { 24, 4 } }, out)
+    assert.same({ { 24, true } }, log)
+  end)
+
+  it("stays in force over another graph's retries below a nested emit", function()
+    local source, inner, tries = tw.stream(), tw.stream(), 0
+    inner:on_error { retry = 100, backoff = "1ms" }
+    inner:sink(function()
+      tries = tries + 1
+      error "boom"
+    end)
+    source:timeout "10ms":sink(function(x) inner:emit(x) end)
+    local log = attempt(source, { 1 })
+    clock:advance "1h"
+    assert.same({ { 10, "timeout" } }, log)
+    assert.equal(4, tries) -- at 0, 1, 3, 7
+  end)
+
+  it("is not outlived by retries when the task is cancelled", function()
+    local source, tries = tw.stream(), 0
+    source:on_error { retry = 100 }
+    source:timeout "1h":sink(function()
+      tries = tries + 1
+      tw.sleep "1h"
+    end)
+    local task = tw.spawn(function() source:emit(1) end)
+    clock:advance "2h"
+    local before = tries
+    task:cancel()
+    clock:advance "100h"
+    assert.is_true(tries <= before)
+    assert.equal("cancelled", task:status())
+  end)
+
   it("does not fire once the element is through", function()
     local source = tw.stream()
     source:timeout "10ms":map(slow):sink(function() end)

@@ -5,10 +5,43 @@ local policy = require "tideway.policy"
 local sched = require "tideway.sched"
 local timers = require "tideway.timers"
 
+-- A limit is what an element is under while it is below: { node, task, outer, timer }; a task has
+-- those of its deliveries in a list, innermost first (task.limit). The error policies let them
+-- rest while they are at work, and start them again for each further attempt.
+
 local function fire(timer)
-  local task = timer.task
-  timer.fired = true
-  timer.late = not sched.interrupt(task, "timeout") and sched.interrupt_next(task, "timeout")
+  local limit = timer.limit
+  limit.fired = true
+  limit.late = not sched.interrupt(limit.task, "timeout")
+    and sched.interrupt_next(limit.task, "timeout")
+end
+
+local function start(limit, at) limit.timer = timers.add(at, { limit = limit, fire = fire }) end
+
+local function stop(limit)
+  timers.cancel(limit.timer)
+  if limit.late then sched.spare(limit.task, "timeout") end
+  limit.late = nil
+end
+
+local Limit = {}
+Limit.__index = Limit
+
+--- The element has failed: its time stands still.
+function Limit:pause()
+  self.at = self.timer.fire and self.timer.at
+  stop(self)
+end
+
+--- A further attempt, with as much time as the first.
+function Limit:again()
+  self.fired = nil
+  start(self, clock.now() + self.node.state.interval)
+end
+
+--- It goes on without what has failed (one piece of several): with the time that was left.
+function Limit:resume()
+  if self.at then start(self, self.at) else self:again() end
 end
 
 --- What is left of a policy for an element that was interrupted where nobody's function was at
@@ -23,20 +56,23 @@ end
 --- Deliver with a deadline: what is suspended below when it passes fails there. Whatever else
 -- fails below has been before its policy already.
 local function limited(node, deliver, x)
-  local timer = { task = sched.current, fire = fire }
-  timers.add(clock.now() + node.state.interval, timer)
+  local task = sched.current
+  local limit = setmetatable({ node = node, task = task, outer = task.limit }, Limit)
+  task.limit = limit
+  start(limit, clock.now() + node.state.interval)
   local ok, result = pcall(deliver, x)
-  timers.cancel(timer)
-  if timer.late then sched.spare(timer.task, "timeout") end
+  task.limit = limit.outer
+  stop(limit)
   if ok then return result end
-  if timer.fired then return settle(node, result, x) end
+  if limit.fired then return settle(node, result, x) end
   error(result, 0)
 end
 
 return {
   name = "timeout",
   doc = [[An element that is not through everything below within `interval` fails there with
-"timeout".]],
+"timeout". An error policy that tries again gives each attempt that time; the pauses between them
+do not count.]],
   args = { { "interval", "duration" } },
   outputs = "1",
   example = [[ tw.from_range(1, 3):timeout("1s") ]],
