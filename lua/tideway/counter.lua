@@ -37,16 +37,27 @@ function Counter:count() return self._count end
 
 local counter = {}
 
+--- Are these settings what they should be, without looking closer?
+local function plain(opts, initial, callback)
+  if initial ~= nil and type(initial) ~= "number" or callback ~= nil and type(callback) ~= "function" then
+    return false
+  end
+  for key in next, opts do
+    if key ~= "initial" and key ~= "callback" then return false end
+  end
+  return true
+end
+
 --- A counter of references.
 -- opts  {initial = 0, callback = fn}: fn() is called, as a task of the loop, when the count
 --       comes to zero for the first time
 function counter.new(opts)
-  local given = check.settings("ref_counter", {
-    { "initial", "number?" }, { "callback", "function?" },
-  }, opts)
-  return setmetatable({
-    _count = amount("ref_counter", given.initial or 0), _callback = given.callback,
-  }, Counter)
+  local initial, callback
+  if type(opts) == "table" then initial, callback = opts.initial, opts.callback end
+  if opts ~= nil and not (type(opts) == "table" and plain(opts, initial, callback)) then
+    check.settings("ref_counter", { { "initial", "number?" }, { "callback", "function?" } }, opts)
+  end
+  return setmetatable({ _count = amount("ref_counter", initial or 0), _callback = callback }, Counter)
 end
 
 --- Check the metadata given to emit: an array of tables, a `ref` in them being a counter.

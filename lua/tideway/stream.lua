@@ -175,6 +175,8 @@ setmetatable(methods, {
 
 -- Emission --------------------------------------------------------------------------------
 
+local counter -- tideway.counter, once there is metadata
+
 --- Push x into the stream.
 -- x         any value but nil
 -- metadata  nil, or an array of tables that travels with x
@@ -183,7 +185,10 @@ function methods:emit(x, metadata)
   local node = type(self) == "table" and self._node
   if not node then node_of(self, "emit") end
   if x == nil then misuse "emit: nil is the absence of an element (use tw.null or false)" end
-  if metadata ~= nil then require("tideway.counter").check(metadata) end
+  if metadata ~= nil then
+    counter = counter or require "tideway.counter"
+    counter.check(metadata)
+  end
   if sched.failure and sched.current == sched.main then sched.raise() end
   local out = node.entry
   if not out then
