@@ -36,7 +36,8 @@ end
 --- The function form of a join: tw.zip({a, "literal", b}, {maxsize = 2}), tw.union(a, b).
 local function join(desc)
   return function(first, ...)
-    if type(first) ~= "table" or check.is_stream(first) then return stream.join(desc, first, ...) end
+    if check.is_stream(first) then return stream.join(desc, first, ...) end
+    if type(first) ~= "table" then return stream.join(desc, nil, first, ...) end -- a literal?
     if select("#", ...) > 1 then
       errors.misuse("%s: takes an array of streams and a settings table", desc.name)
     end

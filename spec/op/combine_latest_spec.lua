@@ -58,6 +58,42 @@ describe("combine_latest", function()
     assert.same({ { -1, 2 }, { -1, 4 }, { -2, 4 } }, out)
   end)
 
+  it("has a stream that is given twice twice in its tuples, and emits once for its elements", function()
+    local a, b = tw.stream(), tw.stream()
+    local both, three_of = a:combine_latest(a):sink_to_list(), tw.combine_latest(a, b, a)
+    local out = three_of:sink_to_list()
+    a:emit(1)
+    b:emit "x"
+    a:emit(2)
+    assert.same({ { 1, 1 }, { 2, 2 } }, both)
+    assert.same({ { 1, "x", 1 }, { 2, "x", 2 } }, out)
+    a:disconnect(three_of)
+    b:emit "y"
+    assert.same({ "y" }, out[3])
+  end)
+
+  it("takes positions in emit_on for those of the arguments", function()
+    local a, b = tw.stream(), tw.stream()
+    local out = tw.combine_latest({ a, a, b }, { emit_on = 3 }):sink_to_list()
+    a:emit(1)
+    b:emit "x"
+    a:emit(2)
+    b:emit "y"
+    assert.same({ { 1, 1, "x" }, { 2, 2, "y" } }, out)
+    helper.misuse(function() tw.combine_latest({ a, a, b }, { emit_on = 4 }) end, "combine_latest", "emit_on")
+  end)
+
+  it("has an upstream that was connected later last in its tuples", function()
+    local a, b, c = three()
+    local all = a:combine_latest(b)
+    local out = all:sink_to_list()
+    c:connect(all)
+    a:emit(1)
+    b:emit(2)
+    c:emit(3)
+    assert.same({ { 1, 2, 3 } }, out)
+  end)
+
   it("goes on without an upstream that is disconnected", function()
     local a, b, c = three()
     local all = a:combine_latest(b, c)

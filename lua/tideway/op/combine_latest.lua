@@ -2,6 +2,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local graph = require "tideway.graph"
 local metadata = require "tideway.metadata"
+local ports = require "tideway.ports"
 
 --- Which upstreams trigger, by position: all of them when none is named (any more).
 local function arrange(node)
@@ -49,7 +50,7 @@ return {
     if given == nil then return end
     if type(given) ~= "table" or check.is_stream(given) then given = { given } end
     for _, x in ipairs(given) do
-      local up = check.is_stream(x) and x._node or node.ups[x]
+      local up = check.is_stream(x) and x._node or (node.args.ports[x] or {}).up
       if not up or not graph.index_of(node.ups, up) then
         errors.misuse("combine_latest: emit_on names %s, which is no upstream", check.show(x))
       end
@@ -57,8 +58,12 @@ return {
     end
     arrange(node)
   end,
-  connected = function(node) arrange(node) end,
-  disconnected = function(node, _, position)
+  connected = function(node, up)
+    ports.connected(node, up)
+    arrange(node)
+  end,
+  disconnected = function(node, up, position)
+    ports.disconnected(node, up)
     local state, latest, lists = node.state, {}, {}
     for i = 1, #node.ups + 1 do
       local at = i < position and i or i - 1
@@ -92,7 +97,9 @@ return {
       for _, text in ipairs(quiet) do test[#test + 1] = text end
     end
     b:branch("if %s then", table.concat(test, " and "))
-    local t = b:tuple(b:let(node, "{ %s }", table.concat(values, ", ")), #values)
+    local members = {}
+    for k, at in ipairs(ports.positions(node)) do members[k] = values[at] end
+    local t = b:tuple(b:let(node, "{ %s }", table.concat(members, ", ")), #members)
     if node.carries then
       b:deliver(node, t, ("%s(%s, %d)"):format(b:constant(marked), S, #values), "nil")
     else

@@ -1,11 +1,23 @@
 local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
+local ports = require "tideway.ports"
 local region = require "tideway.region"
 local sched = require "tideway.sched"
 
 local push, shift, count = hold.push, hold.shift, hold.count
 
+--- A tuple in which a stream stands more than once.
+local function tuple_of_members(state, x)
+  local t = {}
+  x = hold.keep(x)
+  for k, at in ipairs(state.members) do
+    if at == 1 then t[k] = x else t[k] = state.latest[at] end
+  end
+  return t
+end
+
 local function tuple(state, x)
+  if not state.plain then return tuple_of_members(state, x) end
   local t = { hold.keep(x) }
   for i = 2, state.n do t[i] = state.latest[i] end
   return t
@@ -69,6 +81,7 @@ end
 local function arrange(node)
   local state = node.state
   state.n, state.missing = #node.ups, 0
+  state.members, state.plain = ports.positions(node)
   for i = 2, #node.ups do
     if state.latest[i] == nil then state.missing = state.missing + 1 end
   end
@@ -85,8 +98,12 @@ with the latest of the others.]],
   example = [[ tw.from_iterable{1, 2}:zip_latest(tw.from_iterable{"a", "b"}) ]],
   gives = { { 1, "a" }, { 2, "a" } },
   new = function(node) node.state = { hold = hold.new(8), latest = {}, lists = {}, n = 0, missing = 0 } end,
-  connected = function(node) arrange(node) end,
-  disconnected = function(node, _, position)
+  connected = function(node, up)
+    ports.connected(node, up)
+    arrange(node)
+  end,
+  disconnected = function(node, up, position)
+    ports.disconnected(node, up)
     if node.destroyed then return end -- it goes as a whole: nothing becomes complete
     local state, latest, lists = node.state, {}, {}
     for i = 1, #node.ups + 1 do
