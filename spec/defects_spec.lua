@@ -46,6 +46,7 @@ describe("tideway", function()
         end
       end):sink(same)
     end,
+    map_async = function(s) s:map_async(slow):sink(same) end,
     ["a timed window"] = function(s) s:timed_window("1ms", { empty = false }):sink(function() tw.sleep "9ms" end) end,
   }
   for name, build in pairs(waiting) do
@@ -59,8 +60,6 @@ describe("tideway", function()
       assert.equal("done", states(refs))
     end)
   end
-
-  pending("defect 1: map_async does not note metadata yet")
 
   it("does not have defect 2: references leaked by partition_unique", function()
     local source = tw.stream()
