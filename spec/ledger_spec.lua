@@ -462,6 +462,16 @@ describe("the ledger", function()
     assert.equal("done done", all.after())
   end)
 
+  it("lets go of what zip_latest keeps for its receiver when that is disconnected", function()
+    local a, b, all = tw.stream(), tw.stream(), book()
+    local both = a:zip_latest(b)
+    both:sink(same)
+    all.emit(a, 1, 2)
+    assert.equal("held held", all.after())
+    a:disconnect(both)
+    assert.equal("done done", all.after())
+  end)
+
   it("delivers what becomes complete when an upstream of zip is disconnected", function()
     local a, b, c, all = tw.stream(), tw.stream(), tw.stream(), book()
     local three = a:zip(b, c)
@@ -846,6 +856,45 @@ describe("the ledger", function()
       for _, ref in ipairs(all.refs) do assert.equal("held", state(ref)) end
       source:start()
       assert.equal("done done done", all.after "2h")
+    end
+  end)
+
+  it("keeps what the end of a stream drops: nothing was made of it", function()
+    for _, build in ipairs {
+      function(s) return s:partition(5) end,
+      function(s) return s:partition(5, { key = function(x) return x end }) end,
+      function(s) return s:partition_unique(5) end,
+      function(s) return s:sliding_window(5, { return_partial = false }) end,
+      function(s) return s:collect() end,
+      function(s) return s:timed_window "1h" end,
+      function(s) return s:timed_window_unique "1h" end,
+      function(s) return s:zip(tw.from_iterable {}) end,
+      function(s) return s:zip_latest(tw.from_iterable {}) end,
+    } do
+      local source, all = tw.from_iterable {}, book()
+      build(source):sink(same)
+      all.emit(source, 1, 2, 3)
+      all.after()
+      source:start()
+      assert.equal("held held held", all.after "2h")
+    end
+  end)
+
+  it("is even at the end of a stream for what has been in all its windows and tuples", function()
+    for _, build in ipairs {
+      function(s) return s:sliding_window(2) end,
+      function(s) return s:sliding_window(5) end,
+      function(s) return s:sliding_window(2, { return_partial = false }) end,
+      helper.window_of(2, "sum"),
+      function(s) return s:combine_latest(s:map(same)) end,
+      function(s) return s:zip_latest(s:map(same)) end,
+    } do
+      local source, all = tw.from_iterable {}, book()
+      build(source):sink(same)
+      all.emit(source, 1, 2, 3)
+      assert.truthy(all.after():find "held$")
+      source:start()
+      assert.equal("done done done", all.after())
     end
   end)
 

@@ -149,8 +149,9 @@ local function members(t) return t end
 local function none() return {} end
 local function by_k(token) return token.k end
 
--- Each: function(w, stream, where, ends) -> stream, held: what it holds in the end, a function
--- without arguments that gives tokens, and tokens that it may hold. ends: the stream will end.
+-- Each: function(w, stream, where, ends) -> stream, held. held(over) gives the tokens that it holds
+-- when nothing is in flight, and those that it may hold. ends: the stream will end; over: it has.
+-- What a stream's end drops has not been through: it stays held.
 local operators = {}
 
 --- Operators that pass each token on as it is.
@@ -245,12 +246,12 @@ end
 
 function operators.partition(w, s, where, ends)
   local n, top, log = w.rng:int(1, 4), entry(w, where, s)
-  local opts = { flush = ends and w.rng:chance(0.7) or nil }
   local kind = w.rng:int(1, 3)
+  local opts = { flush = ends and (kind == 3 or w.rng:chance(0.5)) or nil }
   if kind == 2 then opts.key = "k" end
   if kind == 3 then opts.timeout = w.rng:int(1, 20) * 1e-3 end
-  return again(w, where, top:partition(n, opts), members), function()
-    if kind == 3 then return {} end
+  return again(w, where, top:partition(n, opts), members), function(over)
+    if kind == 3 or over and opts.flush then return {} end
     local parts, held = {}, {}
     for _, token in ipairs(log) do
       local key = kind == 2 and token.k or 0
@@ -268,9 +269,10 @@ end
 function operators.partition_unique(w, s, where, ends)
   local n, top, log = w.rng:int(1, 4), entry(w, where, s)
   local keep = w.rng:pick { "first", "last" }
-  local opts = { key = "k", keep = keep, flush = ends and w.rng:chance(0.7) or nil }
-  return again(w, where, top:partition_unique(n, opts), members), function()
+  local opts = { key = "k", keep = keep, flush = ends and w.rng:chance(0.5) or nil }
+  return again(w, where, top:partition_unique(n, opts), members), function(over)
     local held = {}
+    if over and opts.flush then return held end
     for _, token in ipairs(log) do
       local at
       for i, other in ipairs(held) do
@@ -287,7 +289,10 @@ end
 function operators.sliding_window(w, s, where)
   local n, top, log = w.rng:int(1, 4), entry(w, where, s)
   local opts = { return_partial = w.rng:chance(0.5) }
-  return again(w, where, top:sliding_window(n, opts), members), function() return last(log, n - 1) end
+  return again(w, where, top:sliding_window(n, opts), members), function(over)
+    if over and (opts.return_partial or #log >= n) then return {} end
+    return last(log, n - 1)
+  end
 end
 
 function operators.numbers(w, s, where)
@@ -295,7 +300,9 @@ function operators.numbers(w, s, where)
   local window = top:map(by_k):sliding_window(n)
   local which = w.rng:pick { "sum", "max", "var", "median", "first", "aggregate" }
   local out = which == "aggregate" and window:aggregate { n = tw.count() } or window[which](window)
-  return again(w, where, out, function() return last(log, n) end), function() return last(log, n - 1) end
+  return again(w, where, out, function() return last(log, n) end), function(over)
+    return over and {} or last(log, n - 1)
+  end
 end
 
 function operators.collect(w, s, where)
@@ -320,20 +327,20 @@ function operators.collect(w, s, where)
   end
 end
 
-function operators.timed_window(w, s, where)
-  local opts = { empty = w.rng:chance(0.3) }
+function operators.timed_window(w, s, where, ends)
+  local opts = { empty = w.rng:chance(0.3), flush = ends }
   return again(w, where, s:timed_window(w.rng:int(10, 100) * 1e-3, opts), members), none
 end
 
-function operators.timed_window_unique(w, s, where)
-  local opts = { empty = false, key = "k", keep = w.rng:pick { "first", "last" } }
+function operators.timed_window_unique(w, s, where, ends)
+  local opts = { empty = false, key = "k", keep = w.rng:pick { "first", "last" }, flush = ends }
   return again(w, where, s:timed_window_unique(w.rng:int(10, 100) * 1e-3, opts), members), none
 end
 
 function operators.take_last(w, s, where)
   local n, top, log = w.rng:int(1, 3), entry(w, where, s)
-  return top:take_last(n):tap(function(token) w.look("below " .. where, token) end), function()
-    return last(log, n)
+  return top:take_last(n):tap(function(token) w.look("below " .. where, token) end), function(over)
+    return over and {} or last(log, n)
   end
 end
 
@@ -358,7 +365,8 @@ function joins.combine_latest(w, a, b, where)
   local left, left_log = entry(w, where, a)
   local right, right_log = entry(w, where, b)
   local opts = { emit_on = w.rng:pick { false, 1, 2 } or nil }
-  return again(w, where, left:combine_latest(right, opts), members), function()
+  return again(w, where, left:combine_latest(right, opts), members), function(over)
+    if over then return {} end
     local held = last(left_log, 1)
     held[#held + 1] = right_log[#right_log]
     return held
@@ -368,10 +376,10 @@ end
 function joins.zip_latest(w, a, b, where)
   local left, left_log = entry(w, where, a)
   local right, right_log = entry(w, where, b)
-  return again(w, where, left:zip_latest(right), members), function()
+  return again(w, where, left:zip_latest(right), members), function(over)
     if #right_log == 0 then return left_log end
     -- when one of those that waited fails, those behind it wait on
-    return last(right_log, 1), left_log
+    return over and {} or last(right_log, 1), left_log
   end
 end
 
@@ -398,7 +406,9 @@ local function plant(w, ends)
     else
       out, held = operators[name](w, up, where, ends)
     end
-    w.operators[#w.operators + 1] = { where = where, held = held, stream = out }
+    local op = { where = where, held = held, stream = out }
+    w.operators[#w.operators + 1] = op
+    out:on_end(function() op.over = true end)
     if rng:chance(0.6) then
       out = out:map(function(token)
         w.work("after " .. where, token)
@@ -465,14 +475,12 @@ local function settle(w, tasks)
   w.problem "emitters do not come to an end"
 end
 
---- Every counter is where the model has it. over: the streams have ended, and what operators
--- held then may have been dropped.
-local function audit(w, over)
+--- Every counter is where the model has it.
+local function audit(w)
   local held = {}
   for _, op in ipairs(w.operators) do
-    local set = (over or op.destroyed) and w.loose or held
-    local tokens, perhaps = op.held()
-    for _, token in ipairs(tokens) do w.mark(set, token) end
+    local tokens, perhaps = op.held(op.over)
+    for _, token in ipairs(tokens) do w.mark(op.destroyed and w.loose or held, token) end
     for _, token in ipairs(w.raises and perhaps or {}) do w.mark(w.loose, token) end
   end
   for id, ref in ipairs(w.refs) do
@@ -522,7 +530,7 @@ describe("the ledger of random graphs", function()
     if ends then
       for _, root in ipairs(w.roots) do root:start() end
       pass(w, "1s")
-      audit(w, true)
+      audit(w)
     end
     for _, op in ipairs(w.operators) do op.stream:destroy() end -- timed windows, too
     if #w.problems > 0 then

@@ -113,7 +113,7 @@ with the latest of the others.]],
     metadata.release(state.lists[position])
     state.latest, state.lists = latest, lists
     if position == 1 then -- nothing comes of them
-      hold.unmark(state.hold, count(state.hold))
+      hold.release(state.hold, count(state.hold))
       hold.drop(state.hold, count(state.hold))
     end
     arrange(node)
