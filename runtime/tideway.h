@@ -303,6 +303,9 @@ void tw_loop_close(tw_loop *loop);
  * nothing open on the loop can become ready. */
 int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max);
 
+/* The same to the nanosecond, as far as the system can (Linux: 50 us late). */
+int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max);
+
 /* For hosts with a loop of their own: poll when this descriptor is readable ... */
 int tw_loop_fd(const tw_loop *loop);
 

@@ -3,13 +3,19 @@
  * C never calls Lua: callbacks of libuv queue their handle, tw_loop_poll hands the ids
  * of the queued ones out. An id is not used again before 2^32 handles have been opened.
  */
+#define _GNU_SOURCE /* ppoll */
 #include "loop/loop.h"
+
+#include <poll.h>
+#include <time.h>
 
 #include "core/mem.h"
 
+static const int64_t MS = 1000000, S = 1000000000; /* in nanoseconds */
+
 struct tw_loop {
   uv_loop_t uv;
-  uv_timer_t limit; /* ends a wait in tw_loop_poll; does not keep the loop alive */
+  uv_timer_t limit; /* ends a wait without ppoll; does not keep the loop alive */
   tw__handle *handles;
   tw__handle *first, *last; /* ready, oldest first */
   uint32_t last_id;
@@ -52,10 +58,6 @@ void tw_loop_close(tw_loop *loop) {
   tw__free(loop);
 }
 
-static void limit_passed(uv_timer_t *timer) {
-  (void)timer;
-}
-
 static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
   int n = 0;
   while (n < max && loop->first) {
@@ -70,21 +72,52 @@ static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
   return n;
 }
 
-int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max) {
+static void limit_passed(uv_timer_t *timer) {
+  (void)timer;
+}
+
+/* Runs the loop once, for up to so many ms, whatever is open on it. (With nothing that keeps
+ * it alive libuv would not look at descriptors, nor tell epoll of new ones.) */
+static void run_ms(tw_loop *loop, uint64_t limit_ms, uv_run_mode mode) {
+  uv_update_time(&loop->uv);
+  uv_timer_start(&loop->limit, limit_passed, limit_ms, 0);
+  uv_ref((uv_handle_t *)&loop->limit);
+  uv_run(&loop->uv, mode);
+  uv_unref((uv_handle_t *)&loop->limit);
+  uv_timer_stop(&loop->limit);
+}
+
+/* Runs the loop for at most so long. libuv itself waits whole milliseconds. */
+static void run_for(tw_loop *loop, int64_t timeout_ns) {
+#ifdef __linux__
+  const tw__handle *newest = loop->last;
+  run_ms(loop, 1000, UV_RUN_NOWAIT);
+  if (loop->last != newest) return;
+  const int own = uv_loop_alive(&loop->uv) ? uv_backend_timeout(&loop->uv) : -1;
+  if (own >= 0 && timeout_ns > own * MS) timeout_ns = own * MS;
+  const struct timespec rest = {.tv_sec = timeout_ns / S, .tv_nsec = timeout_ns % S};
+  struct pollfd backend = {.fd = uv_backend_fd(&loop->uv), .events = POLLIN};
+  if (ppoll(&backend, 1, &rest, NULL) != 0) run_ms(loop, 1000, UV_RUN_NOWAIT);
+#else
+  run_ms(loop, (uint64_t)((timeout_ns + MS - 1) / MS), UV_RUN_ONCE);
+#endif
+}
+
+int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
-  if ((loop->first && max > 0) || timeout_ms == 0) {
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
-  } else {
-    if (timeout_ms > 0) {
-      uv_update_time(&loop->uv);
-      uv_timer_start(&loop->limit, limit_passed, (uint64_t)timeout_ms, 0);
-      uv_ref((uv_handle_t *)&loop->limit);
-    }
+  if ((loop->first && max > 0) || timeout_ns == 0) {
+    run_ms(loop, 1000, UV_RUN_NOWAIT);
+  } else if (timeout_ns < 0) {
     uv_run(&loop->uv, UV_RUN_ONCE);
-    uv_unref((uv_handle_t *)&loop->limit);
-    uv_timer_stop(&loop->limit);
+  } else {
+    run_for(loop, timeout_ns);
   }
   return take_ready(loop, ready, max);
+}
+
+int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max) {
+  if (timeout_ms > INT64_MAX / MS) timeout_ms = -1;
+  return tw_loop_poll_ns(loop, timeout_ms < 0 ? -1 : timeout_ms * MS, ready, max);
 }
 
 int tw_loop_fd(const tw_loop *loop) {

@@ -66,8 +66,13 @@ static void waits_as_long_as_told(tw_loop *loop) {
   const int64_t began = tw_loop_now_ns();
   CHECK(tw_loop_poll(loop, 20, ready, 4) == 0);
   CHECK(tw_loop_now_ns() - began >= 19 * 1000000);
+  const int64_t short_one = tw_loop_now_ns();
+  CHECK(tw_loop_poll_ns(loop, 300000, ready, 4) == 0);
+  CHECK(tw_loop_now_ns() - short_one >= 300000);
+  CHECK(tw_loop_poll_ns(loop, 1, ready, 4) == 0);
   CHECK(tw_loop_poll(loop, -1, ready, 4) == 0); /* nothing can become ready */
   CHECK(tw_loop_poll(loop, 0, ready, -1) == TW_EINVAL);
+  CHECK(tw_loop_poll_ns(NULL, 0, ready, 4) == TW_EINVAL);
 
   /* with room for no report it waits all the same, though there is one to make */
   CHECK(tw_loop_wake(loop, 5) == TW_OK);
