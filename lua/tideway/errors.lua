@@ -15,6 +15,7 @@ local function internal(source)
   return source:sub(1, #own) == own or source == own_module or source:sub(1, 9) == "=tideway:"
     or source:find("bindings/ffi/tideway", 1, true) ~= nil
 end
+errors.internal = internal
 
 --- The level, seen from the caller of this function, of the first frame outside tideway.
 local function user_level()

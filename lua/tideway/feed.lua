@@ -186,6 +186,7 @@ end
 -- its stack: the frame of generated text is at the source's own line.
 local function fetching(node)
   local out = node.out_region
+  if not node.task.co then return false end -- it has not begun
   for level = 0, math.huge do
     local info = debug.getinfo(node.task.co, level, "Sl")
     if not info then return false end

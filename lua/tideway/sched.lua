@@ -1,191 +1,383 @@
 --- tideway.sched -- tasks and the loop; the only module that resumes and yields.
 --
 -- A task is a coroutine. Each source has one: it pulls a batch, delivers it, and lets the
--- others have their turn. What has to wait makes a *waiter* and suspends on it: inside a task
--- that yields, outside any task it runs the loop until the waiter is done. Whoever has what it
--- waits for calls `wake`.
+-- others have their turn. What has to wait suspends: inside a task that yields, outside any
+-- task it runs the loop until it is woken. It waits in a *queue*, from which who has what it waits
+-- for releases the one that has waited longest (`park`, `hand`); on a *waiter*, a
+-- table of its own ({} before; `suspend`, `wake`); or for its time.
+--
+-- A task is one table, the user's handle of it as well, and its own timer:
+--
+--     co       its coroutine, false before it begins and after its end
+--     fn       its function and, with arguments, args; false once it has begun
+--     at       false: about to run, or running; PENDING: the same, and its next wait is to fail;
+--              the queue or waiter that it waits in; SLEEP; or how it ended: "done", "failed",
+--              "cancelled"
+--     value    what it is given or has to give; its results
+--     error    to be raised where it waits; what it failed with
+--     serial   of its timer, while it has one (tideway.timers)
+--     prev, next   its neighbours in a queue, false outside any
+--
+-- All of them are there from the beginning: to look for what is missing costs as much, where there
+-- is a metatable, as ten that are there.
 --
 -- `sched.current` is the task that runs, or `sched.main` outside any. What is in flight keeps
 -- the loop running: tasks that have not ended, but of the *servants* (an operator's own tasks)
 -- only those that have something to do.
+--
+-- A switch is some 40 bytecodes, which are interpreted, as LuaJIT does not compile yield. So it is
+-- short, and calls neither the FFI nor C functions; those need 20 slots of stack, which a
+-- new coroutine has not left: a sleeping task would take 930 bytes of stack instead of 490.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local C = require "tideway.ffi"
 local ffi = require "ffi"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local stuck = require "tideway.stuck"
 local timers = require "tideway.timers"
 local view = require "tideway.view"
 
+local table_new = require "table.new"
+
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local running, setmetatable, xpcall, error = coroutine.running, setmetatable, xpcall, error
+local handler = errors.handler
+
 local sched = {}
 
-local main = { main = true, status = "running" }
+local Task = {} -- the metatable of the user's own tasks
+Task.__index = Task
+sched.Task = Task -- tideway.task adds what users call
+
+local main = {
+  main = true, co = false, at = false, value = false, error = false, serial = false, prev = false, next = false,
+}
 sched.main, sched.current = main, main
 
 --- What a cancelled task's functions see as their error.
 local CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end })
 sched.CANCELLED = CANCELLED
 
-local ready, last = {}, 0           -- tasks whose turn comes, in order
-local turn, first = {}, 1           -- those whose turn it is; from `first` on they have not had it
-local turn_last = 0
+local SLEEP, PENDING = { what = "sleep" }, {}
+
+local QUEUE = 4096
+local ready = table_new(QUEUE, 0)   -- tasks whose turn comes, from `first` to `last`, then nil
+local first, last = 1, 0
 local parked, parked_count = {}, 0  -- handle id -> waiter
-local watched = {}                  -- handle id -> function, keeps nothing running
+local watched, watching = {}, false -- handle id -> function, keeps nothing running
 local live = 0                      -- tasks that keep the loop running
 local loop, ids                     -- the native loop, made when first needed
 local closer                        -- closes it with this Lua state
 local IDS = 64
-local turns, GLANCE, MANY = 0, 32, 64
+local viewed = view.made            -- are there any views, which end when a task waits?
+function view.on_made() viewed = true end
+local MOVED = 1024                  -- places before `first` that are worth moving the rest for
 local UNWIND = 1000                 -- turns that others may take once a run has failed
 
 sched.failure = nil -- the first error that nobody caught: { err }
 sched.resting = nil -- while a stop is under way: called when no task is ready (tideway.stop)
 sched.doors = {}    -- functions of tideway.region through which elements go
-sched.users = setmetatable({}, { __mode = "k" }) -- the user's own tasks -> serial
-local spawned = 0
-
---- Note that a task is the user's own.
-function sched.own(task)
-  spawned = spawned + 1
-  sched.users[task] = spawned
-  return task
-end
-
-local function push(task)
-  last = last + 1
-  ready[last] = task
-end
 
 -- Tasks -----------------------------------------------------------------------------------
 
-local resume
+-- Coroutines of ended tasks, for the next ones; and all there are -> the number of the latest task
+-- that has begun there.
+local pool, spare, POOL = {}, 0, 256
+local coroutines, begun = setmetatable({}, { __mode = "k" }), 0
 
---- Does anybody wait for the task's end? (who has given up does not)
-local function awaited(task)
-  for _, waiter in ipairs(task.waiters or {}) do
-    if not waiter.done then return true end
+-- Up to so many tasks each wait makes sure that it is in its task's own coroutine. Beyond that a
+-- sleep does not, as the call would make every sleeper's stack grow; there it is the next wait
+-- that notices.
+local CHECKED = 1000
+
+--- Has the task ended?
+local function ended(task) return type(task.at) == "string" end
+
+--- The task may run (again). err: to be raised where it waits.
+local function release(task, err)
+  task.at = false
+  if err then task.error = err end
+  if task ~= main then
+    local n = last + 1
+    last = n
+    ready[n] = task
   end
-  return false
 end
+sched.release = release
+
+jit.on(release) -- part of hot loops whose elements others wait for
 
 local function finish(task, ok, ...)
-  task.over = true
-  if ok and not task.cancelled then
-    task.status, task.results = "done", { n = select("#", ...), ... }
+  if type(task.at) == "table" and task.at ~= PENDING then -- it waits: a coroutine of the user's did
+    sched.interrupt(task)
+    if ok then return finish(task, false, sched.MISPLACED) end
+  end
+  task.value = false
+  if task.cancelled then
+    task.at, task.error = "cancelled", ok and CANCELLED or errors.caught((...))
+  elseif ok then
+    task.at = "done"
+    local n = select("#", ...)
+    if n > 0 then task.value = { n = n, ... } end
   else
-    local err = ok and CANCELLED or errors.caught((...))
-    task.status, task.err = task.cancelled and "cancelled" or "failed", err
+    task.at, task.error = "failed", errors.caught((...))
     -- an error that nobody waits for is everybody's
-    if not task.cancelled and not sched.failure and not awaited(task) then sched.failure = { err } end
+    local joiners = task.joiners
+    if not sched.failure and not task.awaited and not (joiners and joiners.first) then
+      sched.failure = { task.error }
+    end
   end
   if not task.servant then live = live - 1 end
-  for _, waiter in ipairs(task.waiters or {}) do sched.wake(waiter) end
+  local joiners = task.joiners
+  if joiners then
+    while joiners.first do sched.hand(joiners) end
+  end
 end
 
-local function body(task, fn, ...) finish(task, xpcall(fn, errors.handler, ...)) end
+local rest
+
+--- What runs in a coroutine: the current task, then the next one.
+local function body()
+  local task = sched.current
+  local fn, args = task.fn, task.args
+  task.fn = false
+  if not args then
+    finish(task, xpcall(fn, handler))
+  else -- not unpacked, when there are few: that would make the stack grow
+    task.args = nil
+    if args.n == 1 then
+      finish(task, xpcall(fn, handler, args[1]))
+    elseif args.n == 2 then
+      finish(task, xpcall(fn, handler, args[1], args[2]))
+    else
+      finish(task, xpcall(fn, handler, unpack(args, 1, args.n)))
+    end
+  end
+  return rest() -- where nothing of the task is on the stack any more
+end
+
+function rest()
+  yield(true)
+  return body()
+end
+
+local function end_at_once() error(CANCELLED, 0) end
+
+--- A coroutine for a task that has not begun.
+local function beginning(task)
+  if ended(task) then -- and was once too often ready
+    sched.failure = sched.failure or { sched.MISPLACED }
+    return create(function() return true end)
+  end
+  if task.cancelled then task.fn, task.args = end_at_once, nil end
+  local co
+  if spare > 0 then
+    co = pool[spare]
+    pool[spare] = nil
+    spare = spare - 1
+  else
+    co = create(body)
+  end
+  begun = begun + 1
+  coroutines[co] = begun
+  task.co = co
+  return co
+end
+
+--- A task has yielded with a request: true, it has ended; a number, it sleeps so many seconds.
+-- Text: its coroutine is dead (the stack was too full even for the handler).
+local function serve(task, request)
+  if request == true then
+    if spare < POOL then
+      spare = spare + 1
+      pool[spare] = task.co
+    end
+    task.co = false
+  elseif type(request) == "number" then
+    timers.add(clock.now() + math.floor(request * 1e9 + 0.5), task)
+  else
+    task.co = false
+    finish(task, false, request)
+  end
+end
 
 --- Start a task that runs fn(...) on the next turn. Returns the task.
 -- servant  true for an operator's own: it keeps the loop running only while `occupied`
 function sched.spawn(fn, servant, ...)
-  local task = { status = "waiting", servant = servant, co = coroutine.create(body), fn = fn }
-  if select("#", ...) > 0 then task.args = { n = select("#", ...), ... } end
-  if not servant then live = live + 1 end
-  push(task)
+  local task = {
+    co = false, fn = fn, at = false, value = false, error = false, serial = false, prev = false, next = false,
+  }
+  local count = select("#", ...)
+  if count > 0 then task.args = { n = count, ... } end
+  if servant then task.servant = true else live = live + 1 end
+  local n = last + 1
+  last = n
+  ready[n] = task
   return task
 end
+
+--- Note that a task is the user's own.
+function sched.own(task) return setmetatable(task, Task) end
 
 --- Call fn(...) in a task of its own, now; what it raises before it suspends is raised here.
 function sched.attempt(fn, ...)
   local task = sched.spawn(fn, false, ...)
-  last = last - 1 -- its turn is now
-  ready[last + 1] = nil
-  task.waiters = { {} } -- we wait for it
-  resume(task)
-  if task.err ~= nil then error(task.err, 0) end
-  if not task.over then task.waiters = nil end
+  ready[last] = nil -- its turn is now
+  last = last - 1
+  task.awaited = true -- by us
+  local before = sched.current
+  sched.current = task
+  local _, request = resume(beginning(task))
+  sched.current = before
+  if request then serve(task, request) end
+  if task.at == "failed" or task.at == "cancelled" then error(task.error, 0) end
+  task.awaited = nil
 end
 
 --- A servant begins to have something to do, or is done with it.
 function sched.occupied(more) live = live + (more and 1 or -1) end
 
---- A task that was cancelled while it was about to run has its error at the next wait.
-local function interrupted(task)
-  local err = task.pending
-  if err ~= nil then
-    task.pending = nil
-    error(err, 0)
-  end
+--- "waiting", "running", "done", "failed" or "cancelled".
+function sched.status(task)
+  if task.cancelled then return "cancelled" end
+  if ended(task) then return task.at end
+  local status = task.co and coroutine.status(task.co)
+  return (status == "running" or status == "normal") and "running" or "waiting"
 end
 
 --- How many tasks keep the loop running.
 function sched.live() return live end
 
+--- The user's own tasks that have not ended, in the order in which they were spawned.
+function sched.own_tasks()
+  local list, numbers = {}, {}
+  for co, number in pairs(coroutines) do
+    local task = stuck.task_of(co)
+    if task and getmetatable(task) == Task then
+      list[#list + 1] = task
+      numbers[task] = number
+    end
+  end
+  table.sort(list, function(a, b) return numbers[a] < numbers[b] end)
+  for i = first, last do
+    local task = ready[i]
+    if task and getmetatable(task) == Task and not task.co then list[#list + 1] = task end
+  end
+  return list
+end
+
+-- Waiting ---------------------------------------------------------------------------------
+
+sched.MISPLACED = "a function inside a coroutine of your own cannot wait (use tw.spawn)"
+
+--- The task about to wait is not to: it is not in its own coroutine, or was not when it last waited,
+-- or was cancelled while it was about to run.
+local function refused(task)
+  if task.at == PENDING then
+    task.at = false
+  elseif task ~= main or task.at then
+    if task.at then sched.interrupt(task) end
+    task.error = sched.MISPLACED
+  end
+  local err = task.error
+  if err then
+    task.error = false
+    error(err, 0)
+  end
+end
+
+--- A task goes on, but not as it should: it was released with an error, or not at all.
+local function failed(task)
+  if task.at == PENDING then return end -- its next wait
+  if task.at then sched.interrupt(task, sched.MISPLACED) end
+  local err = task.error
+  task.error = false
+  error(err, 0)
+end
+
 --- Let the other tasks have their turn.
+-- Not looked after here: a coroutine of the user's. Then the task is ready once too often, which is
+-- noticed when it next waits for something, or ends.
 function sched.turn()
   local task = sched.current
-  push(task)
-  task.status = "waiting"
-  coroutine.yield()
-  task.status = "running"
-  interrupted(task)
+  if task == main then return sched.sleep(0) end
+  if viewed then view.expire() end
+  local n = last + 1
+  last = n
+  ready[n] = task
+  yield()
+  if task.at then refused(task) end
 end
 
 --- Are we inside a task?
 function sched.in_task() return sched.current ~= main end
 
--- Waiting ---------------------------------------------------------------------------------
+local outside -- waits outside any task
+
+--- A queue of tasks. what: what they wait for, for errors; of: the node or task that it is about.
+function sched.queue(what, of)
+  return { queue = true, what = what, of = of, first = false, last = false }
+end
+
+local function unlink(queue, task)
+  local before, after = task.prev, task.next
+  if before then before.next = after else queue.first = after end
+  if after then after.prev = before else queue.last = before end
+  task.prev, task.next = false, false
+end
+
+--- Suspend as the last in a queue, until somebody releases us (`hand`).
+-- value  what we have to give, in task.value; what we are given is there then
+function sched.park(queue, value)
+  local task = sched.current
+  if running() ~= task.co or task.at then refused(task) end
+  if viewed then view.expire() end
+  local before = queue.last
+  if before then
+    before.next, task.prev = task, before
+  else
+    queue.first = task
+  end
+  queue.last, task.at = task, queue
+  if value ~= nil then task.value = value end
+  if task == main then outside(queue) else yield() end
+  if task.at or task.error then failed(task) end
+end
+
+--- Release who has waited longest in a queue; there is somebody.
+-- value  what it waited for; err: raised there
+function sched.hand(queue, value, err)
+  local task = queue.first
+  local after = task.next
+  queue.first = after
+  if after then after.prev, task.next = false, false else queue.last = false end
+  task.value = value
+  release(task, err)
+end
 
 --- The waiter is done; whoever is suspended on it goes on. err: raised there.
 function sched.wake(waiter, err)
   if waiter.done then return end
   waiter.done, waiter.err = true, err
-  if waiter.fire then timers.cancel(waiter) end
-  if waiter.task then push(waiter.task) end
+  if waiter.task then release(waiter.task, err) end
 end
-
--- part of hot loops whose elements others wait for
-jit.on(push)
 jit.on(sched.wake)
 
 --- Suspend until somebody wakes this waiter ({} before). what: for the error when nobody can.
 function sched.suspend(waiter, what)
   local task = sched.current
-  view.expire()
-  if task.pending ~= nil then
-    waiter.done = true
-    if waiter.fire then timers.cancel(waiter) end
-    interrupted(task)
+  if task.at then waiter.done = true end -- it will not be waited for
+  if running() ~= task.co or task.at then refused(task) end
+  if viewed then view.expire() end
+  if waiter.done then
+    if waiter.err ~= nil then error(waiter.err, 0) end
+    return
   end
-  if task == main then
-    waiter.main = true
-    main.waiting = waiter
-    while not waiter.done do
-      local more = sched.step(-1)
-      if not waiter.done and (sched.failure or not more) then
-        waiter.done = true -- it has given up
-        if waiter.fire then timers.cancel(waiter) end
-        main.waiting = nil
-        sched.raise()
-        if clock.virtual and timers.next() then
-          error(("%s: waiting for time outside a task: under the virtual clock time passes by "
-            .. "clock:advance"):format(what or "wait"), 0)
-        end
-        error(("%s: would wait for ever, nothing else is running"):format(what or "wait"), 0)
-      end
-    end
-    main.waiting = nil
-  elseif not waiter.done then
-    if coroutine.running() ~= task.co then
-      error("a function inside a coroutine of your own cannot wait (use tw.spawn)", 0)
-    end
-    waiter.task = task
-    task.waiting = waiter
-    task.status = "waiting"
-    coroutine.yield()
-    task.status = "running"
-    task.waiting = nil
-  end
-  if waiter.err ~= nil then error(waiter.err, 0) end
+  waiter.task, waiter.what = task, what
+  task.at = waiter
+  if task == main then outside(waiter) else yield() end
+  if task.at or task.error then failed(task) end
 end
 
 --- Suspend until the native handle `id` is reported ready.
@@ -203,67 +395,79 @@ function sched.wait(id)
   end
 end
 
---- Suspend until the clock has reached `at` (ns).
-function sched.sleep_until(at)
-  if sched.current == main and clock.virtual then
+local function no_virtual_time()
+  if clock.virtual then
     error("waiting for time outside a task: under the virtual clock time passes by clock:advance", 0)
   end
-  local waiter = { fire = sched.wake }
-  timers.add(at, waiter)
-  sched.suspend(waiter, "sleep")
+end
+
+--- Suspend until the clock has reached `at` (ns).
+function sched.sleep_until(at)
+  local task = sched.current
+  if task == main then no_virtual_time() end
+  if running() ~= task.co or task.at then refused(task) end
+  if viewed then view.expire() end
+  task.at = SLEEP
+  timers.add(at, task)
+  if task == main then outside(SLEEP) else yield() end
+  if task.at or task.error then failed(task) end
 end
 
 --- Suspend for so many seconds.
 function sched.sleep(seconds)
-  if seconds <= 0 and sched.in_task() then return sched.turn() end
-  sched.sleep_until(clock.now() + math.floor(seconds * 1e9 + 0.5))
+  local task = sched.current
+  if task == main then
+    return sched.sleep_until(clock.now() + math.floor(seconds * 1e9 + 0.5))
+  end
+  if seconds == 0 then return sched.turn() end
+  if task.at or live < CHECKED and running() ~= task.co then refused(task) end
+  if viewed then view.expire() end
+  task.at = SLEEP
+  yield(seconds)
+  if task.at or task.error then failed(task) end
 end
 
 --- Interrupt a task (or what is outside any) where it is suspended: err is raised there.
 -- Returns false when it is about to run, and has not been.
 function sched.interrupt(task, err)
-  local waiter = task.waiting
-  if not waiter or waiter.done then return false end
-  sched.wake(waiter, err)
+  local at = task.at
+  if not at or at == PENDING or ended(task) then return false end
+  if at == SLEEP then
+    timers.cancel(task)
+  elseif at.queue then
+    unlink(at, task)
+  else
+    at.done, at.err = true, err
+  end
+  release(task, err)
   return true
 end
 
 --- Interrupt a task at its next wait, unless it is to be anyway. Returns whether it will be.
 function sched.interrupt_next(task, err)
-  if task.pending ~= nil then return false end
-  task.pending = err
+  if task.at then return false end
+  task.at, task.error = PENDING, err
   return true
 end
 
 --- Undo that, when it has not happened.
 function sched.spare(task, err)
-  if task.pending == err then task.pending = nil end
+  if task.at == PENDING and task.error == err then task.at, task.error = false, false end
 end
 
---- Wait for a task to end; its results, or its error.
-function sched.join(task)
-  if not task.results and task.err == nil then
-    local waiter = {}
-    task.waiters = task.waiters or {}
-    table.insert(task.waiters, waiter)
-    sched.suspend(waiter, "wait")
-  end
-  if task.results then return unpack(task.results, 1, task.results.n) end
-  error(task.err, 0)
+--- Wait for a task to end.
+function sched.ended(task)
+  if ended(task) then return end
+  if not task.joiners then task.joiners = sched.queue("wait", task) end
+  sched.park(task.joiners)
 end
 
 --- Cancel a task: where it is suspended, CANCELLED is raised.
 function sched.cancel(task)
-  if task.results or task.err ~= nil or task.cancelled then return end
+  if task.cancelled or ended(task) then return end
   task.cancelled = true
-  task.waiters = task.waiters or {}
   if task.fn then return end -- it has not begun
-  local waiter = task.waiting
-  if waiter and not waiter.done then
-    sched.wake(waiter, CANCELLED)
-  else
-    task.pending = CANCELLED
-  end
+  if not sched.interrupt(task, CANCELLED) then task.at, task.error = PENDING, CANCELLED end
 end
 
 -- The loop --------------------------------------------------------------------------------
@@ -283,11 +487,11 @@ function sched.loop()
   return loop
 end
 
---- Wake what has become ready; wait up to timeout milliseconds (-1: for ever) for it.
+--- Wake what has become ready; wait up to timeout nanoseconds (-1: for ever) for it.
 local function poll(timeout)
-  if not loop and timeout == 0 then return end
+  if timeout == 0 and parked_count == 0 and not watching then return end
   repeat
-    local n = C.tw_loop_poll(sched.loop(), timeout, ids, IDS)
+    local n = C.tw_loop_poll_ns(sched.loop(), timeout, ids, IDS)
     if n < 0 then error("tideway: the loop failed: " .. ffi.string(C.tw_status_name(n)), 0) end
     for i = 0, n - 1 do
       local id = ids[i]
@@ -305,46 +509,24 @@ local function poll(timeout)
 end
 
 --- Call fn() whenever the native handle `id` is reported ready.
-function sched.watch(id, fn) watched[id] = fn end
+function sched.watch(id, fn)
+  watched[id] = fn
+  watching = true
+end
 
 --- Look at the outside world, in the middle of a task that takes long.
 function sched.glance() poll(0) end
 
-function resume(task)
-  if task.over then return end
-  local before = sched.current
-  sched.current = task
-  local fn, args = task.fn, task.args
-  local ok, err
-  if fn then
-    if task.cancelled then
-      sched.current = before
-      return finish(task, false, CANCELLED)
-    end
-    task.status = "running"
-    task.fn, task.args = nil, nil
-    if args then
-      ok, err = coroutine.resume(task.co, task, fn, unpack(args, 1, args.n))
-    else
-      ok, err = coroutine.resume(task.co, task, fn)
-    end
-  else
-    ok, err = coroutine.resume(task.co)
-  end
-  sched.current = before
-  if not ok then finish(task, false, err) end
-end
-
 --- Is no task ready?
-local function idle() return last == 0 and first > turn_last end
+local function idle() return first > last end
 
---- How long to wait for the next thing to happen, in ms: -1 for ever, 0 not at all.
+--- How long to wait for the next thing to happen, in ns: -1 for ever, 0 not at all.
 local function patience(timeout)
   if not idle() then return 0 end
   local at = not clock.virtual and timers.next()
   if at then
-    local rest = math.max(0, math.ceil((at - clock.now()) / 1e6))
-    if timeout < 0 or rest < timeout then timeout = rest end
+    local wait = math.max(0, at - clock.now())
+    if timeout < 0 or wait < timeout then timeout = wait end
   end
   return timeout
 end
@@ -353,40 +535,115 @@ end
 local function hopeful()
   return not idle() or parked_count > 0 or not clock.virtual and timers.next() ~= nil
 end
+
 sched.hopeful = hopeful
+
+-- While tasks are ready the outside world is looked at now and then only: after `stride`
+-- switches, which are so many that it is about every GLANCE.
+local stride, left, glanced = 64, 64, 0
+local GLANCE, STRIDE_MAX = 200000, 1024 -- ns, switches
+
+local function glance()
+  local now = clock.now()
+  local gone = now - glanced
+  if gone > GLANCE then
+    stride = math.max(1, math.floor(stride / 2))
+  elseif gone < GLANCE / 2 then
+    stride = math.min(STRIDE_MAX, stride * 2)
+  end
+  left, glanced = stride, now
+  timers.run(now, release)
+  poll(0)
+end
+
+--- Give every task up to number `limit` of the queue its turn. Stops when a task fails that nobody
+-- waits for.
+local function run_ready(limit)
+  local before = sched.failure -- who runs on in spite of it unwinds the rest
+  local sched, resume, list, gone = sched, resume, ready, nil -- luacheck: ignore 431
+  while first <= last and first <= limit do
+    local from = first
+    local to = math.min(limit, from + left - 1)
+    for k = from, to do
+      local task = list[k]
+      if not task then
+        to = k - 1
+        break
+      end
+      list[k] = gone
+      sched.current = task
+      local _, request = resume(task.co or beginning(task))
+      if request then
+        first = k + 1
+        serve(task, request)
+        if sched.failure ~= before then
+          to = k
+          limit = k
+          break
+        end
+      end
+    end
+    first, left, sched.current = to + 1, left - (to - from + 1), main
+    if first > last then
+      first, last = 1, 0
+    elseif first > MOVED and first > last - first then
+      local by = first - 1
+      for k = first, last do list[k - by], list[k] = list[k], nil end
+      first, last, limit = 1, last - by, limit - by
+    end
+    if left <= 0 then glance() end
+  end
+end
 
 --- One turn: every task that is ready now.
 -- timeout  milliseconds to wait when none is (-1: until something is)
 -- many     also those that become ready meanwhile, up to a bound
 -- Returns whether anything is left that could happen by itself.
 function sched.step(timeout, many)
-  turns = turns + 1
-  -- while tasks are ready the outside world is looked at now and then only
-  if idle() or turns % GLANCE == 0 then
-    timers.run(clock.now())
+  if idle() then
+    timers.run(clock.now(), release)
     if sched.resting then sched.resting() end
     if not hopeful() then return false end
-    poll(patience(timeout))
-    timers.run(clock.now())
+    poll(patience(timeout < 0 and -1 or timeout * 1e6))
+    timers.run(clock.now(), release)
   end
-  local budget = many and MANY or 1
-  local before = sched.failure -- who runs on in spite of it unwinds the rest
-  while budget > 0 and sched.failure == before do
-    if first > turn_last then
-      if last == 0 then break end
-      turn, ready = ready, turn
-      first, turn_last, last = 1, last, 0
-      budget = budget - 1
-    end
-    while first <= turn_last do
-      local task = turn[first]
-      turn[first] = nil
-      first = first + 1
-      resume(task)
-      if sched.failure ~= before then break end
-    end
-  end
+  run_ready(many and last + QUEUE or last)
   return hopeful()
+end
+
+--- Is an element on its way, below us on the stack?
+local function delivering()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "f")
+    if not info then return false end
+    if sched.doors[info.func] then return true end
+    level = level + 1
+  end
+end
+
+local function describe() return stuck.describe(coroutines) end
+
+--- What is outside any task waits: the loop runs until it is released. An error that nobody caught is
+-- raised here, unless an element is on its way: that is finished first.
+function outside(at)
+  local through = false
+  while main.at do
+    local more = sched.step(-1)
+    if main.at then
+      if sched.failure and not through then through = delivering() end
+      if not more or sched.failure and not through then
+        sched.interrupt(main)
+        sched.raise()
+        local what = at.what or "wait"
+        if clock.virtual and timers.next() then
+          error(("%s: waiting for time outside a task: under the virtual clock time passes by "
+            .. "clock:advance"):format(what), 0)
+        end
+        error(("%s: would wait for ever, nothing else is running%s"):format(what, describe()), 0)
+      end
+    end
+  end
 end
 
 --- Take the ready tasks to where they wait, within bounds.
@@ -397,13 +654,10 @@ local function unwind()
   end
 end
 
---- End the tasks that are suspended on these waiters: what they wait for never comes.
-function sched.abandon(waiters)
-  for _, waiter in ipairs(waiters) do
-    if waiter.task then
-      waiter.task.cancelled = true
-      sched.wake(waiter, CANCELLED)
-    end
+--- Cancel the tasks among these timers: what they wait for never comes.
+function sched.abandon(list)
+  for _, task in ipairs(list) do
+    if task.at == SLEEP then sched.cancel(task) end
   end
   if not sched.in_task() then unwind() end
 end
@@ -417,23 +671,23 @@ function sched.raise()
   end
 end
 
-local running
+local runs
 
 --- Run until nothing is in flight any more. Raises the error of a failed task, after `abort`.
 function sched.run(abort)
-  if running or sched.in_task() then errors.misuse "run: the loop is running already" end
-  running = true
+  if runs or sched.in_task() then errors.misuse "run: the loop is running already" end
+  runs = true
   local ok, err = pcall(function()
     while (live > 0 or sched.resting and sched.resting()) and not sched.failure do
       if not sched.step(-1, true) and live > 0 and not sched.failure then
         if clock.virtual and timers.next() then
           error("run: waiting for time, which passes by clock:advance under the virtual clock", 0)
         end
-        error("run: what is left to do waits for something that nobody will do", 0)
+        error("run: deadlock, what is left to do waits for something that nobody will do" .. describe(), 0)
       end
     end
   end)
-  running = false
+  runs = false
   if ok and not sched.failure then return end
   abort()
   unwind() -- what was stopped
@@ -445,9 +699,9 @@ end
 --- Run every task that is ready, and what becomes ready by it, without waiting.
 function sched.settle()
   repeat
-    timers.run(clock.now())
+    timers.run(clock.now(), release)
     poll(0)
-    if not idle() then sched.step(0) end
+    run_ready(last)
     sched.raise()
   until idle() and not (sched.resting and sched.resting())
 end

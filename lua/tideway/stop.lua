@@ -19,22 +19,10 @@ local stop = { signal = nil } -- the name of the signal that has ended a run, on
 local GRACE = 1e9 -- ns until a task that has caught its cancellation is cancelled again
 local TIMES = 3   -- this often
 
---- The user's tasks that have not ended, in the order in which they were spawned.
-local function own_tasks()
-  local list, order = {}, {}
-  for task, serial in pairs(sched.users) do
-    if not task.over then
-      list[#list + 1] = task
-      order[task] = serial
-    end
-  end
-  table.sort(list, function(a, b) return order[a] < order[b] end)
-  return list
-end
-
 --- The outermost region that a suspended task is delivering through, or nil: read off its stack.
 local function delivering(task)
   local outermost
+  if not task.co then return end -- it has not begun
   for level = 0, math.huge do
     local info = debug.getinfo(task.co, level, "f")
     if not info then return outermost end
@@ -82,7 +70,7 @@ end
 
 --- Take the next step when the one before is done. Returns whether anything has happened.
 local function rest()
-  local own = own_tasks()
+  local own = sched.own_tasks()
   if sched.live() > #own then return false end -- sources and operators are still at work
   if #own > 0 then return dismiss(own) end
   if finish.left(stop.signal ~= nil) then

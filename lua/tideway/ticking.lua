@@ -33,12 +33,11 @@ local function close(node)
   relay.serve(node, serve)
 end
 
-local function fire(timer)
+local function fire(timer, at)
   graph.reap()
   local node = timer.node -- weakly: a window nobody has does not live by its timer
   if not node or node.destroyed or node.ended then return end
-  timer.fire = fire
-  timers.add(timer.at + node.state.interval, timer)
+  timers.add(at + node.state.interval, timer)
   close(node)
 end
 

@@ -155,7 +155,13 @@ function view.above(node)
 end
 
 --- A view of nothing yet: its methods raise until its fields are set.
-function view.new() return ctype(nil, 0, 0) end
+function view.new()
+  if not view.made then
+    view.made = true
+    if view.on_made then view.on_made() end -- from now on waits end the validity of views
+  end
+  return ctype(nil, 0, 0)
+end
 
 --- Is x a view?
 function view.is(x) return (istype(ctype, x)) end

@@ -155,7 +155,7 @@ for _, fn in ipairs { serve, close, arm, disarm, fire, is_open, admit } do jit.o
 local function begin(node, part)
   local state, virtual = node.state, clock.virtual
   part.due = (virtual and virtual.ns or floor(C.tw_clock_seconds() * 1e9)) + state.timeout
-  if not (state.timer and state.timer.fire) then arm(node, part) end
+  if not (state.timer and state.timer.serial) then arm(node, part) end
 end
 
 local function step_timed(node, x)

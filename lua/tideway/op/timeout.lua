@@ -16,7 +16,9 @@ local function fire(timer)
     and sched.interrupt_next(limit.task, "timeout")
 end
 
-local function start(limit, at) limit.timer = timers.add(at, { limit = limit, fire = fire }) end
+local function start(limit, at)
+  limit.timer = timers.add(at, { limit = limit, fire = fire, due = at })
+end
 
 local function stop(limit)
   timers.cancel(limit.timer)
@@ -29,7 +31,7 @@ Limit.__index = Limit
 
 --- The element has failed: its time stands still.
 function Limit:pause()
-  self.at = self.timer.fire and self.timer.at
+  self.at = self.timer.serial and self.timer.due
   stop(self)
 end
 
