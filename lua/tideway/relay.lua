@@ -18,13 +18,9 @@ function relay.serve(node, serve)
     sched.current.serves = state
     local ok, err = pcall(serve, node)
     state.serving = false
-    sched.occupied(false)
-    if not ok then
-      -- what is still held is served by the next one
-      if err ~= sched.CANCELLED and relay.rest(node) then relay.serve(node, serve) end
-      error(err, 0)
-    end
-    relay.drained(node)
+    -- what is still held is served by the next one
+    if not ok and err ~= sched.CANCELLED and relay.rest(node) then relay.serve(node, serve) end
+    relay.leave(node, ok, err)
   end, true)
 end
 
@@ -32,11 +28,20 @@ end
 function relay.rest(node) return node.desc.held and node.desc.held(node) > 0 end
 
 --- All is through: the end of the stream, which waited for it, goes on.
-function relay.drained(node)
+local function drained(node)
   if node.ending and not relay.rest(node) and not node.state.serving then
     node.ending = false
     require("tideway.finish").below(node)
   end
+end
+
+--- A servant has done its work, or failed with err. It is at work until the end of the stream,
+-- if that waited for it, is through, too.
+function relay.leave(node, ok, err)
+  local ended, why = pcall(drained, node)
+  sched.occupied(false)
+  if not ok then error(err, 0) end
+  if not ended then error(why, 0) end
 end
 
 --- Wait while the node has no room. room: a function of its state

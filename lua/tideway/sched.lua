@@ -217,8 +217,13 @@ function sched.spawn(fn, servant, ...)
   return task
 end
 
---- Note that a task is the user's own.
-function sched.own(task) return setmetatable(task, Task) end
+--- Note that a task is the user's own. One that a function below a stream has spawned is `work`:
+-- part of what is in flight.
+function sched.own(task)
+  local by = sched.current
+  if by ~= main and (by.work or getmetatable(by) ~= Task) then task.work = true end
+  return setmetatable(task, Task)
+end
 
 --- Call fn(...) in a task of its own, now; what it raises before it suspends is raised here.
 function sched.attempt(fn, ...)
@@ -554,6 +559,7 @@ local function glance()
   left, glanced = stride, now
   timers.run(now, release)
   poll(0)
+  if sched.resting then sched.resting() end
 end
 
 --- Give every task up to number `limit` of the queue its turn. Stops when a task fails that nobody
@@ -608,7 +614,7 @@ function sched.step(timeout, many)
     timers.run(clock.now(), release)
   end
   run_ready(many and last + QUEUE or last)
-  return hopeful()
+  return hopeful() or sched.resting ~= nil and sched.resting()
 end
 
 --- Is an element on its way, below us on the stack?

@@ -1,12 +1,15 @@
 --- tideway.stop -- the end of a run before its time, in order.
 --
---     sources stop          what they have given is delivered, then what is below them ends
+--     sources stop          what they have given is delivered, then what is below them ends; tasks
+--                           of the user's that may feed streams are cancelled, outside of a
+--                           delivery: who emits finishes that
 --     operators drain       buffers, delays, latest, `flush` windows
---     tasks are cancelled   the user's own, outside of a delivery; one that emits finishes that
+--     tasks are cancelled   those too that take from channels: these are empty now
 --     what is left ends     joins that waited for an upstream without an end
 --
 -- Each step begins when nothing is left of the one before. `begin` starts it; the scheduler asks
--- (sched.resting) whenever no task is ready.
+-- (sched.resting) whenever no task is ready. A task that was spawned by a function below a stream
+-- is part of what is in flight: it is waited for.
 jit.off(true, true)
 
 local clock = require "tideway.clock"
@@ -33,6 +36,15 @@ local function delivering(task)
   end
 end
 
+--- The user's tasks that are not waited for.
+local function feeders()
+  local list = {}
+  for _, task in ipairs(sched.own_tasks()) do
+    if not task.work then list[#list + 1] = task end
+  end
+  return list
+end
+
 local weak = { __mode = "k" }
 local cancelled = setmetatable({}, weak) -- task -> { at = when it was last, times = how often }
 
@@ -49,30 +61,35 @@ local function cancel(task)
   return true
 end
 
---- End the user's tasks: first those that are emitting, once their element is through; what they
--- are waiting for may be another of these tasks.
-local function dismiss(list)
-  local acted, emitting = false, false
+local function joining(task) return type(task.at) == "table" and task.at.what == "wait" end
+
+--- End the user's tasks; one that is emitting, once its element is through. Those that take from
+-- channels (`fed`) and those that wait for another task come when nothing else goes on (`all`).
+local function dismiss(list, all)
+  local acted = false
   for _, task in ipairs(list) do
-    local region = delivering(task)
-    if region then
-      emitting = true
-      region.dismissed = region.dismissed or setmetatable({}, weak)
-      region.dismissed[task], region.attention = true, true
+    if all or not (task.fed or joining(task)) then
+      local region = delivering(task)
+      if region then
+        region.dismissed = region.dismissed or setmetatable({}, weak)
+        region.dismissed[task], region.attention = true, true
+      elseif cancel(task) then
+        acted = true
+      end
     end
-  end
-  if emitting and sched.hopeful() then return false end
-  for _, task in ipairs(list) do
-    if not delivering(task) and cancel(task) then acted = true end
   end
   return acted
 end
 
 --- Take the next step when the one before is done. Returns whether anything has happened.
 local function rest()
-  local own = sched.own_tasks()
+  local own = feeders()
+  if dismiss(own, false) then return true end
   if sched.live() > #own then return false end -- sources and operators are still at work
-  if #own > 0 then return dismiss(own) end
+  for _, task in ipairs(own) do
+    if delivering(task) and sched.hopeful() then return false end
+  end
+  if #own > 0 then return dismiss(own, true) end
   if finish.left(stop.signal ~= nil) then
     sched.spawn(finish.rest)
     return true

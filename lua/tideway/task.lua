@@ -43,7 +43,7 @@ function Task:status() return sched.status(of(self, "status")) end
 --- Start a task: fn(...) from the next turn on. Returns its handle.
 function task.spawn(fn, ...)
   if type(fn) ~= "function" then check.value("spawn", "fn", "function", fn) end
-  return setmetatable(sched.spawn(fn, false, ...), Task)
+  return sched.own(sched.spawn(fn, false, ...))
 end
 
 --- Suspend for a duration.
@@ -106,6 +106,7 @@ end
 --- Take the oldest out, waiting for one; nil once the channel is closed and empty.
 local function get(self)
   if getmetatable(self) ~= Channel then wrong "get" end
+  sched.current.fed = true -- a stop lets it go on while there is something to take
   if self._head > self._tail then
     if self._closed then return nil end
     park(self._getters)

@@ -48,7 +48,9 @@ function ticking.start(node, interval)
   if interval <= 0 then errors.misuse("%s: interval must be more than 0", node.kind) end
   local state = node.state
   state.interval = math.max(1, math.floor(interval * 1e9 + 0.5))
-  timers.add(clock.now() + state.interval, setmetatable({ node = node, fire = fire }, weak))
+  if state.beat then timers.cancel(state.beat) end
+  state.beat = setmetatable({ node = node, fire = fire }, weak)
+  timers.add(clock.now() + state.interval, state.beat)
 end
 
 local function open(state) return not (state.serving and state.closed) end

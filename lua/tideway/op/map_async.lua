@@ -24,10 +24,8 @@ local function resume(node)
   sched.occupied(true)
   sched.spawn(function()
     local ok, err = pcall(deliver, node)
-    sched.occupied(false)
     state.serving = state.last > state.first
-    relay.drained(node)
-    if not ok then error(err, 0) end
+    relay.leave(node, ok, err)
   end, true)
 end
 
@@ -88,10 +86,8 @@ local function call(node, slot, x)
   local delivered, err = pcall(deliver, node, slot)
   relay.room(state)
   state.serving = state.last > state.first
-  sched.occupied(false)
-  relay.drained(node)
-  if failure ~= nil then error(failure, 0) end
-  if not delivered then error(err, 0) end
+  if failure ~= nil then delivered, err = false, failure end
+  relay.leave(node, delivered, err)
 end
 
 local function step(node, x)
