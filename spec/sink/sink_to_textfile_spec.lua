@@ -3,6 +3,7 @@ local tw = require "tideway"
 local ffi = require "ffi"
 local view = require "tideway.view"
 local bb = require "support.black_box"
+local helper = require "helper"
 
 local failure, first_line, misuse, has = bb.failure, bb.first_line, bb.misuse, bb.has
 local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
@@ -199,9 +200,66 @@ describe("sink_to_textfile (seed " .. seed .. ")", function()
     assert.equal("sink_to_textfile: file must be a path or an open file, got number",
       misuse(function() source:sink_to_textfile(12) end))
     assert.is_true(has(misuse(function() source:sink_to_textfile("x", { mode = "r" }) end), "mode"))
-    for name, value in pairs { fsync = true, rotate = { size = 10 }, flush_interval = "1s" } do
+    assert.is_true(has(misuse(function() source:sink_to_textfile("x", { flush_interval = "soon" }) end),
+      "flush_interval"))
+    for name, value in pairs { fsync = true, rotate = { size = 10 } } do
       assert.is_true(has(misuse(function() source:sink_to_textfile("x", { [name] = value }) end),
         name .. " is not there yet"))
     end
+  end)
+
+  describe("with flush_interval", function()
+    local clock
+    before_each(function() clock = tw.testing.clock() end)
+    after_each(function() helper.restore(clock) end)
+
+    it("has an element in the file that long after it came, at the latest", function()
+      local path, source = fresh(), tw.stream()
+      local sink = source:sink_to_textfile(path, { flush_interval = "1s" })
+      source:emit "a"
+      clock:advance(0.9)
+      source:emit "b"
+      assert.equal("", read(path))
+      clock:advance(0.1)
+      assert.equal("a\nb\n", read(path))
+      clock:advance(10)
+      source:emit "c"
+      clock:advance(0.999)
+      assert.equal("a\nb\n", read(path))
+      clock:advance(0.001)
+      assert.equal("a\nb\nc\n", read(path))
+      source:emit "d"
+      sink:destroy()
+      assert.equal("a\nb\nc\nd\n", read(path))
+      clock:advance(10)
+    end)
+
+    it("writes through an open file, behind what is buffered there", function()
+      local path = fresh()
+      local file = assert(io.open(path, "w"))
+      local source = tw.stream()
+      source:sink_to_textfile(file, { flush_interval = 1 })
+      file:write "x"
+      source:emit "a"
+      clock:advance(1)
+      assert.equal("xa\n", read(path))
+      file:close()
+    end)
+
+    it("keeps no run going, and leaves nothing behind", function()
+      local path = fresh()
+      tw.from_range(1, 3):sink_to_textfile(path, { flush_interval = "1h" })
+      tw.run()
+      assert.equal("1\n2\n3\n", read(path))
+    end)
+
+    it("fails the run when the file cannot take it, and tries again", function()
+      local source = tw.stream()
+      local sink = source:sink_to_textfile("/dev/full", { flush_interval = 1 })
+      source:emit "a"
+      assert.is_true(has(failure(clock.advance, clock, 2), "/dev/full: byte 0: No space left on device"))
+      assert.is_true(has(failure(sink.destroy, sink), "No space left"))
+      clock:advance(10)
+    end)
   end)
 end)

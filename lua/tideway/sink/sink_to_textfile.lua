@@ -1,6 +1,9 @@
 local C = require "tideway.ffi"
+local clock = require "tideway.clock"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local sched = require "tideway.sched"
+local timers = require "tideway.timers"
 local view = require "tideway.view"
 
 local ERROR_SIZE = 1024
@@ -66,6 +69,26 @@ local function flush(node)
   if C.tw_textsink_flush(sink) ~= 0 then fail(sink) end
 end
 
+--- The interval has passed since the first element that is buffered.
+local function fire(timer)
+  local node = timer.node
+  if not open_sinks[node] then return end
+  local ok, err = pcall(flush, node)
+  if not ok then sched.spawn(error, false, err, 0) end -- the run's, as of any task
+end
+
+--- The writer of a sink with a flush_interval.
+local function timed_writer(node, interval)
+  local write = writer(node)
+  local timer = { node = node, fire = fire, serial = false }
+  node.state.timer = timer
+  interval = math.floor(interval * 1e9 + 0.5)
+  return function(x)
+    write(x)
+    if not timer.serial then timers.add(clock.now() + interval, timer) end
+  end
+end
+
 local function later(opts, name)
   if opts[name] then errors.misuse("sink_to_textfile: %s is not there yet", name) end
 end
@@ -73,7 +96,7 @@ end
 local desc = {
   name = "sink_to_textfile",
   doc = [[Write each element, a string, number or view, and a delimiter to a file. Buffered; complete
-after tw.run or destroy. Numbers are written as tostring does, with as many digits more as it takes
+after tw.run, destroy or flush_interval. Numbers are written as tostring does, with as many digits more as it takes
 to read back the same. For standard output give io.stdout: the path "/dev/stdout" opens a second
 time the file that it leads to.]],
   args = { { "file", "any", "a path, or an open Lua file, which stays open" } },
@@ -82,7 +105,7 @@ time the file that it leads to.]],
     { "mode", '"a"|"w"?', "append (default) or start with an empty file" },
     { "fsync", "boolean?", "not there yet" },
     { "rotate", "table?", "not there yet" },
-    { "flush_interval", "duration?", "not there yet" },
+    { "flush_interval", "duration?", "an element is in the file this long after it came, at the latest" },
   },
   outputs = "0",
   sink = true,
@@ -98,7 +121,6 @@ time the file that it leads to.]],
     end
     later(opts, "fsync")
     later(opts, "rotate")
-    later(opts, "flush_interval")
     if type(file) == "string" then
       local wrong = C.tw_textsink_check(file)
       if wrong ~= nil then
@@ -106,7 +128,7 @@ time the file that it leads to.]],
       end
     end
     node.state = {}
-    node.state.write = writer(node)
+    node.state.write = opts.flush_interval and timed_writer(node, opts.flush_interval) or writer(node)
     open_sinks[node] = true
   end,
 
@@ -115,6 +137,7 @@ time the file that it leads to.]],
   destroyed = function(node)
     if not open_sinks[node] then return end
     open_sinks[node] = nil
+    if node.state.timer then timers.cancel(node.state.timer) end
     local sink = node.state.sink or open(node)
     local status = C.tw_textsink_flush(sink)
     local message = status ~= 0 and ffi.string(C.tw_textsink_error(sink))
