@@ -69,19 +69,24 @@ local function conclude(node, turn)
   finish.node(node)
 end
 
-local LOOK = 0.005 -- seconds until a source looks at the outside world, for signals
-local looked = 0   -- when one did
+local LOOK = 0.0005 -- seconds until a source looks at the outside world, for signals and timers
+local looked = 0    -- when one did
 
---- Deliver the elements of a batch, in pieces that take about as long as LOOK. Returns how many.
+--- Deliver the elements of a batch, in pieces that take about as long as LOOK; tasks whose time has
+-- come have their turn in between. Returns how many, and the seconds that they took.
 local function deliver(node, out, n, meter)
-  local i, began = 0, C.tw_clock_seconds()
+  local i, spent, began = 0, 0, C.tw_clock_seconds()
   while i < n and node.running do
     local till = math.min(n, i + meter.piece)
     local reached = region.batch(out, node.state, i, till)
     local now = C.tw_clock_seconds()
     local cost = now - began
+    spent = spent + cost
     if now - looked > LOOK then
-      sched.glance()
+      if sched.glance() then
+        sched.turn()
+        now = C.tw_clock_seconds()
+      end
       looked = now
     end
     if reached == till then
@@ -94,7 +99,7 @@ local function deliver(node, out, n, meter)
     i, began = reached, now
     if i < n and out.stale and not heard(node) then break end
   end
-  return i
+  return i, spent
 end
 
 --- Deliver batches until the source ends or is stopped. Runs in the source's task.
@@ -110,9 +115,8 @@ local function pump(node, turn)
     end
     local n = desc.pull(node)
     if not n then break end
-    local began = C.tw_clock_seconds()
-    local i = deliver(node, out, n, meter)
-    if not out.stale then drift(node, meter, i, C.tw_clock_seconds() - began) end
+    local i, spent = deliver(node, out, n, meter)
+    if not out.stale then drift(node, meter, i, spent) end
     if node.running then sched.turn() end
   end
   conclude(node, turn)

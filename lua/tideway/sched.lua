@@ -9,11 +9,12 @@
 -- A task is one table, the user's handle of it as well, and its own timer:
 --
 --     co       its coroutine, false before it begins and after its end
---     fn       its function and, with arguments, args; false once it has begun
+--     fn       its function and, with arguments, args; false once it has begun; the number of its
+--              results
 --     at       false: about to run, or running; PENDING: the same, and its next wait is to fail;
 --              the queue or waiter that it waits in; SLEEP; or how it ended: "done", "failed",
 --              "cancelled"
---     value    what it is given or has to give; its results
+--     value    what it is given or has to give; its result, or several in an array
 --     error    to be raised where it waits; what it failed with
 --     serial   of its timer, while it has one (tideway.timers)
 --     prev, next   its neighbours in a queue, false outside any
@@ -119,7 +120,10 @@ local function finish(task, ok, ...)
   elseif ok then
     task.at = "done"
     local n = select("#", ...)
-    if n > 0 then task.value = { n = n, ... } end
+    if n > 0 then
+      task.fn = n
+      if n == 1 then task.value = ... else task.value = { ... } end
+    end
   else
     task.at, task.error = "failed", errors.caught((...))
     -- an error that nobody waits for is everybody's
@@ -519,8 +523,6 @@ function sched.watch(id, fn)
   watching = true
 end
 
---- Look at the outside world, in the middle of a task that takes long.
-function sched.glance() poll(0) end
 
 --- Is no task ready?
 local function idle() return first > last end
@@ -542,6 +544,14 @@ local function hopeful()
 end
 
 sched.hopeful = hopeful
+
+--- Look at the outside world, in the middle of a task that takes long. Returns whether others are
+-- ready now, which should have their turn.
+function sched.glance()
+  timers.run(clock.now(), release)
+  poll(0)
+  return not idle()
+end
 
 -- While tasks are ready the outside world is looked at now and then only: after `stride`
 -- switches, which are so many that it is about every GLANCE.

@@ -30,8 +30,9 @@ function Task:wait()
     local err = self.error
     error(err == sched.CANCELLED and "cancelled" or err, 0)
   end
-  local results = self.value
-  if results then return unpack(results, 1, results.n) end
+  local n = self.fn
+  if n == 1 then return self.value end
+  if n then return unpack(self.value, 1, n) end
 end
 
 --- End the task where it is suspended; a delivery that it has under way ends there.
