@@ -31,7 +31,7 @@ describe("tideway", function()
   end)
 
   it("says of the commands of later releases that they are not there yet", function()
-    for _, name in ipairs { "graph", "test", "repl", "bench", "new" } do
+    for _, name in ipairs { "graph", "repl", "bench", "new" } do
       local status, out, err = tideway(name, "x")
       assert.equal(2, status)
       assert.equal("", out)
@@ -72,6 +72,75 @@ describe("tideway", function()
     os.remove(link)
     assert.equal(0, status)
     assert.matches("^tideway %d", out)
+  end)
+end)
+
+describe("tideway test", function()
+  local folder
+
+  --- Run it in a new folder that holds these files (name -> text).
+  local function test_in(tree, words)
+    folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir -p " .. folder .. "/spec/deep") == 0)
+    for name, text in pairs(tree) do
+      local file = assert(io.open(folder .. "/" .. name, "w"))
+      file:write(text)
+      file:close()
+    end
+    return shell(("bin=\"$(realpath %s)\"; cd %s && \"$bin\" test %s"):format(command.path, folder, words or ""))
+  end
+
+  after_each(function()
+    if folder then os.execute("rm -rf " .. folder) end
+    folder = nil
+  end)
+
+  local timed = [[
+    local tw = require "tideway"
+    it("lets an hour pass", function()
+      local clock = tw.testing.clock()
+      local out = tw.from_range(1, 3):start():delay(require "lag"):sink_to_list()
+      clock:advance "1h"
+      assert.same({ 1, 2, 3 }, out)
+    end)]]
+  local real = [[
+    local tw = require "tideway"
+    it("has the real clock", function()
+      tw.run(function() tw.sleep "1ms" end)
+    end)]]
+
+  it("runs the specs of a folder and those in it, with the virtual clock and its modules", function()
+    local status, out, err = test_in { ["spec/a_spec.lua"] = timed, ["spec/deep/b_spec.lua"] = real,
+      ["spec/util.lua"] = "error 'no spec'", ["lag.lua"] = "return '59m'" }
+    assert.equal("", err)
+    assert.matches("2 successes / 0 failures / 0 errors", out, 1, true)
+    assert.equal(0, status)
+  end)
+
+  it("exits with 1 when something fails, and hands busted what stands behind --", function()
+    local tree = { ["spec/a_spec.lua"] = [[it("fails", function() assert.equal(1, 2) end)
+      it("is fine", function() end)]] }
+    local status, out, err = test_in(tree, "spec/a_spec.lua -- --output=TAP")
+    assert.equal(1, status)
+    assert.equal("", err)
+    assert.matches("not ok %d %- fails", out)
+    os.execute("rm -rf " .. folder)
+    assert.equal(0, (test_in(tree, "-- --filter=fine")))
+  end)
+
+  it("says what is not there, and what to install", function()
+    local status, out, err = test_in({}, "nowhere")
+    assert.same({ 2, "", "tideway: test: there is no folder or file nowhere\n" }, { status, out, err })
+    os.execute("rm -rf " .. folder)
+    status, out, err = test_in {}
+    assert.same({ 2, "", "tideway: test: no *_spec.lua in spec\n" }, { status, out, err })
+    status, out, err = shell("LUA_PATH=/nowhere/?.lua tideway test spec")
+    assert.equal(1, status)
+    assert.equal("", out)
+    assert.matches("^tideway: test: busted is not installed[^\n]*\n.*apt%-get install lua%-busted", err)
+    status, out, err = tideway("test", "--verbose")
+    assert.same({ 2, "", "tideway: test: unknown option --verbose (tideway help test)\n" }, { status, out, err })
   end)
 end)
 

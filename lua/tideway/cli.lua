@@ -13,6 +13,7 @@ usage: tideway COMMAND ...
   tideway run SCRIPT [ARGS]   run a pipeline script; - reads it from standard input
   tideway eval 'EXPR'         run a pipeline written right here; short: tideway -e 'EXPR'
   tideway check SCRIPT        build the graph, run nothing, report mistakes
+  tideway test [DIR]          run the specs in DIR (spec), *_spec.lua, with busted
   tideway help [NAME]         about a command, an operator, a source, a sink, a codec
   tideway version             which tideway this is
 
@@ -48,6 +49,27 @@ tideway check SCRIPT [ARGS]
 Runs the script as far as it builds its graph: elements are not emitted, sources are not
 started, what it prints is dropped. Says what is wrong, exit status 1, or how large the
 graph is; notes what leads to no sink.
+]],
+  test = [[
+tideway test [DIR or FILE ...] [-- OPTIONS]
+
+Runs specs, the files *_spec.lua in DIR (default: spec) and the folders in it, with busted, which
+must be installed. In a spec require "tideway" is this tideway, modules are found from the
+folder in which the command is called, and tw.testing.clock() gives the virtual clock, under
+which time passes only by clock:advance; each file begins with the real one. OPTIONS are
+busted's: --filter=PATTERN, --output=TAP, ... Exit status 1 when something has failed.
+
+  local tw = require "tideway"
+  describe("a pipeline", function()
+    it("closes its window after a minute", function()
+      local clock = tw.testing.clock()
+      local source = tw.stream()
+      local out = source:timed_window("1m"):sink_to_list()
+      source:emit(1)
+      clock:advance "1m"
+      assert.same({ { 1 } }, out)
+    end)
+  end)
 ]],
   help = [[
 tideway help [NAME]
@@ -115,7 +137,7 @@ for name, other in pairs {
 end
 
 -- Words of later releases, commands and settings of `run`.
-local later = { graph = true, test = true, repl = true, bench = true, new = true }
+local later = { graph = true, repl = true, bench = true, new = true }
 local later_settings = {
   ["--workers"] = true, ["--state"] = true, ["--metrics"] = true, ["--dashboard"] = true,
   ["--progress"] = true,
@@ -390,6 +412,24 @@ function commands.check(words, mute)
   print(("%s: ok: %s, %s, %s"):format(path, count(sources, "entry"):gsub("entrys", "entries"),
     count(#nodes - sources - sinks, "operator"), count(sinks, "sink")))
   return DONE
+end
+
+-- Test --------------------------------------------------------------------------------------
+
+function commands.test(words)
+  local places, options = {}, {}
+  local i = 2
+  while words[i] and words[i] ~= "--" do
+    if words[i]:sub(1, 1) == "-" then
+      local _, status = after_options(words, i, "test")
+      return status
+    end
+    places[#places + 1] = words[i]
+    i = i + 1
+  end
+  for k = i + 1, #words do options[#options + 1] = words[k] end
+  if #places == 0 then places[1] = "spec" end
+  return require("tideway.specs").run(places, options)
 end
 
 -- Help --------------------------------------------------------------------------------------
