@@ -292,6 +292,48 @@ describe("zip", function()
     end
   end)
 
+  it("makes tuples of just what was taken, in order, whoever waits, gives up or is cancelled", function()
+    helper.seeded(function(rng)
+      clock = tw.testing.clock()
+      local n, maxsize = rng:int(2, 3), rng:int(1, 4)
+      local ups, members, taken = {}, {}, {}
+      for i = 1, n do
+        ups[i], taken[i] = tw.stream(), {}
+        local s = ups[i]
+        if rng:chance(0.5) then s = s:timeout(rng:int(1, 9) * 1e-3) end
+        members[i] = s:map(function(x) return x end)
+      end
+      local zip = tw.zip(members, { maxsize = maxsize })
+      local out = zip:sink_to_list()
+      for i = 1, n do
+        for t = 1, rng:int(1, 2) do
+          local task = tw.spawn(function()
+            for k = 1, 20 do
+              if rng:chance(0.6) then tw.sleep(rng:int(0, 6) * 1e-3) end
+              local x = { t, k }
+              if pcall(ups[i].emit, ups[i], x) then table.insert(taken[i], x) end
+            end
+          end)
+          if rng:chance(0.3) then
+            tw.spawn(function()
+              tw.sleep(rng:int(0, 60) * 1e-3)
+              task:cancel()
+            end)
+          end
+        end
+      end
+      clock:advance "10s"
+      local least = math.huge
+      for i = 1, n do least = math.min(least, #taken[i]) end
+      assert.equal(least, #out)
+      for k = 1, least do
+        for i = 1, n do assert.equal(taken[i][k], out[k][i]) end
+      end
+      zip:destroy() -- who still waits goes on
+      clock:advance "10s"
+    end, 60)
+  end)
+
   it("does not wait for itself in a feedback loop", function()
     local a, b = tw.stream(), tw.stream()
     local out = {}
