@@ -322,7 +322,7 @@ end
 --- Are we inside a task?
 function sched.in_task() return sched.current ~= main end
 
-local outside -- waits outside any task
+local outside, give_way -- wait outside any task
 
 --- A queue of tasks. what: what they wait for, for errors; of: the node or task that it is about.
 function sched.queue(what, of)
@@ -426,6 +426,7 @@ end
 function sched.sleep(seconds)
   local task = sched.current
   if task == main then
+    if seconds == 0 then return give_way() end
     return sched.sleep_until(clock.now() + math.floor(seconds * 1e9 + 0.5))
   end
   if seconds == 0 then return sched.turn() end
@@ -639,6 +640,13 @@ local function delivering()
 end
 
 local function describe() return stuck.describe(coroutines) end
+
+--- What is outside any task lets the tasks have their turn.
+function give_way()
+  if viewed then view.expire() end
+  sched.step(0)
+  if sched.failure and not delivering() then sched.raise() end
+end
 
 --- What is outside any task waits: the loop runs until it is released. An error that nobody caught is
 -- raised here, unless an element is on its way: that is finished first.

@@ -6,7 +6,6 @@ local errors = require "tideway.errors"
 local stuck = {}
 
 local SHOWN = 10 -- tasks
-local WIDEST = 100
 
 --- The task that has begun in a coroutine and not ended, or nil.
 function stuck.task_of(co)
@@ -17,17 +16,18 @@ function stuck.task_of(co)
   return name == "task" and type(task.at) ~= "string" and task or nil
 end
 
---- The innermost operator on a suspended coroutine's stack, the user's innermost line, and where the
--- user's outermost function is.
+--- What is on a suspended coroutine's stack: the operator in which it waits, the stream whose elements
+-- it delivers, the user's line at which it waits, and where the user's outermost function is.
 local function places(co)
-  local operator, line, origin
+  local operator, stream, line, origin
   local level = 0
   while true do
     local info = debug.getinfo(co, level, "Sl")
-    if not info then return operator, line, origin end
+    if not info then return operator, stream, line, origin end
     local region = errors.chunks[info.source]
     if region then
       operator = operator or region.lines and region.lines[info.currentline]
+      stream = region.node
     elseif info.what ~= "C" and not errors.internal(info.source) then
       line = line or ("%s:%d"):format(info.short_src, info.currentline)
       origin = ("%s:%d"):format(info.short_src, info.linedefined)
@@ -38,20 +38,20 @@ end
 
 local function built(node) return ("%s, built at %s"):format(tostring(node), node.where) end
 
+local words = { emit = "for its turn", wait = "for the end of another task", source = "for its input" }
+
+--- What a task waits for: words of its own, a channel, or an operator in which there is no room.
+local function waits(what)
+  return words[what] or what:find("^channel") and "in " .. what or ("for room (%s)"):format(what)
+end
+
 --- One line about a task that waits.
-local function about(task, operator, line, origin)
-  local at = task.at
-  local parts = {}
-  if task.serves and task.serves.node then
-    parts[1] = built(task.serves.node)
-  else
-    parts[1] = origin and "task " .. origin or "a task"
-  end
-  parts[2] = ("waits in %s"):format(at.what or "wait")
-  if at.of and at.of.where then parts[2] = ("%s of %s"):format(parts[2], built(at.of)) end
-  if line then parts[#parts + 1] = "at " .. line end
-  if operator and operator ~= at.of then parts[#parts + 1] = ("below %s"):format(built(operator)) end
-  return "\n  " .. table.concat(parts, " "):sub(1, 2 * WIDEST)
+local function about(task, operator, stream, line, origin)
+  local who = origin and "task " .. origin or stream and ("the task of %s,"):format(built(stream)) or "a task"
+  local text = ("\n  %s waits %s"):format(who, waits(task.at.what or "wait"))
+  if line then text = ("%s at %s"):format(text, line) end
+  if operator then text = ("%s, in %s"):format(text, built(operator)) end
+  return text
 end
 
 --- Text that names the tasks that wait (but for their time), a line each; "" when there are none.
