@@ -19,6 +19,7 @@ struct tw_loop {
   tw__handle *handles;
   tw__handle *first, *last; /* ready, oldest first */
   uint32_t last_id;
+  int running; /* libuv */
 };
 
 tw_loop *tw_loop_open(void) {
@@ -72,8 +73,10 @@ static int take_ready(tw_loop *loop, uint32_t *ready, int max) {
   return n;
 }
 
+/* Timers fire before uv_run waits, too; what they have brought must not wait with it. uv_stop
+ * lets it look, but not wait. */
 static void limit_passed(uv_timer_t *timer) {
-  (void)timer;
+  uv_stop(timer->loop);
 }
 
 /* Runs the loop once, for up to so many ms, whatever is open on it. (With nothing that keeps
@@ -105,6 +108,7 @@ static void run_for(tw_loop *loop, int64_t timeout_ns) {
 
 int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
+  loop->running = 1;
   if ((loop->first && max > 0) || timeout_ns == 0) {
     run_ms(loop, 1000, UV_RUN_NOWAIT);
   } else if (timeout_ns < 0) {
@@ -112,6 +116,7 @@ int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max)
   } else {
     run_for(loop, timeout_ns);
   }
+  loop->running = 0;
   return take_ready(loop, ready, max);
 }
 
@@ -179,4 +184,5 @@ void tw__loop_ready(tw__handle *handle) {
   else
     loop->first = handle;
   loop->last = handle;
+  if (loop->running) uv_stop(&loop->uv);
 }

@@ -82,6 +82,35 @@ static void waits_as_long_as_told(tw_loop *loop) {
   CHECK(tw_loop_poll(loop, -1, ready, 4) == 1 && ready[0] == 5);
 }
 
+/* A timer that is due when the wait begins fires before it. */
+static tw__handle timed;
+static void fired(uv_timer_t *timer) {
+  (void)timer;
+  tw__loop_ready(&timed);
+}
+
+static void does_not_wait_for_what_timers_brought(tw_loop *loop) {
+  uint32_t ready[4];
+  uv_timer_t timer, other;
+  while (tw_loop_poll(loop, 0, ready, 4) > 0) {
+  }
+  memset(&timed, 0, sizeof timed);
+  tw__loop_attach(loop, &timed, close_one);
+  uv_timer_init(tw__loop_uv(loop), &timer);
+  uv_timer_init(tw__loop_uv(loop), &other);
+  uv_timer_start(&other, fired, 60000, 0);
+  for (int i = 0; i < 3; i++) {
+    uv_timer_start(&timer, fired, 0, 0);
+    const int64_t began = tw_loop_now_ns();
+    CHECK(tw_loop_poll(loop, i == 1 ? 30000 : -1, ready, 4) == 1 &&
+          ready[0] == timed.id);
+    CHECK(tw_loop_now_ns() - began < 5000000000);
+  }
+  uv_close((uv_handle_t *)&timer, NULL);
+  uv_close((uv_handle_t *)&other, NULL);
+  tw_loop_poll(loop, 0, ready, 4);
+}
+
 static void wakes(tw_loop *loop) {
   uint32_t ready[4];
   CHECK(tw_loop_wake(loop, 4000000000u) == TW_OK);
@@ -121,10 +150,11 @@ int main(int argc, char **argv) {
   CHECK(loop != NULL);
   agrees_with_a_list(loop);
   waits_as_long_as_told(loop);
+  does_not_wait_for_what_timers_brought(loop);
   tells_a_host(loop);
   wakes(loop);
   tw_loop_close(loop);
-  CHECK(closed == HANDLES + 1);
+  CHECK(closed == HANDLES + 2);
   tw_loop_close(NULL);
   for (int64_t nth = 1; nth < 4; nth++) {
     tw_mem_fail_at(nth);
