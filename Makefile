@@ -31,8 +31,21 @@ UV_CFLAGS  ?=
 UV_LIBS    ?= -luv
 LIBS        = $(UV_LIBS) -lz -lzstd -lm -lpthread
 
+# Libraries beside the core, built where what they need is there; loaded when they are used.
+has = $(shell echo '\#include <$(1)>' | $(CC) $(CPPFLAGS) $(2) -E - > /dev/null 2>&1 && echo yes)
+CURL_LIBS     ?= -lcurl
+# Debian has llhttp as sources (node-llhttp), from Debian 13 on also as a library.
+LLHTTP        ?= /usr/share/llhttp
+LLHTTP_CFLAGS ?= $(if $(wildcard $(LLHTTP)/llhttp.c),-I/usr/share/include/llhttp)
+LLHTTP_LIBS   ?= $(if $(wildcard $(LLHTTP)/llhttp.c),,-lllhttp)
+LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
+HTTP_OBJ       = $(B)/runtime/http/client.o
+HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
+EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd)
+EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
+
 SONAME = libtideway.so.0
-SRC   := $(wildcard runtime/*/*.c)
+SRC   := $(filter-out runtime/http/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
 CDEF   = $(B)/tideway/cdef.lua
@@ -40,8 +53,8 @@ BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: all run test check docs bench clean install uninstall rock-install deps deps-test deps-check
-all: $(LIB) $(CDEF) $(BIN) $(CODE)
+.PHONY: extra-specs all run test check docs bench clean install uninstall rock-install deps deps-test deps-check
+all: $(LIB) $(EXTRA) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
 	@mkdir -p $(@D)
@@ -57,6 +70,30 @@ $(LIB): $(OBJ) $(B)/objects
 	@echo "ld $@"
 	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
 	@mv -f $@.new $@
+
+# The core is loaded before them, and found by its soname. They stay loaded: the loop may be
+# closed after Lua has let go of them.
+define extra-library
+	@mkdir -p $(@D)
+	@echo "ld $@"
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(@F).0 -Wl,--no-undefined $(filter %.o,$^) $(LIB) \
+	  -Wl,-z,nodelete -Wl,-rpath,'$$ORIGIN' -o $@.new $(LDFLAGS) $(1) $(UV_LIBS) -lpthread
+	@mv -f $@.new $@
+endef
+$(B)/tideway/libtideway-http.so: $(HTTP_OBJ) $(LIB)
+	$(call extra-library,$(CURL_LIBS))
+$(B)/tideway/libtideway-httpd.so: $(HTTPD_OBJ) $(LIB)
+	$(call extra-library,$(LLHTTP_LIBS))
+$(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
+$(B)/llhttp/%.o: $(LLHTTP)/%.c
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	$(Q)$(CC) $(CPPFLAGS) $(LLHTTP_CFLAGS) -DLLHTTP_STRICT_MODE=1 $(CFLAGS) -w -fPIC -fvisibility=hidden -c $< -o $@
+
+# For spec/c/run.sh: what the specs of these parts link besides the core.
+extra-specs:
+	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
+	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
@@ -116,11 +153,15 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so
 	ln -srf $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LUA_LIBDIR)/tideway/libtideway.so
 	$(INSTALL) -m 644 runtime/tideway.h $(DESTDIR)$(INCLUDEDIR)/tideway.h
+	@for f in $(EXTRA); do n=$${f##*/}; \
+	  $(INSTALL) -m 644 $$f $(DESTDIR)$(LIBDIR)/$$n.0 && ln -sf $$n.0 $(DESTDIR)$(LIBDIR)/$$n && \
+	  ln -srf $(DESTDIR)$(LIBDIR)/$$n.0 $(DESTDIR)$(LUA_LIBDIR)/tideway/$$n || exit 1; done
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/ffi.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
+	  $(DESTDIR)$(LIBDIR)/libtideway-*.so $(DESTDIR)$(LIBDIR)/libtideway-*.so.0 \
 	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua
 	rm -rf $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 
@@ -128,11 +169,11 @@ uninstall:
 rock-install: all
 	@mkdir -p $(BINDIR) $(LUADIR)/tideway $(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(BINDIR)/tideway
-	$(INSTALL) -m 755 $(LIB) $(LUA_LIBDIR)/tideway/libtideway.so
+	$(INSTALL) -m 755 $(LIB) $(EXTRA) $(LUA_LIBDIR)/tideway/
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/ffi.lua $(CDEF) $(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(LUADIR)/tideway/
 
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d)

@@ -625,6 +625,163 @@ void tw_msgpack_list(tw_out *out, int64_t n);
 void tw_msgpack_map(tw_out *out, int64_t n);
 void tw_msgpack_byte(tw_out *out, int byte);
 
+/* ---- HTTP client (http/client.c; in libtideway-http, which needs libcurl) ------- */
+
+typedef struct tw_http tw_http;
+typedef struct tw_http_call tw_http_call;
+
+typedef struct tw_http_options {
+  const char *method;  /* "GET" */
+  const char *url;     /* http or https */
+  const char *headers; /* lines "Name: value", each ended by a newline; NULL: none */
+  const char *body;    /* body_len bytes; NULL: none */
+  int64_t body_len;
+  int64_t max_body;    /* a longer one is an error; of the unpacked body */
+  int64_t connect_ms;  /* to be connected; 0: libcurl's, 300 s */
+  int max_redirects;   /* to follow; 0: a redirect is an answer like others */
+  int verify;          /* 0: take any certificate */
+  const char *ca_file; /* certificates to trust; NULL: the system's */
+  const char *proxy;   /* NULL: as the environment says, "": none */
+} tw_http_options;
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_http_abi(void);
+
+/* A client, whose connections are kept for the next request; NULL: no memory. The process
+ * ignores SIGPIPE from now on, unless it has a handler. */
+tw_http *tw_http_open(tw_loop *loop);
+
+/* Closes the client, taken, and its connections; calls under way fail. NULL is fine. */
+void tw_http_close(tw_http *client);
+
+/* Start a request; its call is reported ready once, when it is over.
+ * options  borrowed, all of it.
+ * Returns a new call, or NULL: no memory. */
+tw_http_call *tw_http_start(tw_http *client, const tw_http_options *options);
+
+/* Gives the call up, if it is under way, and frees it, taken; NULL is fine. */
+void tw_http_end(tw_http_call *call);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_http_id(const tw_http_call *call);
+
+/* TW_AGAIN while it is under way, TW_OK with an answer of any status, else a failure. */
+int tw_http_state(const tw_http_call *call);
+
+/* Of the answer: its status; head and body, len bytes each; the address that it came from in
+ * the end; why there is none. Views, valid until tw_http_end. */
+int tw_http_status(const tw_http_call *call);
+const char *tw_http_head(const tw_http_call *call, int64_t *len);
+const char *tw_http_body(const tw_http_call *call, int64_t *len);
+const char *tw_http_url(const tw_http_call *call);
+const char *tw_http_error(const tw_http_call *call);
+
+/* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */
+
+typedef struct tw_httpd tw_httpd;
+
+typedef struct tw_httpd_options {
+  const char *host;        /* an IP address */
+  int port;                /* 0: one that is free */
+  int backlog;             /* connections that the system accepts ahead */
+  int64_t max_connections; /* further ones wait in the backlog */
+  int64_t max_head;        /* bytes of target and headers; more: 431 (414) */
+  int64_t max_body;        /* bytes; more: 413 */
+  int64_t
+      max_held; /* bytes of requests that wait for the pipeline, before nothing is read,
+                       and of incomplete ones, before one is read at a time */
+  int64_t read_ms; /* for a head, and for each step of a body or an answer; then 408 */
+  int64_t idle_ms; /* of a connection without a request */
+} tw_httpd_options;
+
+typedef struct tw_httpd_request {
+  double id;          /* a whole number that does not come again */
+  const char *method; /* "POST" */
+  const char *target; /* "/path?query" */
+  const char
+      *headers; /* headers_len bytes: name 0 value 0 ..., names in small letters */
+  int64_t headers_len;
+  const char *body; /* body_len bytes */
+  int64_t body_len;
+  int minor; /* of HTTP/1.minor */
+} tw_httpd_request;
+
+enum tw_httpd_counts {
+  TW_HTTPD_CONNECTIONS = 0, /* accepted */
+  TW_HTTPD_DONE = 1,        /* answered below 300 */
+  TW_HTTPD_REFUSED = 2,     /* answered 300 .. 499 */
+  TW_HTTPD_FAILED = 3,      /* answered from 500 on */
+  TW_HTTPD_LATE = 4,        /* of those: 503, were not through in time */
+  TW_HTTPD_BROKEN = 5,      /* connections that ended or stood still within a request */
+  TW_HTTPD_COUNTS = 6
+};
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_httpd_abi(void);
+
+/* A server that has its port and does not listen yet. The process ignores SIGPIPE from now
+ * on, unless it has a handler.
+ * options  borrowed; host until this returns.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_httpd *tw_httpd_open(tw_loop *loop, const tw_httpd_options *options, char *error,
+                        int64_t size);
+
+/* Take connections from now on. The server is reported ready when there are requests.
+ * Returns TW_OK, or TW_EIO and the reason in error: the port is taken. */
+int tw_httpd_listen(tw_httpd *server, char *error, int64_t size);
+
+/* Give the port back; what has not been handed out is answered 503, connections without a
+ * request are closed. Requests that were handed out are still answered. */
+void tw_httpd_stop(tw_httpd *server);
+
+/* How many connections there are; after tw_httpd_stop: that wait for an answer, or to take
+ * it. Then the server is reported ready when one goes. */
+int64_t tw_httpd_busy(const tw_httpd *server);
+
+/* Closes the server, taken, and all its connections at once; NULL is fine. */
+void tw_httpd_close(tw_httpd *server);
+
+/* Its port, and its id in tw_loop_poll. */
+int tw_httpd_port(const tw_httpd *server);
+uint32_t tw_httpd_id(const tw_httpd *server);
+
+/* Hand out the complete requests, in order, some at a time: how many are now in
+ * tw_httpd_requests, 0 when there is none. */
+int tw_httpd_next(tw_httpd *server);
+
+/* What was handed out last: a view, each valid until it is answered or taken and only while
+ * tw_httpd_waits; the array until the next tw_httpd_next. The address stays the same. */
+const tw_httpd_request *tw_httpd_requests(const tw_httpd *server);
+
+/* 1 while a request waits for its answer; 0: it was answered, or its client has gone. */
+int tw_httpd_waits(const tw_httpd *server, double id);
+
+/* The bytes of a request are not needed any more. */
+void tw_httpd_take(tw_httpd *server, double id);
+
+/* Answer a request.
+ * head  header lines, each ended by CR LF, head_len bytes; without Content-Length,
+ *       Connection and Date, which the server knows.
+ * Returns 1, or 0: nobody waits for it any more. */
+int tw_httpd_answer(tw_httpd *server, double id, int status, const char *head,
+                    int64_t head_len, const char *body, int64_t body_len);
+
+/* The IP address of a request's client. TW_OK or TW_EIO. */
+int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size);
+
+/* Requests that have become complete since the last call did so now, by the owner's clock
+ * (from 0). Then: when the oldest that waits for its answer did, -1 when none waits. */
+double tw_httpd_stamp(tw_httpd *server, double now);
+
+/* Answer 503 to those stamped at or before a time. Returns as tw_httpd_stamp. */
+double tw_httpd_expire(tw_httpd *server, double before);
+
+/* Is there a request to hand out? */
+int tw_httpd_queued(const tw_httpd *server);
+
+/* One of enum tw_httpd_counts, since it was opened. */
+int64_t tw_httpd_count(const tw_httpd *server, int what);
+
 /* cdef: end */
 
 #pragma GCC visibility pop

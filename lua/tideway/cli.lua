@@ -121,6 +121,19 @@ example
   start = { "stream:start()", [[
 Start the sources above the stream; their elements come when the loop runs. stream:stop() stops
 them. tw.run() and the end of a script start all sources that were never started.]] },
+  port = { "source:port()", "The port that a source listens on, also one that was asked for as 0." },
+  ["http.get"] = { "tw.http.get(url, {settings})", [[
+Get a page inside any function: the task waits, others run. Returns {status =, headers =, body =,
+url =} whatever the status is; raises when there is no answer ("timeout", "connection refused" ...).
+http and https, connections are kept, redirects followed (url is where they led).
+  timeout = "30s"  connect_timeout  redirects = 10  max_body = 64 MB  headers = {name = value}
+  method  body     verify = false: take any certificate   ca_file   proxy
+Needs libcurl (Debian: libcurl4-openssl-dev) when tideway is built.]] },
+  ["http.request"] = { "tw.http.request{url = ..., ...}", [[
+As tw.http.get(url, {...}): method, body and headers are what one sets mostly.
+
+example
+  stream:map(function(x) return tw.http.request{url = url, body = x, timeout = "5s"}.status end)]] },
   explain = { "stream:explain()", "The graph that the stream is part of, as text." },
   null = { "tw.null", "The element that stands for JSON's null: x == tw.null. An ordinary element." },
   flush = { "tw.flush()", [[

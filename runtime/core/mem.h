@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Exported: the libraries beside the core use it, too. */
+#pragma GCC visibility push(default)
+
 /* As their namesakes in libc: new memory, or NULL and nothing has changed. A size of 0
  * gives a block of its own. tw__free(NULL) does nothing. What came from here goes back
  * here, never to free(). */
@@ -24,5 +27,7 @@ char *tw__mem_copy(const char *bytes, int64_t len);
 /* Memory whose address is a multiple of align, a power of two from sizeof(void *). It
  * goes back through tw__free; tw__realloc would lose the alignment. */
 void *tw__malloc_aligned(size_t align, size_t size);
+
+#pragma GCC visibility pop
 
 #endif

@@ -12,6 +12,9 @@
 
 #include "tideway.h"
 
+/* Exported: the libraries beside the core use it, too. */
+#pragma GCC visibility push(default)
+
 typedef struct tw__handle tw__handle;
 struct tw__handle {
   tw_loop *loop;
@@ -34,5 +37,7 @@ void tw__loop_detach(tw__handle *handle);
 void tw__loop_ready(tw__handle *handle);
 
 uv_loop_t *tw__loop_uv(tw_loop *loop);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,0 +1,316 @@
+--- tw.http: requests that suspend, and what becomes of them; against servers on loopback.
+local command = require "support.command"
+local helper = require "helper"
+local socket = require "support.socket"
+local tw = helper.tw
+
+--- Run client(url) as a task beside a server whose sink is `respond`.
+local function with_server(respond, client)
+  local source = tw.from_http_server(0, { full = true })
+  source:sink(respond)
+  local url = "http://127.0.0.1:" .. source:port()
+  tw.run(function()
+    local ok, err = pcall(client, url, source:port())
+    source:stop()
+    if not ok then error(err, 0) end
+  end)
+end
+
+--- Run client(url) as a task beside a server that answers each connection by talk(connection).
+local function with_socket(talk, client)
+  local listener, port = socket.listen()
+  tw.run(function()
+    local server = tw.spawn(function()
+      while true do
+        local c = listener:accept()
+        tw.spawn(function()
+          talk(c)
+          c:close()
+        end)
+      end
+    end)
+    local ok, err = pcall(client, ("http://127.0.0.1:%d"):format(port), port)
+    server:cancel()
+    listener:close()
+    if not ok then error(err, 0) end
+  end)
+end
+
+local function raised(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  return tostring(err)
+end
+
+describe("tw.http", function()
+  it("gets a page: status, headers in any case, body", function()
+    with_server(function(r)
+      r:respond(r.method .. " " .. r.path, { status = 203, headers = { ["X-Thing"] = "yes" } })
+    end, function(url)
+      local answer = tw.http.get(url .. "/a/b")
+      assert.equal(203, answer.status)
+      assert.equal("GET /a/b", answer.body)
+      assert.equal("yes", answer.headers["x-thing"])
+      assert.equal("yes", answer.headers["X-THING"])
+      assert.equal(url .. "/a/b", answer.url)
+    end)
+  end)
+
+  it("sends method, headers and body", function()
+    local seen
+    with_server(function(r) seen = r end, function(url)
+      tw.http.request { url = url, body = "a\0b", headers = { ["X-A"] = "1", ["x-b"] = 2, Empty = "" } }
+      assert.same({ "POST", "a\0b", "1", "2", "" },
+        { seen.method, seen.body, seen.headers["x-a"], seen.headers["x-b"], seen.headers.empty })
+      assert.is_nil(seen.headers["content-type"])
+      tw.http.request { url = url, method = "DELETE" }
+      assert.equal("DELETE", seen.method)
+      tw.http.get(url, { headers = { ["User-Agent"] = "me" } })
+      assert.equal("me", seen.headers["user-agent"])
+      local big = ("x"):rep(5e6)
+      tw.http.request { url = url, method = "PUT", body = big, headers = { ["Content-Type"] = "a/b" } }
+      assert.equal(big, seen.body)
+      assert.equal("a/b", seen.headers["content-type"])
+    end)
+  end)
+
+  it("gives an answer of any status", function()
+    with_server(function(r) r:respond("no", { status = tonumber(r.path:sub(2)) }) end, function(url)
+      for _, status in ipairs { 204, 304, 404, 500, 503 } do
+        assert.equal(status, tw.http.get(url .. "/" .. status).status)
+      end
+    end)
+  end)
+
+  it("follows redirects, up to a number", function()
+    with_server(function(r)
+      local n = tonumber(r.path:sub(2))
+      if n > 0 then
+        r:respond("", { status = 302, headers = { Location = "/" .. n - 1 } })
+      else
+        r:respond("there")
+      end
+    end, function(url)
+      local answer = tw.http.get(url .. "/10")
+      assert.same({ "there", url .. "/0" }, { answer.body, answer.url })
+      assert.matches("too many redirects", raised(tw.http.get, url .. "/11"))
+      assert.equal("there", tw.http.get(url .. "/11", { redirects = 11 }).body)
+      answer = tw.http.get(url .. "/1", { redirects = 0 })
+      assert.same({ 302, "/0" }, { answer.status, answer.headers.location })
+    end)
+  end)
+
+  it("suspends its task; others run", function()
+    local log = {}
+    with_server(function(r)
+      tw.sleep "30ms"
+      r:respond "x"
+    end, function(url)
+      local other = tw.spawn(function()
+        for _ = 1, 3 do
+          tw.sleep "1ms"
+          log[#log + 1] = "tick"
+        end
+      end)
+      tw.http.get(url)
+      log[#log + 1] = "got"
+      other:wait()
+    end)
+    assert.same({ "tick", "tick", "tick", "got" }, log)
+  end)
+
+  it("runs the loop when called outside tasks", function()
+    local source = tw.from_http_server(0, { full = true })
+    source:sink(function(r) r:respond "outside" end)
+    source:start()
+    assert.equal("outside", tw.http.get("http://127.0.0.1:" .. source:port()).body)
+    source:stop()
+    tw.run()
+  end)
+
+  it("suspends inside map; order is kept, calls of map_async overlap", function()
+    local most, now = 0, 0
+    with_socket(function(c)
+      while c:receive "\r\n\r\n$" ~= "" do
+        now = now + 1
+        most = math.max(most, now)
+        tw.sleep "10ms"
+        now = now - 1
+        c:send "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+      end
+    end, function(url)
+      local source = tw.stream()
+      local out = source:map_async(function(i)
+        return i .. tw.http.get(url).body
+      end, { parallelism = 5 }):sink_to_list()
+      for i = 1, 20 do source:emit(i) end
+      while #out < 20 do tw.sleep "1ms" end
+      assert.equal("1x", out[1])
+      assert.equal("20x", out[20])
+      local other = tw.stream()
+      local got = other:map(function(i) return i .. tw.http.get(url).body end):sink_to_list()
+      for i = 1, 3 do other:emit(i) end
+      assert.same({ "1x", "2x", "3x" }, got)
+    end)
+    assert.equal(5, most)
+  end)
+
+  it("uses a connection again", function()
+    local connections = 0
+    with_socket(function(c)
+      connections = connections + 1
+      while c:receive "\r\n\r\n$" ~= "" do c:send "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx" end
+    end, function(url)
+      for _ = 1, 20 do assert.equal("x", tw.http.get(url).body) end
+    end)
+    assert.equal(1, connections)
+  end)
+
+  it("says what is wrong", function()
+    local _, port = socket.listen()
+    local ok, err = pcall(tw.http.get, "http://127.0.0.1:1/x")
+    assert.is_false(ok)
+    assert.equal("http: GET http://127.0.0.1:1/x: connection refused", err)
+    assert.matches("^http: GET http://nowhere.invalid/: the name cannot be resolved",
+      raised(tw.http.get, "http://user:secret@nowhere.invalid/"))
+    assert.equal(("http: GET http://127.0.0.1:%d: timeout"):format(port),
+      raised(tw.http.get, ("http://127.0.0.1:%d"):format(port), { timeout = "20ms" }))
+    with_socket(function(c)
+      local path = c:receive("\r\n\r\n$"):match "^%a+ (%S+)"
+      if path == "/half" then c:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc" end
+      if path == "/noise" then c:send "what?\r\n\r\n" end
+      if path == "/large" then c:send("HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" .. ("x"):rep(101)) end
+    end, function(url)
+      assert.matches("connection lost", raised(tw.http.get, url .. "/none"))
+      assert.matches("connection lost", raised(tw.http.get, url .. "/half"))
+      raised(tw.http.get, url .. "/noise")
+      assert.matches("the body is larger than max_body, 100 bytes",
+        raised(tw.http.get, url .. "/large", { max_body = 100 }))
+      assert.equal(101, #tw.http.get(url .. "/large", { max_body = 101 }).body)
+    end)
+  end)
+
+  it("ends with its task: the connection is closed", function()
+    local ended
+    with_socket(function(c)
+      c:receive "\r\n\r\n$"
+      ended = select(2, c:receive())
+    end, function(url)
+      local task = tw.spawn(tw.http.get, url)
+      tw.sleep "20ms"
+      task:cancel()
+      assert.equal("cancelled", task:status())
+      tw.sleep "20ms"
+    end)
+    assert.equal("closed", ended)
+  end)
+
+  it("is ended by the operator timeout, and goes by the error policy", function()
+    with_socket(function(c) c:receive() end, function(url)
+      local source, dead = tw.stream(), tw.stream()
+      local letters = dead:sink_to_list()
+      source:on_error(dead)
+      source:timeout("20ms"):map(tw.http.get):sink(print)
+      source:emit(url)
+      assert.equal(1, #letters)
+      assert.matches("timeout", tostring(letters[1].error))
+    end)
+  end)
+
+  it("obeys the virtual clock", function()
+    local listener, port = socket.listen()
+    local clock = tw.testing.clock()
+    local ok, err = pcall(function()
+      local task = tw.spawn(tw.http.get, ("http://127.0.0.1:%d"):format(port), { timeout = "1h" })
+      for _ = 1, 20 do clock:advance(0) end
+      clock:advance "59m"
+      assert.equal("waiting", task:status())
+      local failed = tw.spawn(function() return pcall(task.wait, task) end)
+      clock:advance "1m"
+      assert.equal("failed", task:status())
+      assert.matches("timeout$", select(2, failed:wait()))
+    end)
+    clock:restore()
+    listener:close()
+    if not ok then error(err, 0) end
+  end)
+
+  it("speaks https, and wants a certificate that it can trust", function()
+    local dir = os.tmpname()
+    os.remove(dir)
+    local status, out, err = command.shell(([[
+      mkdir %s && cd %s || exit 1
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key -out cert 2> /dev/null || exit 1
+      echo "by TLS" > page
+      for port in 18443 18543 18643 18743; do
+        openssl s_server -accept 127.0.0.1:$port -cert cert -key key -WWW > log 2>&1 &
+        server=$!
+        sleep 0.5
+        kill -0 $server 2> /dev/null && break
+      done
+      trap 'kill $server' EXIT
+      cat > script.lua <<'END'
+        local tw = require "tideway"
+        local url = ("https://127.0.0.1:%%s/page"):format(arg[1])
+        print(tw.http.get(url, {ca_file = "cert"}).body)
+        print(tw.http.get(url, {verify = false}).status)
+        print(select(2, pcall(tw.http.get, url)))
+END
+      cd - > /dev/null
+      root=$PWD
+      cd %s
+      "$root/${TIDEWAY_BIN:-build/bin/tideway}" run script.lua $port
+    ]]):format(dir, dir, dir))
+    os.execute("rm -rf " .. dir)
+    assert.equal("", err)
+    assert.equal(0, status)
+    local lines = {}
+    for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    assert.equal("by TLS", lines[1])
+    assert.equal("200", lines[2])
+    assert.matches("^http: GET https://127%.0%.0%.1:%d+/page: TLS: .*certificate", lines[3])
+  end)
+
+  it("refuses misuse at the user's line", function()
+    for _, call in ipairs {
+      function() tw.http.get() end,
+      function() tw.http.get "ftp://x/" end,
+      function() tw.http.get "/path" end,
+      function() tw.http.get "http://a/ b" end,
+      function() tw.http.get("http://a/", { timout = 1 }) end,
+      function() tw.http.get("http://a/", { timeout = 0 }) end,
+      function() tw.http.get("http://a/", { redirects = -1 }) end,
+      function() tw.http.get("http://a/", { method = "get it" }) end,
+      function() tw.http.get("http://a/", { headers = { A = "b\nC: d" } }) end,
+      function() tw.http.get("http://a/", { headers = { ["A:"] = "b" } }) end,
+      function() tw.http.request "http://a/" end,
+      function() tw.http.request {} end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.matches("http_spec.lua:%d+: http%.", err)
+    end
+  end)
+
+  it("says which package is missing where the library is", function()
+    local status, out, err = command.shell(([[
+      dir=$(mktemp -d)
+      trap 'rm -rf "$dir"' EXIT
+      cp build/tideway/libtideway.so build/tideway/cdef.lua "$dir"
+      cp -r lua bindings "$dir"
+      LUA_PATH="$dir/lua/?.lua;$dir/bindings/ffi/?.lua;;" TIDEWAY_LIB="$dir/libtideway.so" luajit -e %s
+    ]]):format(command.quote [[
+      package.cpath = ""
+      local tw = require "tideway"
+      tw.from_range(1, 2):sink(print)
+      tw.run()
+      print(pcall(tw.http.get, "http://127.0.0.1:1/"))
+      print(pcall(function() tw.from_http_server(0):start() end))
+    ]]))
+    assert.equal("", err)
+    assert.equal(0, status)
+    assert.matches("^1\n2\nfalse\ttideway: tw.http needs libcurl.*libcurl4%-openssl%-dev", out)
+    assert.matches("from_http_server needs llhttp.*node%-llhttp", out)
+  end)
+end)

@@ -1,0 +1,131 @@
+--- spec.support.socket -- plain TCP sockets on loopback, for clients and servers that misbehave.
+--
+-- All of it is non-blocking. What waits calls tw.sleep, so that the loop under test goes on:
+-- call it in a task.
+local ffi = require "ffi"
+local tw = require "tideway"
+
+ffi.cdef [[
+struct spec_sockaddr { uint16_t family; uint16_t port; uint32_t addr; char zero[8]; };
+struct spec_linger { int on; int seconds; };
+int socket(int domain, int type, int protocol);
+int connect(int fd, const struct spec_sockaddr *to, unsigned len);
+int bind(int fd, const struct spec_sockaddr *to, unsigned len);
+int listen(int fd, int backlog);
+int accept4(int fd, void *from, void *len, int flags);
+int getsockname(int fd, struct spec_sockaddr *at, unsigned *len);
+int setsockopt(int fd, int level, int name, const void *value, unsigned len);
+ssize_t send(int fd, const void *bytes, size_t len, int flags);
+ssize_t recv(int fd, void *bytes, size_t len, int flags);
+int shutdown(int fd, int how);
+int close(int fd);
+]]
+
+local C = ffi.C
+local AF_INET, STREAM, NONBLOCK, NOSIGNAL, EAGAIN, SOL_SOCKET, LINGER = 2, 1, 2048, 16384, 11, 1, 13
+local ROOM = 65536
+local room = ffi.new("char[?]", ROOM)
+
+local socket = {}
+local Socket = {}
+Socket.__index = Socket
+
+local function wrap(fd) return setmetatable({ fd = fd }, Socket) end
+
+local function address(port)
+  local at = ffi.new "struct spec_sockaddr"
+  at.family, at.port, at.addr = AF_INET, bit.rshift(bit.bswap(port), 16), 0x0100007f
+  return at
+end
+
+--- A client's connection to a port of 127.0.0.1.
+function socket.connect(port)
+  local fd = C.socket(AF_INET, STREAM, 0) -- to connect on loopback takes no waiting
+  if C.connect(fd, address(port), 16) ~= 0 then
+    C.close(fd)
+    error("connect: errno " .. ffi.errno(), 2)
+  end
+  return wrap(fd)
+end
+
+--- A listening socket and its port.
+function socket.listen()
+  local fd = C.socket(AF_INET, STREAM + NONBLOCK, 0)
+  local at, len = address(0), ffi.new("unsigned[1]", 16)
+  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, 16) == 0)
+  C.getsockname(fd, at, len)
+  return wrap(fd), bit.rshift(bit.bswap(at.port), 16)
+end
+
+--- The next connection, waiting for it.
+function Socket:accept()
+  while true do
+    local fd = C.accept4(self.fd, nil, nil, NONBLOCK)
+    if fd >= 0 then return wrap(fd) end
+    tw.sleep "1ms"
+  end
+end
+
+--- Send all of text, waiting where there is no room. Returns how much went: less when the other
+-- side has gone.
+function Socket:send(text)
+  local at = 0
+  while at < #text do
+    local n = C.send(self.fd, ffi.cast("const char *", text) + at, #text - at, NOSIGNAL + 64)
+    if n > 0 then
+      at = at + tonumber(n)
+    elseif ffi.errno() == EAGAIN then
+      tw.sleep "1ms"
+    else
+      break
+    end
+  end
+  return at
+end
+
+--- Send what goes without waiting. Returns how much.
+function Socket:push(text)
+  local n = C.send(self.fd, text, #text, NOSIGNAL + 64)
+  return n > 0 and tonumber(n) or 0
+end
+
+--- What has come already.
+function Socket:receive_now()
+  local n = C.recv(self.fd, room, ROOM, 64)
+  return n > 0 and ffi.string(room, n) or ""
+end
+
+--- What comes until `pattern` is found in it, the other side closes, or 5 s have passed.
+function Socket:receive(pattern)
+  local parts, waited = "", 0
+  while waited < 5000 do
+    local n = C.recv(self.fd, room, ROOM, 64)
+    if n == 0 then return parts, "closed" end
+    if n > 0 then
+      parts = parts .. ffi.string(room, n)
+      if pattern and parts:find(pattern) then return parts end
+    elseif ffi.errno() == EAGAIN then
+      tw.sleep "1ms"
+      waited = waited + 1
+    else
+      return parts, "reset"
+    end
+  end
+  return parts, "timeout"
+end
+
+--- No more will be sent.
+function Socket:finish() C.shutdown(self.fd, 1) end
+
+function Socket:close()
+  if self.fd then C.close(self.fd) end
+  self.fd = nil
+end
+
+--- Close so that the other side sees a reset.
+function Socket:reset()
+  C.setsockopt(self.fd, SOL_SOCKET, LINGER, ffi.new("struct spec_linger", 1, 0), 8)
+  self:close()
+end
+
+return socket
