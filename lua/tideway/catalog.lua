@@ -10,7 +10,7 @@ return {
     "buffer", "rate_limit", "delay", "timed_window", "timed_window_unique", "latest", "map_async",
     "timeout",
   },
-  source = { "from_iterable", "from_range", "from_textfile", "from_periodic" },
+  source = { "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server" },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {

@@ -320,6 +320,14 @@ function methods:stop()
   return self
 end
 
+--- The port that the source above this stream listens on.
+function methods:port()
+  for _, node in ipairs(feed.sources_above(node_of(self, "port"))) do
+    if node.desc.port then return node.desc.port(node) end
+  end
+  misuse("port: %s listens on none", tostring(self))
+end
+
 --- The graph that this stream is part of, as text.
 function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
 

@@ -221,13 +221,15 @@ describe("tw.run", function()
 
   it("does not start what was collected", function()
     local calls = 0
-    bb.apart(function()
+    local function build()
       tw.from_iterable(function()
         calls = calls + 1
         return nil
       end):map(function(x) return x end)
-    end)
-    bb.collect()
+    end
+    build()
+    collectgarbage()
+    collectgarbage()
     tw.run()
     assert.equal(0, calls)
   end)

@@ -1,0 +1,245 @@
+jit.off(true, true) -- once a request, and its traces would hold on to graphs (DESIGN.md D5)
+
+local check = require "tideway.check"
+local clock = require "tideway.clock"
+local errors = require "tideway.errors"
+local region = require "tideway.region"
+local request = require "tideway.request"
+local sched = require "tideway.sched"
+local timers = require "tideway.timers"
+local C = require "tideway.ffi"
+local ffi = require "ffi"
+require "tideway.metadata" -- whose references tell when a request is through
+
+local ERROR_SIZE = 256
+local BACKLOG = 4096
+local HOLD, READ, IDLE = 30, 30, 75                    -- seconds
+local MAX_BODY, MAX_HELD, MAX_HEADERS = 2 ^ 24, 2 ^ 26, 2 ^ 14 -- bytes
+local CONNECTIONS, MOST_CONNECTIONS = 10000, 2 ^ 20
+local MOST_HEADERS = 2 ^ 20
+
+local lib
+
+-- Tickets ---------------------------------------------------------------------------------
+
+-- A request's reference: who holds it, or something made of it, has retained it. When nobody
+-- does any more, the request is through and its answer goes out.
+local Ticket = {}
+Ticket.__index = Ticket
+
+local function answer(ticket, status, head, body)
+  ticket.over = true
+  local server = ticket.S.server
+  if server then lib.tw_httpd_answer(server, ticket.id, status, head, #head, body, #body) end
+end
+
+function Ticket:retain(n) self.holders = self.holders + (n or 1) end
+
+function Ticket:release(n)
+  self.holders = self.holders - (n or 1)
+  if self.holders > 0 or self.over then return end
+  local given = self.given
+  if given then
+    answer(self, given.status, given.head, given.body)
+  else
+    answer(self, 200, "", "")
+  end
+end
+
+local TEXT = "Content-Type: text/plain\r\n"
+
+--- It failed: the client learns that much, the log learns why.
+local function failed(node, ticket, err)
+  node.errors = node.errors + 1
+  if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
+  if node.policy == "raise" then error(err, 0) end
+  io.stderr:write(("%s: %s\n"):format(tostring(node), tostring(err)))
+end
+
+-- The server --------------------------------------------------------------------------------
+
+local function bind(node)
+  lib = lib or require("tideway.extra").library "httpd"
+  local opts, o = node.opts, ffi.new "tw_httpd_options"
+  local host = opts.host or "127.0.0.1"
+  o.host, o.port, o.backlog = host, node.port or node.args.port, BACKLOG
+  o.max_connections = opts.max_connections or CONNECTIONS
+  o.max_head, o.max_body = opts.max_headers or MAX_HEADERS, opts.max_body or MAX_BODY
+  o.max_held = math.max(MAX_HELD, 2 * tonumber(o.max_body))
+  o.read_ms = math.ceil((opts.read_timeout or READ) * 1000)
+  o.idle_ms = math.ceil((opts.idle_timeout or IDLE) * 1000)
+  local message = ffi.new("char[?]", ERROR_SIZE)
+  local server = lib.tw_httpd_open(sched.loop(), o, message, ERROR_SIZE)
+  if server == nil then
+    error(("from_http_server: port %d of %s: %s"):format(o.port, host, ffi.string(message)), 0)
+  end
+  node.port = lib.tw_httpd_port(server) -- the one it keeps when it is started again
+  return ffi.gc(server, lib.tw_httpd_close)
+end
+
+local function close_native(S)
+  local server = S.server
+  if not server then return end
+  S.server = nil
+  if S.timer then timers.cancel(S.timer) end
+  lib.tw_httpd_close(ffi.gc(server, nil))
+end
+
+--- Have somebody look when the oldest request has waited too long.
+local function arm(S, oldest)
+  if oldest < 0 or S.timer and S.timer.serial then return end
+  S.timer = timers.add(oldest + S.hold, {
+    fire = function()
+      if S.server then arm(S, lib.tw_httpd_expire(S.server, clock.now() - S.hold)) end
+    end,
+  })
+end
+
+--- A servant of the source: notes when requests have come, also while the source waits for the
+-- pipeline, and at the end stays until the last answer is out.
+local function attend(S)
+  while not S.stopped or lib.tw_httpd_busy(S.server) > 0 do
+    arm(S, lib.tw_httpd_stamp(S.server, clock.now()))
+    if S.waiter and lib.tw_httpd_queued(S.server) ~= 0 then sched.wake(S.waiter) end
+    sched.wait(S.id)
+  end
+  close_native(S)
+  sched.occupied(false)
+end
+
+local function stop(S)
+  if S.stopped then return end
+  S.stopped = true
+  sched.occupied(true)
+  lib.tw_httpd_stop(S.server)
+  -- what a run that has failed holds will never be through
+  if sched.failure then lib.tw_httpd_expire(S.server, math.huge) end
+  C.tw_loop_wake(sched.loop(), S.id)
+end
+
+return {
+  name = "from_http_server",
+  doc = [[The bodies of the HTTP requests that come to a port; `full = true` gives tables
+{method =, path =, query =, headers =, body =, target =, remote =}, where path and query are decoded,
+query is a table, and headers can be looked up in any case. The response goes out once the pipeline
+is through with the request, also what it buffers: 200; 503 when that takes longer than `timeout`;
+500 when a function fails (the error goes to standard error and the server goes on, unless
+source:on_error "raise" was said). request:respond(body, {status =, headers =}) says what goes out.
+Listens on 127.0.0.1 unless `host` says otherwise; source:port() is its port.]],
+  args = { { "port", "number", "0: one that is free" } },
+  opts = {
+    { "host", "string?", "the IP address to listen on, \"0.0.0.0\": all; default \"127.0.0.1\"" },
+    { "path", "string?", "requests for other paths are answered 404; default: any path" },
+    { "full", "boolean?", "give requests, not their bodies" },
+    { "timeout", "duration?", "how long a request may wait and take, then 503; default 30 s" },
+    { "max_body", "count?", "bytes; more is answered 413; default 16 MB" },
+    { "max_headers", "count?", "bytes of address and headers; more is answered 431; default 16 KB" },
+    { "max_connections", "count?", "more wait; default 10000" },
+    { "read_timeout", "duration?", "for slow clients, each time; default 30 s" },
+    { "idle_timeout", "duration?", "of a connection without a request; default 75 s" },
+  },
+  outputs = "1",
+  example = [[ (function()
+  local server = tw.from_http_server(0)
+  tw.spawn(function()
+    tw.http.request{url = "http://127.0.0.1:" .. server:port(), body = "hello"}
+  end)
+  return server:take(1)
+end)() ]],
+  gives = { "hello" },
+
+  new = function(node)
+    local port, opts = node.args.port, node.opts
+    if port % 1 ~= 0 or port < 0 or port > 65535 then
+      errors.misuse("from_http_server: port must be a whole number from 0 to 65535, got %s",
+        check.show(port))
+    end
+    if opts.path and opts.path:sub(1, 1) ~= "/" then
+      errors.misuse("from_http_server: path must begin with '/', got %s", check.show(opts.path))
+    end
+    for _, name in ipairs { "timeout", "read_timeout", "idle_timeout" } do
+      if opts[name] == 0 then errors.misuse("from_http_server: %s must be more than 0", name) end
+    end
+    if (opts.max_connections or 1) > MOST_CONNECTIONS then
+      errors.misuse("from_http_server: max_connections must be at most %d", MOST_CONNECTIONS)
+    end
+    if (opts.max_headers or 1) > MOST_HEADERS then
+      errors.misuse("from_http_server: max_headers must be at most %d", MOST_HEADERS)
+    end
+  end,
+
+  --- The port; one that is not started yet has it already, and refuses connections.
+  port = function(node)
+    if not node.port then node.bound = bind(node) end
+    return node.port
+  end,
+
+  open = function(node)
+    local server = node.bound or bind(node)
+    node.bound = nil
+    local message = ffi.new("char[?]", ERROR_SIZE)
+    if lib.tw_httpd_listen(server, message, ERROR_SIZE) ~= C.TW_OK then
+      lib.tw_httpd_close(ffi.gc(server, nil))
+      error(("from_http_server: port %d of %s: %s"):format(node.port,
+        node.opts.host or "127.0.0.1", ffi.string(message)), 0)
+    end
+    local S = {
+      server = server, id = lib.tw_httpd_id(server), requests = lib.tw_httpd_requests(server),
+      hold = math.floor((node.opts.timeout or HOLD) * 1e9),
+    }
+    node.state = S
+    sched.spawn(attend, true, S)
+  end,
+
+  pull = function(node)
+    local S = node.state
+    S.task = sched.current
+    while node.running do
+      local n = lib.tw_httpd_next(S.server)
+      if n > 0 then return n end
+      S.waiter = {}
+      sched.suspend(S.waiter, "from_http_server")
+      S.waiter = nil
+    end
+    return nil
+  end,
+
+  --- Deliver request i of the batch. Returns the number of the next.
+  deliver = function(node, out, i, n)
+    local S = node.state
+    if S.task ~= sched.current then return n end -- started again: those are another server's
+    local r = S.requests[i]
+    local id = r.id
+    if lib.tw_httpd_waits(S.server, id) == 0 then return i + 1 end -- was answered 503
+    local ticket = setmetatable({ S = S, id = id, holders = 0 }, Ticket)
+    local path = node.opts.path
+    if path and path ~= request.path(ffi.string(r.target)) then
+      answer(ticket, 404, TEXT, "404 Not Found\n")
+      return i + 1
+    end
+    local x
+    if node.opts.full then
+      x = request.new(lib, S.server, r, ticket)
+    else
+      x = ffi.string(r.body, r.body_len)
+    end
+    lib.tw_httpd_take(S.server, id)
+    local ok, err = pcall(region.enter_with, out, x, { { ref = ticket } })
+    if not ok then
+      if err == sched.CANCELLED then error(err, 0) end
+      failed(node, ticket, err)
+    end
+    return i + 1
+  end,
+
+  close = function(node) stop(node.state) end,
+
+  destroyed = function(node)
+    if node.bound then lib.tw_httpd_close(ffi.gc(node.bound, nil)) end
+    node.bound = nil
+  end,
+
+  cancel = function(node)
+    if node.state.waiter then sched.wake(node.state.waiter) end
+  end,
+}

@@ -1,0 +1,543 @@
+--- from_http_server: requests in, answers by the pipeline's fate; with curl and raw sockets.
+local command = require "support.command"
+local helper = require "helper"
+local socket = require "support.socket"
+local tw = helper.tw
+
+local GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+--- Run client(url, port) as a task while the server runs, then stop the server. `build` gets
+-- the source. Returns the source.
+local function serve(opts, build, client)
+  local source = tw.from_http_server(0, opts)
+  build(source)
+  local url = "http://127.0.0.1:" .. source:port()
+  tw.run(function()
+    local ok, err = pcall(client, url, source:port(), source)
+    source:stop()
+    if not ok then error(err, 0) end
+  end)
+  return source
+end
+
+local function status_of(answer) return tonumber(answer:match "^HTTP/1%.1 (%d%d%d) ") end
+
+local function post(url, body, opts)
+  opts = opts or {}
+  opts.url, opts.body = url, body
+  return tw.http.request(opts)
+end
+
+--- Run fn with standard error collected; errors of requests are logged there.
+local function quietly(fn)
+  local real, log = io.stderr, {}
+  rawset(io, "stderr", { write = function(_, ...) log[#log + 1] = table.concat { ... } end })
+  local ok, err = pcall(fn)
+  rawset(io, "stderr", real)
+  if not ok then error(err, 0) end
+  return table.concat(log)
+end
+
+describe("from_http_server", function()
+  it("does what its example says", function() helper.example("from_http_server", "source") end)
+
+  it("gives the bodies of requests and answers 200", function()
+    local out
+    serve(nil, function(s) out = s:sink_to_list() end, function(url)
+      for _, body in ipairs { "a", "", ("x"):rep(100000), "\0\1\255" } do
+        local answer = post(url, body)
+        assert.equal(200, answer.status)
+        assert.equal("", answer.body)
+      end
+      assert.equal(200, tw.http.get(url .. "/any/path").status)
+    end)
+    assert.same({ "a", "", ("x"):rep(100000), "\0\1\255", "" }, out)
+  end)
+
+  it("gives requests with full = true", function()
+    local out
+    serve({ full = true }, function(s) out = s:sink_to_list() end, function(url)
+      post(url .. "/a%20b/c?x=1&y=%26z+w&x=2&flag", "body",
+        { headers = { ["X-Thing"] = "One", Cookie = "c" }, method = "PUT" })
+    end)
+    local r = out[1]
+    assert.equal("PUT", r.method)
+    assert.equal("/a b/c", r.path)
+    assert.equal("/a%20b/c?x=1&y=%26z+w&x=2&flag", r.target)
+    assert.same({ x = "2", y = "&z w", flag = "" }, r.query)
+    assert.equal("body", r.body)
+    assert.equal("127.0.0.1", r.remote)
+    assert.equal("One", r.headers["x-thing"])
+    assert.equal("One", r.headers["X-Thing"])
+    assert.equal("4", r.headers["content-length"])
+    assert.is_nil(r.headers.nothing)
+  end)
+
+  describe("an answer", function()
+    it("is what the request was told", function()
+      serve({ full = true }, function(s)
+        s:sink(function(r)
+          r:respond("first")
+          r:respond("made", { status = 201, headers = { ["X-A"] = "b", ["Content-Type"] = "text/html" } })
+        end)
+      end, function(url)
+        local answer = tw.http.get(url)
+        assert.equal(201, answer.status)
+        assert.equal("made", answer.body)
+        assert.equal("b", answer.headers["X-A"])
+        assert.equal("text/html", answer.headers["Content-Type"])
+        assert.matches("%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT", answer.headers.date)
+        answer = tw.http.request { url = url, method = "HEAD" }
+        assert.same({ 201, "", "4" }, { answer.status, answer.body, answer.headers["content-length"] })
+      end)
+    end)
+
+    it("goes out when the pipeline is through, not before", function()
+      local log = {}
+      serve(nil, function(s)
+        s:sink(function(x)
+          tw.sleep "20ms"
+          log[#log + 1] = "through " .. x
+        end)
+      end, function(url)
+        post(url, "1")
+        log[#log + 1] = "answered"
+      end)
+      assert.same({ "through 1", "answered" }, log)
+    end)
+
+    it("waits for what buffers and windows hold", function()
+      local log = {}
+      serve(nil, function(s)
+        s:buffer(10):partition(2):sink(function(x)
+          tw.sleep "10ms"
+          log[#log + 1] = table.concat(x)
+        end)
+      end, function(url)
+        local first = tw.spawn(function()
+          assert.equal(200, post(url, "a").status)
+          log[#log + 1] = "first"
+        end)
+        tw.sleep "20ms"
+        assert.same({}, log)
+        assert.equal(200, post(url, "b").status)
+        log[#log + 1] = "second"
+        first:wait()
+      end)
+      assert.equal("ab", log[1])
+      table.sort(log)
+      assert.same({ "ab", "first", "second" }, log)
+    end)
+
+    it("is 500 when a function fails, and the server goes on", function()
+      local source
+      local log = quietly(function()
+        source = serve(nil, function(s)
+          s:sink(function(x) if x == "bad" then error("no good", 0) end end)
+        end, function(url)
+          local answer = post(url, "bad")
+          assert.equal(500, answer.status)
+          assert.is_nil(answer.body:find("no good", 1, true)) -- not the client's business
+          assert.equal(200, post(url, "good").status)
+        end)
+      end)
+      assert.matches("no good", log, 1, true)
+      assert.equal(1, source._node.errors)
+    end)
+
+    it("is 500, and the run stops, under an explicit \"raise\"", function()
+      local status
+      quietly(function()
+        local source = tw.from_http_server(0)
+        source:on_error "raise"
+        source:sink(function() error("no good", 0) end)
+        local url = "http://127.0.0.1:" .. source:port()
+        local ok, err = pcall(tw.run, function() status = post(url, "x").status end)
+        assert.is_false(ok)
+        assert.matches("no good", err)
+        assert.is_false(pcall(socket.connect, source:port()))
+      end)
+      assert.is_true(status == 500 or status == nil)
+    end)
+
+    it("is 200 when a policy has dealt with the failure", function()
+      local dead
+      serve(nil, function(s)
+        local letters = tw.stream()
+        dead = letters:sink_to_list()
+        s:on_error(letters)
+        s:sink(function() error("x", 0) end)
+      end, function(url) assert.equal(200, post(url, "a").status) end)
+      assert.equal("a", dead[1].element)
+    end)
+
+    it("is 503 for requests that are held back too long, which are not delivered then", function()
+      local out = {}
+      serve({ timeout = "50ms" }, function(s)
+        s:sink(function(x)
+          out[#out + 1] = x
+          if x == "slow" then tw.sleep "150ms" end
+        end)
+      end, function(url)
+        local slow = tw.spawn(function() return post(url, "slow") end)
+        tw.sleep "10ms"
+        local behind = post(url, "behind")
+        assert.equal(503, behind.status)
+        assert.equal("1", behind.headers["retry-after"])
+        assert.equal(503, slow:wait().status)
+        tw.sleep "120ms"
+        assert.equal(200, post(url, "next").status)
+      end)
+      assert.same({ "slow", "next" }, out)
+    end)
+
+    it("is 404 for other paths than the one that was asked for", function()
+      local out
+      serve({ path = "/in" }, function(s) out = s:sink_to_list() end, function(url)
+        assert.equal(404, post(url .. "/out", "a").status)
+        assert.equal(200, post(url .. "/in?x=1", "b").status)
+      end)
+      assert.same({ "b" }, out)
+    end)
+
+    it("cannot be said twice, or smuggle in headers", function()
+      local kept
+      serve({ full = true }, function(s)
+        s:sink(function(r)
+          kept = r
+          assert.is_false(pcall(r.respond, r, "x", { headers = { A = "b\r\nC: d" } }))
+          assert.is_false(pcall(r.respond, r, "x", { headers = { ["Content-Length"] = 3 } }))
+          assert.is_false(pcall(r.respond, r, {}))
+          assert.is_false(pcall(r.respond, r, "x", { status = 99 }))
+          assert.is_false(pcall(r.respond, {}, "x"))
+        end)
+      end, function(url) assert.equal(200, tw.http.get(url).status) end)
+      local ok, err = pcall(kept.respond, kept, "late")
+      assert.is_false(ok)
+      assert.matches("answered already", err)
+    end)
+  end)
+
+  it("obeys the virtual clock", function()
+    local clock = tw.testing.clock()
+    local ok, err = pcall(function()
+      local source = tw.from_http_server(0, { timeout = "1h" })
+      source:sink(function() tw.sleep "2h" end)
+      source:start()
+      local c = socket.connect(source:port())
+      c:push(GET)
+      for _ = 1, 100 do clock:advance(0) end
+      clock:advance "59m"
+      assert.equal(0, #(c:receive_now()))
+      clock:advance "1m"
+      assert.equal(503, status_of(c:receive_now()))
+      c:close()
+      source:stop()
+      clock:advance "3h"
+    end)
+    clock:restore()
+    if not ok then error(err, 0) end
+  end)
+
+  describe("connections", function()
+    it("are kept, and requests on them come one behind the other", function()
+      serve({ full = true }, function(s)
+        s:sink(function(r)
+          if r.path == "/1" then tw.sleep "20ms" end
+          r:respond(r.path)
+        end)
+      end, function(_, port)
+        local c = socket.connect(port)
+        c:send "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+        local text = c:receive "/2$"
+        assert.truthy(text:find("/1HTTP/1.1 200 OK", 1, true))
+        c:send "GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        local last, why = c:receive()
+        assert.equal("closed", why)
+        assert.matches("Connection: close", last, 1, true)
+        c:close()
+      end)
+    end)
+
+    it("take a request byte by byte, chunked, and one that expects to be told to go on", function()
+      local out
+      serve(nil, function(s) out = s:sink_to_list() end, function(_, port)
+        local c = socket.connect(port)
+        for char in ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+          .. "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n"):gmatch "." do
+          c:send(char)
+          tw.sleep(0)
+        end
+        assert.equal(200, status_of((c:receive "\r\n\r\n$")))
+        c:send "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        assert.equal("HTTP/1.1 100 Continue\r\n\r\n", (c:receive "\r\n\r\n$"))
+        c:send "xyz"
+        assert.equal(200, status_of((c:receive "\r\n\r\n$")))
+        c:close()
+      end)
+      assert.same({ "abcde", "xyz" }, out)
+    end)
+
+    it("that close their half are answered, those that vanish do no harm", function()
+      local out
+      serve(nil, function(s) out = s:tap(function() tw.sleep "5ms" end):sink_to_list() end,
+        function(_, port)
+          local c = socket.connect(port)
+          c:send "POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nok"
+          c:finish()
+          assert.equal(200, status_of((c:receive())))
+          c:close()
+          c = socket.connect(port) -- in the middle of a request
+          c:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf"
+          tw.sleep "5ms"
+          c:reset()
+          c = socket.connect(port) -- before its answer
+          c:send(GET)
+          tw.sleep "2ms"
+          c:reset()
+          tw.sleep "10ms"
+          c = socket.connect(port)
+          c:send(GET)
+          assert.equal(200, status_of((c:receive "\r\n\r\n")))
+          c:close()
+        end)
+      assert.equal("ok", out[1])
+      assert.equal("", out[#out])
+    end)
+
+    it("that are no HTTP are answered 400, too much 413, 414 or 431", function()
+      local out
+      serve({ max_body = 1000, max_headers = 500 }, function(s) out = s:sink_to_list() end,
+        function(_, port)
+          for text, status in pairs {
+            ["hello\r\n\r\n"] = 400,
+            ["\22\3\1\2\0\1\0\1\252\3\3"] = 400,
+            ["GET / HTTP/1.1\r\n\r\n"] = 400,
+            ["GET / HTTP/1.1\r\nHost : a\r\n\r\n"] = 400,
+            ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"] = 400,
+            ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"] = 413,
+            ["GET /" .. ("a"):rep(600) .. " HTTP/1.1\r\nHost: a\r\n\r\n"] = 414,
+            ["GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("a"):rep(600) .. "\r\n\r\n"] = 431,
+          } do
+            local c = socket.connect(port)
+            c:send(text)
+            local answer, why = c:receive()
+            assert.equal(status, status_of(answer), text)
+            assert.equal("closed", why)
+            c:close()
+          end
+          local c = socket.connect(port)
+          c:send(GET)
+          assert.equal(200, status_of((c:receive "\r\n\r\n")))
+          c:close()
+        end)
+      assert.same({ "" }, out)
+    end)
+
+    it("that are slow are given up after read_timeout, idle ones after idle_timeout", function()
+      serve({ read_timeout = "30ms", idle_timeout = "60ms" }, function(s) s:sink(function() end) end,
+        function(_, port)
+          local slow, idle = socket.connect(port), socket.connect(port)
+          slow:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Le"
+          assert.equal(408, status_of((slow:receive())))
+          assert.same({ "", "closed" }, { idle:receive() })
+          slow:close()
+          idle:close()
+        end)
+    end)
+
+    it("may be a thousand, with requests from all of them", function()
+      local seen, n = {}, 0
+      serve(nil, function(s)
+        s:sink(function(x)
+          seen[x] = (seen[x] or 0) + 1
+          n = n + 1
+        end)
+      end, function(_, port)
+        local list = {}
+        for i = 1, 1000 do
+          list[i] = socket.connect(port)
+          if i % 100 == 0 then tw.sleep(0) end
+        end
+        for round = 1, 2 do
+          for i, c in ipairs(list) do
+            local body = ("%d/%d"):format(round, i)
+            c:send(("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body))
+          end
+          for _, c in ipairs(list) do assert.equal(200, status_of((c:receive "\r\n\r\n"))) end
+        end
+        for _, c in ipairs(list) do c:close() end
+      end)
+      assert.equal(2000, n)
+      for _, times in pairs(seen) do assert.equal(1, times) end
+    end)
+
+    it("are not read further while the pipeline holds them back", function()
+      local most, done = 0, 0
+      local body = ("x"):rep(2 ^ 20)
+      local request = ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"):format(#body) .. body
+      serve({ max_body = 2 ^ 20, timeout = "10s" }, function(s)
+        s:sink(function() tw.sleep "1ms" end)
+      end, function(_, port)
+        -- 200 MB on offer, of which the server takes up to 64
+        local tasks = {}
+        for i = 1, 200 do
+          tasks[i] = tw.spawn(function()
+            local c = socket.connect(port)
+            c:send(request)
+            assert.equal(200, status_of((c:receive "\r\n\r\n")))
+            c:close()
+            done = done + 1
+          end)
+        end
+        local C = require "tideway.ffi"
+        while done < 200 do
+          most = math.max(most, tonumber(C.tw_mem_bytes()))
+          tw.sleep "1ms"
+        end
+        for _, task in ipairs(tasks) do task:wait() end
+      end)
+      assert.is_true(most < 160 * 2 ^ 20, ("%d MB"):format(most / 2 ^ 20))
+    end)
+  end)
+
+  describe("the port", function()
+    it("is known before the start, and refuses connections until then", function()
+      local source = tw.from_http_server(0)
+      local port = source:port()
+      assert.is_true(port > 0)
+      assert.equal(port, source:map(tostring):port())
+      assert.is_false(pcall(socket.connect, port))
+      source:destroy()
+    end)
+
+    it("that is taken raises, and says so", function()
+      serve(nil, function(s) s:sink(function() end) end, function(_, port)
+        local second = tw.from_http_server(port)
+        local ok, err = pcall(second.start, second)
+        assert.is_false(ok)
+        assert.matches(("from_http_server: port %d of 127.0.0.1: address already in use"):format(port),
+          err, 1, true)
+      end)
+    end)
+
+    it("is given back by stop and by destroy, and taken again by start", function()
+      local source = tw.from_http_server(0)
+      source:sink(function() end)
+      source:start()
+      local port = source:port()
+      socket.connect(port):close()
+      source:stop()
+      assert.is_false(pcall(socket.connect, port))
+      source:start()
+      assert.equal(port, source:port())
+      socket.connect(port):close()
+      source:destroy()
+      assert.is_false(pcall(socket.connect, port))
+      tw.run()
+    end)
+
+    it("is closed by a stop from within, which answers what is in flight and not yet", function()
+      local out = {}
+      local source = tw.from_http_server(0)
+      source:sink(function(x)
+        out[#out + 1] = x
+        tw.sleep "20ms"
+        source:stop()
+      end)
+      local url, answers = "http://127.0.0.1:" .. source:port(), {}
+      tw.run(function()
+        local first = tw.spawn(post, url, "a")
+        tw.sleep "5ms"
+        local second = tw.spawn(post, url, "b")
+        answers[1], answers[2] = first:wait().status, second:wait().status
+      end)
+      assert.same({ 200, 503 }, answers)
+      assert.same({ "a" }, out)
+    end)
+
+    it("ends the run when nobody listens any more", function()
+      local source = tw.from_http_server(0)
+      local list, url = source:take(2):sink_to_list(), "http://127.0.0.1:" .. source:port()
+      local answers = {}
+      tw.run(function()
+        for i = 1, 2 do answers[i] = post(url, tostring(i)).status end
+      end)
+      assert.same({ "1", "2" }, list)
+      assert.same({ 200, 200 }, answers)
+    end)
+
+    it("is one of 127.0.0.1 unless another address is given", function()
+      local source = tw.from_http_server(0, { host = "::1" })
+      local ok, port = pcall(source.port, source)
+      if not ok then return pending "there is no IPv6 here" end
+      source:sink(function() end)
+      tw.run(function()
+        assert.is_false(pcall(socket.connect, port))
+        assert.equal(200, tw.http.get(("http://[::1]:%d/"):format(port)).status)
+        source:stop()
+      end)
+      local other = tw.from_http_server(0, { host = "nowhere" })
+      local fine, err = pcall(other.start, other)
+      assert.is_false(fine)
+      assert.matches("nowhere is no IP address", err, 1, true)
+    end)
+  end)
+
+  it("refuses misuse when it is built", function()
+    for _, call in ipairs {
+      function() tw.from_http_server() end,
+      function() tw.from_http_server(-1) end,
+      function() tw.from_http_server(65536) end,
+      function() tw.from_http_server(1.5) end,
+      function() tw.from_http_server(0, { pth = "/" }) end,
+      function() tw.from_http_server(0, { path = "x" }) end,
+      function() tw.from_http_server(0, { timeout = 0 }) end,
+      function() tw.stream():port() end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.matches("from_http_server_spec.lua:%d+: ", err)
+    end
+  end)
+
+  it("serves curl: keep-alive, chunked and large uploads", function()
+    local script = command.file([[
+      local tw = require "tideway"
+      local source = tw.from_http_server(0, {full = true})
+      source:sink(function(r)
+        r:respond(("%s %s %d\n"):format(r.method, r.path, #r.body))
+        if r.path == "/stop" then source:stop() end
+      end)
+      print(source:port())
+      io.stdout:flush()
+      tw.run()
+    ]], ".lua")
+    local big = command.file(("0123456789abcdef"):rep(2 ^ 19)) -- 8 MB
+    local status, out, err = command.shell(([[
+      log=$(mktemp)
+      tideway run %s > "$log" &
+      for i in $(seq 500); do [ -s "$log" ] || sleep 0.02; done
+      trap 'kill %%1 2> /dev/null; rm -f "$log"' EXIT
+      url=http://127.0.0.1:$(head -1 "$log")
+      c() { curl -s --noproxy '*' -m 10 "$@"; }
+      c "$url/a" "$url/b" -w '%%{num_connects} ' -o /dev/null -o /dev/null
+      echo
+      c -d hello "$url/form"
+      c -T %s "$url/put"
+      c -H 'Transfer-Encoding: chunked' --data-binary @%s "$url/chunked"
+      c -I "$url/head" | head -1 | tr -d '\r'
+      c "$url/stop"
+      wait
+      c "$url/gone" || echo "status $?"
+    ]]):format(script, big, big))
+    os.remove(script)
+    os.remove(big)
+    assert.equal("", err)
+    assert.equal(0, status)
+    assert.equal(table.concat({
+      "1 0 ", "POST /form 5", "PUT /put 8388608", "POST /chunked 8388608", "HTTP/1.1 200 OK",
+      "GET /stop 0", "status 7",
+    }, "\n") .. "\n", out)
+  end)
+end)
