@@ -221,15 +221,13 @@ describe("tw.run", function()
 
   it("does not start what was collected", function()
     local calls = 0
-    local function build()
+    bb.apart(function()
       tw.from_iterable(function()
         calls = calls + 1
         return nil
       end):map(function(x) return x end)
-    end
-    build()
-    collectgarbage()
-    collectgarbage()
+    end)
+    bb.collect()
     tw.run()
     assert.equal(0, calls)
   end)
