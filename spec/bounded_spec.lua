@@ -113,6 +113,8 @@ local absorbing = {
   timed_window_unique = {
     function(s) return s:timed_window_unique "1s" end,
     function(s) return s:timed_window_unique("1s", { keep = "last", key = function(x) return x % 9 end }) end,
+    function(s) return s:timed_window_unique("1h", { keep = "last", key = function(x) return x % 9 end }) end,
+    function(s) return s:timed_window_unique("1h", { key = function(x) return x % 9 end }) end,
   },
   sliding_window = { function(s) return s:filter(never):sliding_window(10) end },
   unique = { function(s) return s:map(function(x) return x % 100 end):unique { maxsize = 1000 } end },

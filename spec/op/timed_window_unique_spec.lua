@@ -128,8 +128,8 @@ describe("timed_window_unique", function()
         local want = {}
         for _ = 1, 30 do
           local window, at = {}, {}
-          for _ = 1, rng:int(0, 12) do
-            local x = rng:int(1, 6)
+          for _ = 1, rng:chance(0.2) and rng:int(100, 400) or rng:int(0, 12) do
+            local x = rng:chance(0.05) and rng:int(7, 90) or rng:int(1, 6)
             s:emit(x)
             if keep == "first" then
               if not at[x] then window[#window + 1], at[x] = x, true end

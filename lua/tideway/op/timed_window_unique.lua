@@ -3,6 +3,21 @@ local key = require "tideway.key"
 local metadata = require "tideway.metadata"
 local ticking = require "tideway.ticking"
 
+local SPARE = 32 -- places of elements that were replaced, before they are reclaimed
+
+--- Take the places of replaced elements out: a window is no longer than it has keys.
+local function compact(state)
+  local items, lists, keys, at, n = {}, {}, {}, {}, 0
+  for i = 1, state.n do
+    if not state.gone[i] then
+      n = n + 1
+      items[n], lists[n], keys[n], at[state.keys[i]] = state.items[i], state.lists[i], state.keys[i], n
+    end
+  end
+  state.items, state.lists, state.keys, state.at, state.n = items, lists, keys, at, n
+  state.gone, state.replaced = {}, 0
+end
+
 local function step(node, x, k)
   local state = node.state
   k = key.of("timed_window_unique", k)
@@ -18,9 +33,11 @@ local function step(node, x, k)
     state.gone[before] = true
     metadata.release(state.lists[before])
     state.lists[before] = nil
+    state.replaced = state.replaced + 1
+    if state.replaced > SPARE and state.replaced > state.n / 2 then compact(state) end
   end
   state.n = state.n + 1
-  state.items[state.n], state.at[k] = hold.keep(x), state.n
+  state.items[state.n], state.keys[state.n], state.at[k] = hold.keep(x), k, state.n
   state.lists[state.n] = metadata.hold()
 end
 
@@ -40,7 +57,10 @@ return {
   example = [[ tw.from_iterable{1, 2, 1}:timed_window_unique("1m", {flush = true}) ]],
   gives = { { 1, 2 } },
   new = function(node)
-    node.state = { items = {}, lists = {}, gone = {}, at = {}, n = 0, last = node.opts.keep == "last" }
+    node.state = {
+      items = {}, lists = {}, keys = {}, gone = {}, at = {}, n = 0, replaced = 0,
+      last = node.opts.keep == "last",
+    }
     ticking.start(node, node.args.interval)
   end,
   take = function(node)
@@ -52,7 +72,8 @@ return {
         list = metadata.append(list, state.lists[i])
       end
     end
-    state.items, state.lists, state.gone, state.at, state.n = {}, {}, {}, {}, 0
+    state.items, state.lists, state.keys, state.gone, state.at = {}, {}, {}, {}, {}
+    state.n, state.replaced = 0, 0
     return window, list
   end,
   held = ticking.held,
