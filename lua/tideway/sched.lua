@@ -109,9 +109,25 @@ sched.release = release
 
 jit.on(release) -- part of hot loops whose elements others wait for
 
+--- Take a suspended task out of what it waits in. err: for a waiter's owner.
+local function withdraw(task, err)
+  local at = task.at
+  task.at = false
+  if at == SLEEP then
+    timers.cancel(task)
+  elseif at.queue then
+    local before, after = task.prev, task.next
+    if before then before.next = after else at.first = after end
+    if after then after.prev = before else at.last = before end
+    task.prev, task.next = false, false
+  else
+    at.done, at.err = true, err
+  end
+end
+
 local function finish(task, ok, ...)
-  if type(task.at) == "table" and task.at ~= PENDING then -- it waits: a coroutine of the user's did
-    sched.interrupt(task)
+  if task.at and task.at ~= PENDING then -- it waits: a coroutine of the user's did
+    withdraw(task)
     if ok then return finish(task, false, sched.MISPLACED) end
   end
   task.value = false
@@ -172,7 +188,7 @@ local function end_at_once() error(CANCELLED, 0) end
 local function beginning(task)
   if ended(task) then -- and was once too often ready
     sched.failure = sched.failure or { sched.MISPLACED }
-    return create(function() return true end)
+    return create(function() end)
   end
   if task.cancelled then task.fn, task.args = end_at_once, nil end
   local co
@@ -286,7 +302,7 @@ local function refused(task)
   if task.at == PENDING then
     task.at = false
   elseif task ~= main or task.at then
-    if task.at then sched.interrupt(task) end
+    if task.at then withdraw(task) end
     task.error = sched.MISPLACED
   end
   local err = task.error
@@ -299,8 +315,11 @@ end
 --- A task goes on, but not as it should: it was released with an error, or not at all.
 local function failed(task)
   if task.at == PENDING then return end -- its next wait
-  if task.at then sched.interrupt(task, sched.MISPLACED) end
   local err = task.error
+  if task.at then
+    withdraw(task)
+    err = sched.MISPLACED
+  end
   task.error = false
   error(err, 0)
 end
@@ -327,13 +346,6 @@ local outside, give_way -- wait outside any task
 --- A queue of tasks. what: what they wait for, for errors; of: the node or task that it is about.
 function sched.queue(what, of)
   return { queue = true, what = what, of = of, first = false, last = false }
-end
-
-local function unlink(queue, task)
-  local before, after = task.prev, task.next
-  if before then before.next = after else queue.first = after end
-  if after then after.prev = before else queue.last = before end
-  task.prev, task.next = false, false
 end
 
 --- Suspend as the last in a queue, until somebody releases us (`hand`).
@@ -442,13 +454,7 @@ end
 function sched.interrupt(task, err)
   local at = task.at
   if not at or at == PENDING or ended(task) then return false end
-  if at == SLEEP then
-    timers.cancel(task)
-  elseif at.queue then
-    unlink(at, task)
-  else
-    at.done, at.err = true, err
-  end
+  withdraw(task, err)
   release(task, err)
   return true
 end
