@@ -170,6 +170,8 @@ local function body()
       finish(task, xpcall(fn, handler, args[1]))
     elseif args.n == 2 then
       finish(task, xpcall(fn, handler, args[1], args[2]))
+    elseif args.n == 3 then
+      finish(task, xpcall(fn, handler, args[1], args[2], args[3]))
     else
       finish(task, xpcall(fn, handler, unpack(args, 1, args.n)))
     end
