@@ -290,7 +290,8 @@ local body, sequence
 local owner_of
 
 local function owner_below(self, node)
-  if node.out_region or #node.ups == 0 then return node end
+  -- what emits by itself will have a region, though it may not have one yet
+  if node.out_region or #node.ups == 0 or node.desc.relay or node.alone then return node end
   return owner_of(self, node)
 end
 

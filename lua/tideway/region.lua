@@ -64,6 +64,21 @@ function Region:prepare()
   end
 end
 
+--- Leave the door to the task that has waited longest, if there is one.
+local function leave(self)
+  local waiting = self.waiting
+  local waiter = waiting and table.remove(waiting, 1)
+  while waiter and waiter.done do waiter = table.remove(waiting, 1) end -- given up meanwhile
+  if not waiter then
+    self.waiting = nil
+    self.busy = false
+    return
+  end
+  self.busy = waiter.owner
+  self.attention = #waiting > 0
+  sched.wake(waiter)
+end
+
 local drain
 
 --- What was made an entry while this region was delivering through it (see region.below) is
@@ -80,23 +95,8 @@ local function release(self, failed)
     else
       drain(other)
     end
-    other.busy = false
+    leave(other)
   end
-end
-
---- Leave the door to the task that has waited longest, if there is one.
-local function leave(self)
-  local waiting = self.waiting
-  local waiter = waiting and table.remove(waiting, 1)
-  while waiter and waiter.done do waiter = table.remove(waiting, 1) end -- given up meanwhile
-  if not waiter then
-    self.waiting = nil
-    self.busy = false
-    return
-  end
-  self.busy = waiter.owner
-  self.attention = #waiting > 0
-  sched.wake(waiter)
 end
 
 --- A task that has been dismissed (tideway.stop) ends when its element is through.
@@ -225,23 +225,48 @@ function region.into(node)
   return self
 end
 
---- Is an element on its way through a node now, inlined in some region's text? Read off the
--- stack: each frame of generated text is at the line of an operator, and what is above that
--- operator is delivering.
+--- Does a frame of generated text deliver what is on its way through one of these nodes? It is at
+-- the line of an operator, and what is above that operator is delivering.
+local function delivers(info, nodes)
+  local chunk = errors.chunks[info.source]
+  if not (chunk and chunk.lines) then return false end
+  local at, from = chunk.lines[info.currentline], chunk.froms[info.currentline]
+  if at and not from and #at.ups == 1 then from = at.ups[1] end
+  while from do
+    if nodes[from] then return true end
+    from = #from.ups == 1 and not from.out_region and from.ups[1]
+  end
+  return false
+end
+
+--- Is an element on its way through a node in the task that runs?
 local function delivering(node)
-  local level = 3
+  local level, nodes = 3, { [node] = true }
   while true do
     local info = debug.getinfo(level, "Sl")
     if not info then return false end
-    local chunk = errors.chunks[info.source]
-    if chunk and chunk.lines then
-      local at, from = chunk.lines[info.currentline], chunk.froms[info.currentline]
-      if at and not from and #at.ups == 1 then from = at.ups[1] end
-      while from do
-        if from == node then return true end
-        from = #from.ups == 1 and not from.out_region and from.ups[1]
+    if delivers(info, nodes) then return true end
+    level = level + 1
+  end
+end
+
+--- Does another task wait in the middle of a delivery through a node or what is below it?
+local function occupied(node, task)
+  if not task.co then return false end -- the main thread's stack cannot be looked at
+  local nodes, list = { [node] = true }, { node }
+  while #list > 0 do
+    for _, down in ipairs(table.remove(list).downs) do
+      if not nodes[down] then
+        nodes[down] = true
+        list[#list + 1] = down
       end
     end
+  end
+  local level = 0
+  while true do
+    local info = debug.getinfo(task.co, level, "Sl")
+    if not info then return false end
+    if delivers(info, nodes) then return true end
     level = level + 1
   end
 end
@@ -256,8 +281,10 @@ function region.below(node)
     node.out_region = self
     for other in pairs(node.regions) do
       other:expire()
-      -- what is emitted now comes after the element on its way through the node
-      if within and other.busy and not self.busy then
+      -- what is emitted now comes after the element on its way through the node, and waits for one
+      -- that is in the middle of what is below
+      if other.busy and not self.busy
+        and (within or other.busy ~= sched.current and occupied(node, other.busy)) then
         self.busy = other.busy
         other.adopted = other.adopted or {}
         table.insert(other.adopted, self)

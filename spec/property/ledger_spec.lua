@@ -19,7 +19,8 @@ local function same(x) return x end
 local function world(rng, clock)
   local self = {
     rng = rng, clock = clock, problems = {}, refs = {}, failed = {}, loose = {}, operators = {},
-    kept = {}, began = clock:now(), fails = rng:pick { 0, 0, 0.05, 0.2 }, sleeps = rng:pick { 0, 0.1, 0.5 },
+    inside = {}, kept = {}, began = clock:now(),
+    fails = rng:pick { 0, 0, 0.05, 0.2 }, sleeps = rng:pick { 0, 0.1, 0.5 },
   }
 
   function self.problem(...)
@@ -68,7 +69,11 @@ local function world(rng, clock)
   function self.work(where, token)
     self.look(where, token)
     if rng:chance(self.sleeps) then
+      local inside = self.inside[where] or 0
+      if inside > 0 and not where:find "^map_async" then self.problem("%s: two elements at once", where) end
+      self.inside[where] = inside + 1
       tw.sleep(rng:int(0, 4) * 1e-3)
+      self.inside[where] = inside
       self.look(where, token)
     end
     if not token.tries[where] then -- empty windows come for ever, and do not fail so

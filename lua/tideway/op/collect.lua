@@ -46,6 +46,7 @@ stream flushes it by other:sink(function() collector:flush() end).]],
   methods = methods,
   new = function(node)
     node.state = { hold = hold.new(node.opts.maxsize) }
+    node.alone = true -- emits by itself
   end,
   emit = function(b, node, x)
     local h, maxsize = b:constant(node.state.hold), node.opts.maxsize

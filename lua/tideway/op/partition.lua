@@ -199,6 +199,7 @@ What is incomplete at the end of the stream is dropped, or emitted with flush = 
     else
       node.state = { parts = {}, order = {}, n = n, full = hold.tupler(n) }
     end
+    node.alone = timeout ~= nil -- emits by itself
     if timeout then node.state.timeout = math.max(1, math.floor(timeout * 1e9 + 0.5)) end
   end,
   held = function(node) return node.state.closed and #node.state.closed or 0 end,
