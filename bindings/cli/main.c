@@ -159,7 +159,8 @@ static int mute(lua_State *L) {
   return 0;
 }
 
-/* Push tideway.cli's main and its arguments: the words of the command line, mute. */
+/* Push tideway.cli's main and its arguments: the words of the command line, mute, whether
+ * errors go to a terminal. */
 static int push_command(lua_State *L, int argc, char **argv) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
@@ -179,12 +180,13 @@ static int push_command(lua_State *L, int argc, char **argv) {
     lua_rawseti(L, -2, i);
   }
   lua_pushcfunction(L, mute);
+  lua_pushboolean(L, isatty(STDERR_FILENO));
   return DONE;
 }
 
 static int run(lua_State *L, int argc, char **argv) {
   find_modules(L);
-  if (push_command(L, argc, argv) || lua_pcall(L, 2, 1, 0)) {
+  if (push_command(L, argc, argv) || lua_pcall(L, 3, 1, 0)) {
     const char *text = lua_tostring(L, -1);
     if (!text) text = "failed with an error that is no text";
     int named = strncmp(text, "tideway: ", 9) == 0;

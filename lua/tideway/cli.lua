@@ -30,6 +30,11 @@ Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When t
 has come to its end, sources that were never started are run: tw.run() may be left out.
 Call it where what follows needs the results: it returns when all sources have ended;
 tw.stop() ends it early and in order. SCRIPT is a file, or - for standard input.
+
+SIGINT (Ctrl-C) and SIGTERM do what tw.stop() does: sources stop, what is in flight is delivered,
+windows with flush = true and files are completed, and the script goes on after tw.run(), which
+returns the signal's name. A second signal ends the process at once. tw.run{signals = false}
+leaves them alone.
 ]],
   eval = [[
 tideway eval 'EXPR'
@@ -120,7 +125,12 @@ example
   on_end = { "stream:on_end(fn)", "Call fn() when the stream has ended. Returns the stream." },
   start = { "stream:start()", [[
 Start the sources above the stream; their elements come when the loop runs. stream:stop() stops
-them. tw.run() and the end of a script start all sources that were never started.]] },
+them, which ends nothing. tw.run() and the end of a script start all sources that were never started.
+
+tw.stop() ends the run in order: sources stop, what is in flight is delivered, buffers drain, the
+streams below end, so that windows with flush = true emit what they hold, tasks are cancelled
+(those that a function below a stream has spawned are waited for), files are completed. SIGINT
+and SIGTERM do the same while tw.run() runs (tideway help run).]] },
   port = { "source:port()", "The port that a source listens on, also one that was asked for as 0." },
   ["http.get"] = { "tw.http.get(url, {settings})", [[
 Get a page inside any function: the task waits, others run. Returns {status =, headers =, body =,
@@ -258,10 +268,22 @@ local function load_script(words, i, command)
   return chunk, further, path
 end
 
---- Run the sources that a script has built and left alone.
+--- Run the sources that a script has built and left alone, unless a signal has ended its own run.
 local function run_sources()
-  local tw = package.loaded["tideway"]
-  if type(tw) == "table" then tw.run() end
+  local tw, stop = package.loaded["tideway"], package.loaded["tideway.stop"]
+  if type(tw) == "table" and not (stop and stop.signal) then tw.run() end
+end
+
+--- What a person at a terminal sees of a signal: the line on which the terminal has written ^C ends,
+-- and when the end takes its time a word says so.
+local function tell_person()
+  local host = require "tideway.host"
+  function host.stopping(name)
+    if name == "SIGINT" then io.stderr:write "\n" end
+  end
+  function host.still()
+    io.stderr:write "tideway: stopping, what is in flight is delivered first (once more: at once)\n"
+  end
 end
 
 local commands = {}
@@ -510,8 +532,9 @@ local spelled = {
 }
 
 --- words[0] is the program's name, words[1] the command. mute(on) silences standard output.
--- Returns the exit status.
-function cli.main(words, mute)
+-- terminal: is standard error one? Returns the exit status.
+function cli.main(words, mute, terminal)
+  if terminal then tell_person() end
   local word = words[1]
   if not word then
     io.stderr:write(usage)

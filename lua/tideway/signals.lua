@@ -7,19 +7,26 @@ jit.off(true, true)
 
 local C = require "tideway.ffi"
 local ffi = require "ffi"
+local clock = require "tideway.clock"
+local host = require "tideway.host"
 local sched = require "tideway.sched"
 local stop = require "tideway.stop"
+local timers = require "tideway.timers"
 
-local signals = {
-  notice = nil, -- the command's: called with the name of the signal as it comes
-}
+local signals = {}
+
+local LONG = 0.5e9 -- ns after which a stop is worth a word
 
 local native
 
 local function arrived()
   local name = ffi.string(C.tw_signals_caught(native))
   stop.begin(name)
-  if signals.notice then signals.notice(name) end
+  if host.stopping then host.stopping(name) end
+  if host.still then
+    local timer = { serial = false, fire = function() if stop.under_way() then host.still() end end }
+    timers.add(clock.now() + LONG, timer)
+  end
 end
 
 --- Watch for them, until `leave`.

@@ -107,6 +107,9 @@ function stop.begin(signal)
   sched.resting = rest
 end
 
+--- Is the end of the run on its way?
+function stop.under_way() return sched.resting ~= nil end
+
 --- The run is over, however it ended.
 function stop.over() sched.resting = nil end
 
