@@ -9,8 +9,8 @@
 -- A task is one table, the user's handle of it as well, and its own timer:
 --
 --     co       its coroutine, false before it begins and after its end
---     fn       its function and, with arguments, args; false once it has begun; the number of its
---              results
+--     fn       its function and, with arguments, args; once it has begun its place among those that
+--              have; in the end the number of its results
 --     at       false: about to run, or running; PENDING: the same, and its next wait is to fail;
 --              the queue or waiter that it waits in; SLEEP; or how it ended: "done", "failed",
 --              "cancelled"
@@ -82,8 +82,7 @@ sched.doors = {}    -- functions of tideway.region through which elements go
 
 -- Tasks -----------------------------------------------------------------------------------
 
--- Coroutines of ended tasks, for the next ones; and all there are -> the number of the latest task
--- that has begun there.
+-- Coroutines of ended tasks, for the next ones; all there are; how many tasks have begun.
 local pool, spare, POOL = {}, 0, 256
 local coroutines, begun = setmetatable({}, { __mode = "k" }), 0
 
@@ -136,10 +135,8 @@ local function finish(task, ok, ...)
   elseif ok then
     task.at = "done"
     local n = select("#", ...)
-    if n > 0 then
-      task.fn = n
-      if n == 1 then task.value = ... else task.value = { ... } end
-    end
+    task.fn = n
+    if n == 1 then task.value = ... elseif n > 1 then task.value = { ... } end
   else
     task.at, task.error = "failed", errors.caught((...))
     -- an error that nobody waits for is everybody's
@@ -161,7 +158,8 @@ local rest
 local function body()
   local task = sched.current
   local fn, args = task.fn, task.args
-  task.fn = false
+  begun = begun + 1
+  task.fn = begun
   if not args then
     finish(task, xpcall(fn, handler))
   else -- not unpacked, when there are few: that would make the stack grow
@@ -200,9 +198,8 @@ local function beginning(task)
     spare = spare - 1
   else
     co = create(body)
+    coroutines[co] = true
   end
-  begun = begun + 1
-  coroutines[co] = begun
   task.co = co
   return co
 end
@@ -278,15 +275,12 @@ function sched.live() return live end
 
 --- The user's own tasks that have not ended, in the order in which they were spawned.
 function sched.own_tasks()
-  local list, numbers = {}, {}
-  for co, number in pairs(coroutines) do
+  local list = {}
+  for co in pairs(coroutines) do
     local task = stuck.task_of(co)
-    if task and getmetatable(task) == Task then
-      list[#list + 1] = task
-      numbers[task] = number
-    end
+    if task and getmetatable(task) == Task then list[#list + 1] = task end
   end
-  table.sort(list, function(a, b) return numbers[a] < numbers[b] end)
+  table.sort(list, function(a, b) return a.fn < b.fn end)
   for i = first, last do
     local task = ready[i]
     if task and getmetatable(task) == Task and not task.co then list[#list + 1] = task end
@@ -484,7 +478,7 @@ end
 function sched.cancel(task)
   if task.cancelled or ended(task) then return end
   task.cancelled = true
-  if task.fn then return end -- it has not begun
+  if type(task.fn) == "function" then return end -- it has not begun
   if not sched.interrupt(task, CANCELLED) then task.at, task.error = PENDING, CANCELLED end
 end
 

@@ -55,7 +55,7 @@ local function about(task, operator, stream, line, origin)
 end
 
 --- Text that names the tasks that wait (but for their time), a line each; "" when there are none.
--- coroutines  coroutine -> number
+-- coroutines  the set of all
 function stuck.describe(coroutines)
   local lines, more = {}, 0
   for co in pairs(coroutines) do

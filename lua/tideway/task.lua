@@ -32,7 +32,7 @@ function Task:wait()
   end
   local n = self.fn
   if n == 1 then return self.value end
-  if n then return unpack(self.value, 1, n) end
+  if n > 1 then return unpack(self.value, 1, n) end
 end
 
 --- End the task where it is suspended; a delivery that it has under way ends there.
