@@ -94,6 +94,7 @@ function tw.run(fn, opts)
   if fn ~= nil then check.value("run", "fn", "function", fn) end
   local settings = check.settings("run", { { "signals", "boolean?" } }, opts)
   if sched.in_task() then errors.misuse "run: the loop is running already" end
+  stop.over()
   feed.start_all()
   if fn then sched.own(sched.spawn(fn)) end
   local before = stop.signal

@@ -247,9 +247,14 @@ describe("tw.stop", function()
     local out = tw.from_range(1, 3):buffer(1):sink_to_list()
     tw.run()
     assert.same({ 1, 2, 3 }, out)
-    tw.stop() -- nothing is running
-    clock:advance(1)
     local done = false
+    tw.stop() -- nothing is running
+    tw.run(function()
+      tw.sleep(0)
+      done = true
+    end)
+    assert.is_true(done)
+    done = false
     tw.spawn(function()
       tw.sleep(1)
       done = true

@@ -69,14 +69,16 @@ function finish.left(all)
   for _, node in ipairs(all and graph.roots() or {}) do
     if not node.ended then left[#left + 1] = node end
   end
-  blocked = setmetatable({}, { __mode = "k" })
   table.sort(left, function(a, b) return a.id < b.id end)
   return #left > 0
 end
 
 --- End all that `left` has found.
 function finish.rest()
-  for _, node in ipairs(left) do drain({ node }, node) end
+  for _, node in ipairs(left) do
+    blocked[node] = nil
+    if not node.ended then drain({ node }, node) end
+  end
   left = {}
 end
 

@@ -36,6 +36,8 @@ local function delivering(task)
   end
 end
 
+local final = false -- is nothing to come after? then streams that are fed by hand end as well
+
 --- The user's tasks that are not waited for.
 local function feeders()
   local list = {}
@@ -90,7 +92,7 @@ local function rest()
     if delivering(task) and sched.hopeful() then return false end
   end
   if #own > 0 then return dismiss(own, true) end
-  if finish.left(stop.signal ~= nil) then
+  if finish.left(final) then
     sched.spawn(finish.rest)
     return true
   end
@@ -99,18 +101,19 @@ local function rest()
 end
 
 --- End the run in order.
--- signal  the name of the signal that asks for it: then nothing comes after, and streams that are
---         fed by hand end as well
+-- signal  the name of the signal that asks for it, which is final
 function stop.begin(signal)
-  stop.signal = stop.signal or signal
+  if signal then stop.signal, final = signal, true end
   feed.stop_all(true)
-  sched.resting = rest
+  sched.resting = (sched.live() > 0 or finish.left(final)) and rest or nil
 end
 
 --- Is the end of the run on its way?
 function stop.under_way() return sched.resting ~= nil end
 
---- The run is over, however it ended.
-function stop.over() sched.resting = nil end
+--- The run is over, however it ended; or begins.
+function stop.over()
+  sched.resting, final = nil, false
+end
 
 return stop
