@@ -72,9 +72,10 @@ local function world(rng, clock)
       local inside = self.inside[where] or 0
       if inside > 0 and not where:find "^map_async" then self.problem("%s: two elements at once", where) end
       self.inside[where] = inside + 1
-      tw.sleep(rng:int(0, 4) * 1e-3)
+      local ok, err = pcall(tw.sleep, rng:int(0, 4) * 1e-3)
       self.inside[where] = inside
       self.look(where, token)
+      if not ok then error(err, 0) end -- it has timed out
     end
     if not token.tries[where] then -- empty windows come for ever, and do not fail so
       local fails = clock:now() < self.began + 2 and rng:chance(self.fails)
@@ -181,7 +182,7 @@ for name, build in pairs {
   end,
   rate_limit = function(s, w) return s:rate_limit(w.rng:int(0, 3) * 1e-3) end,
   latest = function(s) return s:latest() end,
-  timeout = function(s) return s:timeout "1d" end,
+  timeout = function(s, w) return s:timeout(w.impatient and w.rng:int(2, 20) * 1e-3 or "1d") end,
   ["a nested emit"] = function(s, w)
     local inner = tw.stream():on_error(w.policy)
     w.kept[#w.kept + 1] = inner
@@ -405,6 +406,8 @@ local function plant(w, ends)
     local up = rng:pick(pool)
     local out, held
     local name = rng:chance(0.2) and rng:pick(join_names) or rng:pick(operator_names)
+    -- what times out at their doors has not come to them
+    if w.impatient and (joins[name] or name == "collect") then name = "timeout" end
     local where = name .. " " .. i
     if joins[name] then
       out, held = joins[name](w, up, rng:pick(pool), where)
@@ -429,14 +432,15 @@ local function plant(w, ends)
   end
   pool[#pool]:sink(function(token) w.work("sink", token) end)
   w.kept[#w.kept + 1] = pool
+  w.pool = pool
   return table.concat(text, ", ")
 end
 
---- Tasks that emit into the roots; returns them.
+--- Tasks that emit into the roots, and now and then into a stream in the middle; returns them.
 local function feed(w)
   local rng, tasks = w.rng, {}
   for _ = 1, rng:int(1, 4) do
-    local root = rng:pick(w.roots)
+    local root = rng:pick(not w.destroys and rng:chance(0.2) and w.pool or w.roots)
     tasks[#tasks + 1] = tw.spawn(function()
       for _ = 1, rng:int(0, 15) do
         if rng:chance(0.5) then tw.sleep(rng:int(0, 10) * 1e-3) end
@@ -522,6 +526,7 @@ describe("the ledger of random graphs", function()
     local w = world(rng, clock)
     local name = rng:pick(policy_names)
     w.destroys, w.raises = destroys, destroys or name:find "raise" ~= nil
+    w.impatient = not w.raises and rng:chance(0.3)
     w.policy, w.fatal = policies[name](w)
     w.roots = {}
     for i = 1, rng:int(1, 2) do
