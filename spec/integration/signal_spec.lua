@@ -190,6 +190,27 @@ describe("a signal", function()
     end
   end)
 
+  it("leaves a clean line on a terminal, and says so when the end takes its time", function()
+    if os.execute "command -v script > /dev/null" ~= 0 then return pending "no script(1)" end
+    local path = command.file([[
+      local tw = require "tideway"
+      tw.spawn(function() print "ready" io.stdout:flush() end)
+      tw.from_range(1, 3):delay(arg[1]):sink(print)
+      tw.run()]], ".lua")
+    local function at_terminal(delay)
+      local _, out = command.shell(([[
+        log=$(mktemp); touch $log
+        { i=0; until grep -q ready $log || [ $i -ge 500 ]; do sleep 0.02; i=$((i + 1)); done
+          printf '\003'; sleep 1; } | script -qec "%s run %s %s" /dev/null > $log 2>&1
+        cat $log; rm -f $log]]):format(command.path, path, delay))
+      return (out:gsub("\r", ""))
+    end
+    assert.equal("ready\n^C\n1\n2\n3\n", at_terminal "300ms")
+    assert.equal("ready\n^C\ntideway: stopping, what is in flight is delivered first (once more: at once)\n"
+      .. "1\n2\n3\n", at_terminal "1.2s")
+    os.remove(path)
+  end)
+
   it("ends a run in plain LuaJIT, too", function()
     complete(run(COUNTING .. [[
       source:buffer(20):sink_to_textfile(folder .. "/out")
