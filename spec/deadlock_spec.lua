@@ -71,6 +71,17 @@ describe("where nothing can go on", function()
     for i = 1, 25 do assert.equal("done", tasks[i]:status()) end
   end)
 
+  it("a ring through a full buffer is none while nothing comes round", function()
+    local source, got = tw.stream(), {}
+    local held = source:buffer(2)
+    held:sink(function(x) got[#got + 1] = x end)
+    held:filter(function(x) return x > 9 end):connect(source)
+    tw.run(function()
+      for i = 1, 6 do source:emit(i) end
+    end)
+    assert.same({ 1, 2, 3, 4, 5, 6 }, got)
+  end)
+
   it("what sleeps is no deadlock", function()
     local channel, got = tw.channel(1), nil
     local task = tw.spawn(function() got = channel:get() end)

@@ -256,7 +256,8 @@ local function occupied(node, task)
   local nodes, list = { [node] = true }, { node }
   while #list > 0 do
     for _, down in ipairs(table.remove(list).downs) do
-      if not nodes[down] then
+      -- what has a door of its own is waited for there, in a ring perhaps by who waits for us
+      if not nodes[down] and not down.out_region and not down.in_region then
         nodes[down] = true
         list[#list + 1] = down
       end

@@ -644,7 +644,7 @@ local function delivering()
   end
 end
 
-local function describe() return stuck.describe(coroutines) end
+local function describe() return stuck.describe(coroutines, sched.doors) end
 
 --- What is outside any task lets the tasks have their turn.
 function give_way()

@@ -18,16 +18,19 @@ end
 
 --- What is on a suspended coroutine's stack: the operator in which it waits, the stream whose elements
 -- it delivers, the user's line at which it waits, and where the user's outermost function is.
-local function places(co)
+local function places(co, doors)
   local operator, stream, line, origin
   local level = 0
   while true do
-    local info = debug.getinfo(co, level, "Sl")
+    local info = debug.getinfo(co, level, "Slf")
     if not info then return operator, stream, line, origin end
     local region = errors.chunks[info.source]
     if region then
       operator = operator or region.lines and region.lines[info.currentline]
-      stream = region.node
+    elseif doors[info.func] then
+      local _
+      _, region = debug.getlocal(co, level, 1)
+      operator, stream = operator or region.node, region.node
     elseif info.what ~= "C" and not errors.internal(info.source) then
       line = line or ("%s:%d"):format(info.short_src, info.currentline)
       origin = ("%s:%d"):format(info.short_src, info.linedefined)
@@ -55,14 +58,14 @@ local function about(task, operator, stream, line, origin)
 end
 
 --- Text that names the tasks that wait (but for their time), a line each; "" when there are none.
--- coroutines  the set of all
-function stuck.describe(coroutines)
+-- coroutines  the set of all; doors: functions of a region, their first argument, that let elements in
+function stuck.describe(coroutines, doors)
   local lines, more = {}, 0
   for co in pairs(coroutines) do
     local task = stuck.task_of(co)
     if task and task.at and not task.serial then
       if #lines < SHOWN then
-        lines[#lines + 1] = about(task, places(co))
+        lines[#lines + 1] = about(task, places(co, doors))
       else
         more = more + 1
       end
