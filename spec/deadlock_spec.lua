@@ -82,6 +82,31 @@ describe("where nothing can go on", function()
     assert.same({ 1, 2, 3, 4, 5, 6 }, got)
   end)
 
+  local operators = {
+    ["buffer(2)"] = function(s) return s:buffer(2) end,
+    ["delay with maxsize"] = function(s) return s:delay("1ms", { maxsize = 2 }) end,
+    ["map_async"] = function(s) return s:map_async(function(x) return x end, { parallelism = 2 }) end,
+  }
+  for name, build in pairs(operators) do
+    it("a ring through one operator that is full is none while others emit into it: " .. name, function()
+      local source, seen = tw.stream(), {}
+      local held = build(source)
+      held:sink(function(x) seen[x] = (seen[x] or 0) + 1 end)
+      held:filter(function(x) return x < 100 end):map(function(x) return x + 100 end):connect(source)
+      local emitters = {}
+      for k = 0, 1 do
+        emitters[k] = tw.spawn(function()
+          for i = 1, 20 do source:emit(20 * k + i) end
+        end)
+      end
+      clock:advance "1s"
+      for i = 1, 40 do assert.same({ 1, 1 }, { seen[i], seen[100 + i] }) end
+      assert.same({ "done", "done" }, { emitters[0]:status(), emitters[1]:status() })
+      for i = 41, 60 do source:try_emit(i) end
+      clock:advance "1s"
+    end)
+  end
+
   it("what sleeps is no deadlock", function()
     local channel, got = tw.channel(1), nil
     local task = tw.spawn(function() got = channel:get() end)

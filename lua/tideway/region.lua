@@ -110,11 +110,20 @@ end
 
 --- Wait for the door, which another task has. Then it is ours.
 local function take_turn(self)
+  local serves, at = sched.current.serves, self.busy.at
+  if serves then
+    serves.behind = self -- in a feedback loop who has the door may wait for room that only we make
+    if at and at.full == serves then
+      at.pass = true
+      sched.wake(at)
+    end
+  end
   local waiter = { owner = sched.current }
   self.waiting = self.waiting or {}
   table.insert(self.waiting, waiter)
   self.attention = true -- a batch comes out for us
   local ok, err = pcall(sched.suspend, waiter, "emit")
+  if serves then serves.behind = nil end
   if not ok then
     -- interrupted; the door may just have been given to us
     if waiter.done and self.busy == waiter.owner and not waiter.err then leave(self) end

@@ -46,14 +46,16 @@ end
 
 --- Wait while the node has no room. room: a function of its state
 -- What delivers the node's own elements never waits for room there, in a feedback loop: it would
--- wait for itself.
+-- wait for itself. Where it waits for a stream above, that stream's emitter does not wait here.
 function relay.wait(state, room, what)
   if sched.current.serves == state then return end
   while not room(state) do
-    local waiter = {}
+    if state.behind and state.behind.busy == sched.current then return end
+    local waiter = { full = state }
     state.waiters = state.waiters or {}
     table.insert(state.waiters, waiter)
     sched.suspend(waiter, what)
+    if waiter.pass then return end
   end
 end
 
