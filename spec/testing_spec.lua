@@ -241,6 +241,31 @@ describe("the virtual clock", function()
     task:wait()
   end)
 
+  it("passes a minute of a 10 ms rate limit, every element at its nanosecond", function()
+    local source, count, wrong = tw.stream(), 0, 0
+    source:rate_limit("10ms"):sink(function(x)
+      count = count + 1
+      if clock:now() ~= (x - 1) * 1e7 / 1e9 then wrong = wrong + 1 end
+    end)
+    tw.spawn(function() for i = 1, 6100 do source:emit(i) end end)
+    clock:advance "1m"
+    assert.same({ 6001, 0 }, { count, wrong })
+  end)
+
+  it("lets sleep(0) outside a task give the tasks their turn", function()
+    local log = {}
+    tw.spawn(function()
+      log[1] = "one"
+      tw.sleep(0)
+      log[2] = "two"
+    end)
+    tw.sleep(0)
+    assert.same({ "one" }, log)
+    tw.sleep "0s"
+    assert.same({ "one", "two" }, log)
+    assert.equal(0, clock:now())
+  end)
+
   it("raises in tw.run where it would wait for time", function()
     local log = {}
     local task = sleeper(log, 1, "x")
