@@ -65,6 +65,11 @@ end
 local function piece(node, x)
   local ok, why = pcall(send, node, x)
   if not ok and not dropped_here(node, why) then error(why, 0) end
+  if #node.ups > 1 then return end -- a join takes what comes to it after its whole step
+  while node.queue[1] and not node.queue[1][2] do
+    ok, why = pcall(send, node, table.remove(node.queue, 1)[1])
+    if not ok and not dropped_here(node, why) then error(why, 0) end
+  end
 end
 
 function push(node, x, who)

@@ -79,7 +79,9 @@ local function leave(self)
   sched.wake(waiter)
 end
 
-local drain
+local drain, enter
+
+local EMITTED = 0 -- as a port: emitted to the join itself
 
 --- What was made an entry while this region was delivering through it (see region.below) is
 -- free now.
@@ -163,11 +165,13 @@ function drain(self)
     self.queue[first], self.ports[first], self.marks[first] = nil, nil, nil
     self.first = first
     if first == self.last then self.first, self.last = 0, 0 end
-    local ok, err
+    local run, ok, err = self.run
+    -- what was emitted to the join itself does not go through its operator
+    if port == EMITTED then run, x, port = enter, self.node.out_region, x end
     if marks or sched.current.metadata then
-      ok, err = xpcall(metadata.deliver, handler, marks, marks, self.run, x, port)
+      ok, err = xpcall(metadata.deliver, handler, marks, marks, run, x, port)
     else
-      ok, err = xpcall(self.run, handler, x, port)
+      ok, err = xpcall(run, handler, x, port)
     end
     if not ok then fail(self, err) end
     if self.adopted then release(self) end
@@ -175,11 +179,22 @@ function drain(self)
   self.attention = false
 end
 
+--- The element at hand is through: deliver what is queued, and leave the door.
+local function out(self)
+  if not self.attention then
+    self.busy = false
+    return
+  end
+  drain(self)
+  leave(self)
+  if self.dismissed then dismiss(self) end
+end
+
 --- Deliver x into a region; the door of everything. A second task waits for its turn, the same
 -- one coming back is queued.
 -- Returns true when an error policy further up has dropped the element (see fuse), raises
 -- what a user function raised.
-local function enter(self, x, port)
+function enter(self, x, port)
   if self.busy then
     if self.busy == sched.current then return enqueue(self, x, port) end
     x = keep(x)
@@ -188,21 +203,47 @@ local function enter(self, x, port)
   self.busy = sched.current
   local ok, err = xpcall(self.run, handler, x, port)
   if not ok then fail(self, err) end
-  if self.attention then
-    drain(self)
-    leave(self)
-    if self.dismissed then dismiss(self) end
-  else
-    self.busy = false
-  end
+  out(self)
   return err
 end
 region.enter = enter
 
+--- The in region of a join.
+function region.into(node)
+  local self = node.in_region
+  if not self then
+    self = region.new(node, "in")
+    node.in_region = self
+  end
+  return self
+end
+
+--- Emit x to a node: into its out region; to a join through its own door as well, so that it is
+-- in order with what comes by the edges.
+local function offer(self, x)
+  local node = self.node
+  local front = node.in_region or #node.ups > 1 and region.into(node)
+  if not front then
+    local dropped = enter(self, x) -- a tail call would look like a recursion to LuaJIT
+    return dropped
+  end
+  if front.busy then
+    if front.busy == sched.current then return enqueue(front, x, EMITTED) end
+    x = keep(x)
+    take_turn(front)
+  end
+  front.busy = sched.current
+  local ok, err = xpcall(enter, handler, self, x)
+  if not ok then fail(front, err) end
+  out(front)
+  return err
+end
+region.offer = offer
+
 --- Deliver x with other metadata (an array, or nil) than that of the element at hand.
 function region.enter_with(self, x, list)
   if list ~= nil and not self.node.carries then graph.carry(self.node) end
-  return metadata.deliver(list, nil, enter, self, x)
+  return metadata.deliver(list, nil, offer, self, x)
 end
 
 --- Deliver elements i .. n - 1 of a source's current batch.
@@ -222,17 +263,7 @@ function region.batch(self, state, i, n)
   return reached
 end
 
-sched.doors[enter], sched.doors[region.batch] = true, true
-
---- The in region of a join.
-function region.into(node)
-  local self = node.in_region
-  if not self then
-    self = region.new(node, "in")
-    node.in_region = self
-  end
-  return self
-end
+sched.doors[enter], sched.doors[offer], sched.doors[region.batch] = true, true, true
 
 --- Does a frame of generated text deliver what is on its way through one of these nodes? It is at
 -- the line of an operator, and what is above that operator is delivering.
@@ -311,9 +342,9 @@ function region.emit(node, x, list, owned)
   owned = owned or list
   if #node.downs == 0 then return metadata.release(owned) end
   if list ~= nil or sched.current.metadata ~= nil then
-    return metadata.deliver(list, owned, enter, region.below(node), x)
+    return metadata.deliver(list, owned, offer, region.below(node), x)
   end
-  return enter(region.below(node), x)
+  return offer(region.below(node), x)
 end
 
 return region

@@ -12,7 +12,7 @@ local sched = require "tideway.sched"
 require "tideway.fuse"
 
 local misuse = errors.misuse
-local enter = region.enter
+local offer = region.offer
 
 local stream = {}
 local methods = {}
@@ -197,7 +197,7 @@ function methods:emit(x, metadata)
     node.entry = out -- its out region, until it is destroyed
   end
   if metadata == nil and sched.current.metadata == nil then
-    enter(out, x)
+    offer(out, x)
   else
     region.enter_with(out, x, metadata)
   end
@@ -224,7 +224,7 @@ function methods:try_emit(x)
   if x == nil then misuse "try_emit: nil is the absence of an element (use tw.null or false)" end
   local node = node_of(self, "try_emit")
   if not passable(node, {}) then return false end
-  sched.attempt(enter, region.below(node), x)
+  sched.attempt(offer, region.below(node), x)
   return true
 end
 
