@@ -243,6 +243,8 @@ function sched.own(task)
   if by ~= main and (by.work or getmetatable(by) ~= Task) then task.work = true end
   return setmetatable(task, Task)
 end
+jit.on(sched.spawn)
+jit.on(sched.own)
 
 --- Call fn(...) in a task of its own, now; what it raises before it suspends is raised here.
 function sched.attempt(fn, ...)
