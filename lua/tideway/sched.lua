@@ -236,13 +236,6 @@ function sched.spawn(fn, servant, ...)
   return task
 end
 
---- Note that a task is the user's own. One that a function below a stream has spawned is `work`:
--- part of what is in flight.
-function sched.own(task)
-  local by = sched.current
-  if by ~= main and (by.work or getmetatable(by) ~= Task) then task.work = true end
-  return setmetatable(task, Task)
-end
 jit.on(sched.spawn)
 jit.on(sched.own)
 
@@ -275,19 +268,29 @@ end
 --- How many tasks keep the loop running.
 function sched.live() return live end
 
---- The user's own tasks that have not ended, in the order in which they were spawned.
+local users, serial = setmetatable({}, { __mode = "k" }), 0 -- the user's own tasks that are no work
+
+--- The user's own tasks that have not ended, `work` left out, in the order in which they were spawned.
 function sched.own_tasks()
   local list = {}
-  for co in pairs(coroutines) do
-    local task = stuck.task_of(co)
-    if task and getmetatable(task) == Task then list[#list + 1] = task end
+  for task in pairs(users) do
+    if ended(task) then users[task] = nil else list[#list + 1] = task end
   end
-  table.sort(list, function(a, b) return a.fn < b.fn end)
-  for i = first, last do
-    local task = ready[i]
-    if task and getmetatable(task) == Task and not task.co then list[#list + 1] = task end
-  end
+  table.sort(list, function(x, y) return users[x] < users[y] end)
   return list
+end
+
+--- Note that a task is the user's own. One that a function below a stream has spawned is `work`:
+-- part of what is in flight.
+function sched.own(task)
+  local by = sched.current
+  if by ~= main and (by.work or getmetatable(by) ~= Task) then
+    task.work = true
+  else
+    serial = serial + 1
+    users[task] = serial
+  end
+  return setmetatable(task, Task)
 end
 
 -- Waiting ---------------------------------------------------------------------------------

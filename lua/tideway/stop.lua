@@ -38,15 +38,6 @@ end
 
 local final = false -- is nothing to come after? then streams that are fed by hand end as well
 
---- The user's tasks that are not waited for.
-local function feeders()
-  local list = {}
-  for _, task in ipairs(sched.own_tasks()) do
-    if not task.work then list[#list + 1] = task end
-  end
-  return list
-end
-
 local weak = { __mode = "k" }
 local cancelled = setmetatable({}, weak) -- task -> { at = when it was last, times = how often }
 
@@ -85,7 +76,7 @@ end
 
 --- Take the next step when the one before is done. Returns whether anything has happened.
 local function rest()
-  local own = feeders()
+  local own = sched.own_tasks()
   if dismiss(own, false) then return true end
   if sched.live() > #own then return false end -- sources and operators are still at work
   for _, task in ipairs(own) do
