@@ -11,7 +11,7 @@ return {
     "timeout",
   },
   source = { "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server" },
-  sink = { "sink", "sink_to_list", "sink_to_textfile", "print" },
+  sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_http" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {
     "count", "sum", "mean", "min", "max", "var", "std", "median", "quantile", "first", "last",
@@ -22,7 +22,7 @@ return {
   later = {
     "to_batch", "to_dataframe", "scatter", "gather", "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern", "through", "to_kafka",
-    "to_csv", "to_json", "to_tcp", "to_http", "to_websocket", "to_mqtt", "to_process", "output",
+    "to_csv", "to_json", "to_tcp", "to_websocket", "to_mqtt", "to_process", "output",
     "visualize",
   },
 }

@@ -49,6 +49,8 @@ local function connect()
   end
 end
 
+--- Check what the settings of a request say, and complete them. op: whose they are, for messages.
+-- Returns opts, for http.perform.
 local function checked(op, opts)
   local url, method = opts.url, opts.method or (opts.body and "POST" or "GET")
   if not url:find "^[hH][tT][tT][pP][sS]?://[^/]" or url:find "[%c ]" then
@@ -66,6 +68,7 @@ local function checked(op, opts)
   end
   opts.method, opts.redirects = method, redirects
   opts.lines = opts.headers and request.lines(op, opts.headers, "\n")
+  return opts
 end
 
 local function start(opts)
@@ -108,6 +111,7 @@ local function shown(url) return (url:gsub("^(%a+://)[^/@]*@", "%1")) end
 
 local length = ffi.new "int64_t[1]"
 
+--- Make a request whose settings have been checked. Returns the answer.
 local function perform(opts)
   connect()
   local call = start(opts)
@@ -127,6 +131,8 @@ local function perform(opts)
   if not answer then error(("http: %s %s: %s"):format(opts.method, shown(opts.url), why), 0) end
   return answer
 end
+
+http.check, http.perform = checked, perform
 
 --- Make a request: {url =, method =, headers =, body =, timeout = "30s", ...}.
 -- Returns the answer, whatever its status: {status =, headers =, body =, url =}; headers by

@@ -78,6 +78,7 @@ local function method(desc)
   return function(self, ...)
     local up = node_of(self, desc.name)
     local args, extra, opts = check.call(desc, ...)
+    if desc.above then up = desc.above(self, opts)._node end
     local node = graph.node(desc, args, extra, opts, { up })
     local handle = wrap(node)
     if desc.result then return desc.result(node, handle) end
