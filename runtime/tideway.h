@@ -593,6 +593,55 @@ void tw_msgpack_list(tw_out *out, int64_t n);
 void tw_msgpack_map(tw_out *out, int64_t n);
 void tw_msgpack_byte(tw_out *out, int byte);
 
+/* ---- frames (frame/) ------------------------------------------------------ */
+
+/* Type of a column. ORDER TW_COLUMN (lua/tideway/frame.lua) */
+enum tw_column_type {
+  TW_COL_F64 = 1,      /* f64; NaN is missing, there is no bitmap */
+  TW_COL_I64 = 2,      /* i64 */
+  TW_COL_BOOL = 3,     /* b: one byte a value, 0 or 1 */
+  TW_COL_STRING = 4,   /* code: a number in dict for each row */
+  TW_COL_TIMESTAMP = 5 /* i64: nanoseconds since 1970 */
+};
+
+/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows;
+ * counted, shared by the columns of all frames of one source. */
+typedef struct tw_dict {
+  int64_t count;       /* strings in it */
+  const char *bytes;   /* string k is bytes + start[k] .. bytes + start[k + 1] */
+  const int64_t *start;
+  struct tw_dict_index *index;
+  int32_t refs;
+} tw_dict;
+
+/* One column: `len` values, contiguous. Never changed once a second holder has it. */
+typedef struct tw_column {
+  union {
+    double *f64;
+    int64_t *i64;
+    uint8_t *b;
+    uint32_t *code;
+    void *data;
+  };
+  uint8_t *valid;  /* as Arrow's: bit k % 8 of byte k / 8 says that there is a value; NULL: all */
+  tw_dict *dict;   /* of a string column */
+  int64_t len;
+  int64_t room;    /* values that data (and valid) have place for */
+  int64_t nulls;   /* missing values; of an F64 column not counted, 0 */
+  int32_t type;    /* enum tw_column_type */
+  int32_t refs;
+} tw_column;
+
+/* A table: columns of one length under the names of a schema that Lua keeps by its number. */
+typedef struct tw_frame {
+  int64_t rows;
+  tw_column **column;
+  int32_t columns;
+  int32_t schema;  /* its number (lua/tideway/schema.lua); the index column is the last one */
+  int32_t refs;
+  int32_t room;    /* columns that there is place for */
+} tw_frame;
+
 /* cdef: end */
 
 #pragma GCC visibility pop
