@@ -642,6 +642,142 @@ typedef struct tw_frame {
   int32_t room;    /* columns that there is place for */
 } tw_frame;
 
+/* ---- dicts (frame/dict.c) -------------------------------------------------- */
+
+/* A new, empty dict with one holder. NULL: no memory. */
+tw_dict *tw_dict_new(void);
+
+/* One holder more (returns dict), one less: the last one frees it; NULL is fine. Any
+ * thread, as for columns and frames. */
+tw_dict *tw_dict_retain(tw_dict *dict);
+void tw_dict_release(tw_dict *dict);
+
+/* The number of a string, which is put in when it is not there. The bytes are borrowed
+ * and copied; bytes and start may move.
+ * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings). O(len). */
+int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len);
+
+/* The number of a string, -1 when it is not there. */
+int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len);
+
+/* The rank of each string among all in the order of their bytes, from 0: rank[k] < rank[j]
+ * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order.
+ * O(n log n) after strings were put in, else O(1). NULL: no memory (or empty). */
+const uint32_t *tw_dict_order(tw_dict *dict);
+
+/* ---- columns (frame/column.c) ----------------------------------------------- */
+
+/* Where a function has `tw_column **out` (or tw_frame **out), *out is NULL or what the
+ * caller holds of an earlier call. It is written anew in place when nobody else holds
+ * it, else let go of and replaced by a new one; so a caller that passes the same out
+ * again and again allocates nothing, as long as nobody retains what it was given. After a
+ * failure *out is NULL or without meaning, but still to be released. The inputs may not
+ * be *out itself. */
+
+/* A new column without values, with one holder.
+ * room  values to make place for.
+ * dict  of a string column, retained; NULL: a new one.
+ * NULL: no memory, or no such type. */
+tw_column *tw_column_new(int type, int64_t room, tw_dict *dict);
+
+tw_column *tw_column_retain(tw_column *col);
+void tw_column_release(tw_column *col); /* NULL is fine */
+
+/* Bytes of a value in data: 8, 4 (string) or 1 (bool). */
+int tw_column_width(int type);
+
+/* Make *out a column of len values that may be written (all of them: data is not cleared),
+ * none missing. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_column_renew(tw_column **out, int type, tw_dict *dict, int64_t len);
+
+/* Place for room values; data and valid may move. TW_OK or TW_ENOMEM. The functions from
+ * here to tw_column_append change col, which must have one holder only. */
+int tw_column_reserve(tw_column *col, int64_t room);
+
+/* Append a value; a number to an F64, I64 (truncated), TIMESTAMP (seconds) or BOOL
+ * (not 0), a 64-bit integer to I64, TIMESTAMP (nanoseconds) or F64, bytes to STRING, null
+ * to any. TW_OK, TW_ENOMEM, or TW_ETYPE. */
+int tw_column_put_num(tw_column *col, double x);
+int tw_column_put_i64(tw_column *col, int64_t x);
+int tw_column_put_bool(tw_column *col, int x);
+int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len);
+int tw_column_put_null(tw_column *col);
+
+/* Make value k (below len) a missing one. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_column_set_null(tw_column *col, int64_t k);
+
+/* Append count values of from (of the same type) from `first` on; the strings of another
+ * dict are put into col's. TW_OK, TW_ENOMEM, TW_ETYPE, TW_EINVAL. */
+int tw_column_append(tw_column *col, const tw_column *from, int64_t first, int64_t count);
+
+/* 1 when value k is missing, also NaN in an F64; else 0. */
+int tw_column_is_null(const tw_column *col, int64_t k);
+
+/* How many values are missing, NaN in an F64 column included. */
+int64_t tw_column_null_count(const tw_column *col);
+
+/* String k of the column; ptr is NULL when it is missing. A view, valid until the dict
+ * grows. */
+tw_slice tw_column_text(const tw_column *col, int64_t k);
+
+/* 1 when both have the same type and values (strings by their bytes; NaN is NaN), else 0. */
+int tw_column_equal(const tw_column *a, const tw_column *b);
+
+/* Values first .. first + count - 1, or those at the positions at[0 .. count - 1], each
+ * below len and, where `or null` stands, -1 for a missing value. */
+int tw_column_slice(tw_column **out, const tw_column *col, int64_t first, int64_t count);
+int tw_column_gather(tw_column **out, const tw_column *col, const int32_t *at,
+                     int64_t count);
+
+/* The values as another type: numbers to i64 by truncation, to bool as "not 0", to
+ * timestamp as seconds and back; anything to string as its text (timestamps as ISO 8601
+ * in UTC), strings back by reading such a text. Missing stays missing.
+ * row  the first value that is nothing of that type (TW_ETYPE). */
+int tw_column_cast(tw_column **out, const tw_column *col, int type, int64_t *row);
+
+/* Memory held by the column without its dict, in bytes. */
+int64_t tw_column_bytes(const tw_column *col);
+
+/* ---- frames as such (frame/frame.c) ----------------------------------------- */
+
+/* A new frame with one holder, no rows, and NULL for each of its columns. NULL: no memory. */
+tw_frame *tw_frame_new(int columns, int schema);
+
+tw_frame *tw_frame_retain(tw_frame *frame);
+void tw_frame_release(tw_frame *frame); /* NULL is fine */
+
+/* Make *out a frame with so many columns of which the first ones may still stand there
+ * from before, to be written anew with tw_column_renew(&(*out)->column[k], ...). rows is
+ * 0. */
+int tw_frame_renew(tw_frame **out, int columns, int schema);
+
+/* Put a column in as number k (from 0); what was there is released, rows becomes its
+ * length. set retains it, take takes the caller's hold. NULL: none. The frame must have
+ * one holder only. */
+void tw_frame_set(tw_frame *frame, int k, tw_column *col);
+void tw_frame_take(tw_frame *frame, int k, tw_column *col);
+
+/* 1 when all columns are there and have `rows` values, else 0. */
+int tw_frame_whole(const tw_frame *frame);
+
+/* Rows first .. first + count - 1, or those at[0 .. count - 1], as tw_column_slice and
+ * tw_column_gather; tail: the last n. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_frame_slice(tw_frame **out, const tw_frame *frame, int64_t first, int64_t count);
+int tw_frame_gather(tw_frame **out, const tw_frame *frame, const int32_t *at,
+                    int64_t count);
+int tw_frame_tail(tw_frame **out, const tw_frame *frame, int64_t n);
+
+/* Append rows of another frame with the same types to *to, which becomes one of its own
+ * (a copy) when others hold it or its columns; NULL: a new one. TW_OK, or TW_ENOMEM,
+ * TW_ETYPE, TW_EINVAL, and then *to has the rows that it had. */
+int tw_frame_append(tw_frame **to, const tw_frame *from, int64_t first, int64_t count);
+
+/* 1 when both have equal columns, else 0; the schemas do not matter. */
+int tw_frame_equal(const tw_frame *a, const tw_frame *b);
+
+/* Memory held by the frame and its columns, without dicts. */
+int64_t tw_frame_bytes(const tw_frame *frame);
+
 /* cdef: end */
 
 #pragma GCC visibility pop
