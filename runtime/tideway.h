@@ -703,7 +703,7 @@ int tw_column_put_bool(tw_column *col, int x);
 int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len);
 int tw_column_put_null(tw_column *col);
 
-/* Make value k (below len) a missing one. TW_OK, TW_ENOMEM, TW_EINVAL. */
+/* Make value k (below len) a missing one. TW_OK or TW_EINVAL; takes no memory. */
 int tw_column_set_null(tw_column *col, int64_t k);
 
 /* Append count values of from (of the same type) from `first` on; the strings of another
@@ -716,20 +716,26 @@ int tw_column_is_null(const tw_column *col, int64_t k);
 /* How many values are missing, NaN in an F64 column included. */
 int64_t tw_column_null_count(const tw_column *col);
 
-/* String k of the column; ptr is NULL when it is missing. A view, valid until the dict
- * grows. */
-tw_slice tw_column_text(const tw_column *col, int64_t k);
+/* String k of the column and its length; NULL when it is missing. A view, valid until the
+ * dict grows. */
+const char *tw_column_text(const tw_column *col, int64_t k, int64_t *len);
+
+/* For who computes validity himself: the bitmap, with all bits set if there was none; and
+ * after it has been written the count of missing values, which clears their data and
+ * leaves no bitmap when there are none. Not for F64. */
+uint8_t *tw_column_bitmap(tw_column *col);
+int64_t tw_column_settle(tw_column *col);
 
 /* 1 when both have the same type and values (strings by their bytes; NaN is NaN), else 0. */
 int tw_column_equal(const tw_column *a, const tw_column *b);
 
 /* Values first .. first + count - 1, or those at the positions at[0 .. count - 1], each
- * below len and, where `or null` stands, -1 for a missing value. */
+ * of 0 .. len - 1 (not looked at). */
 int tw_column_slice(tw_column **out, const tw_column *col, int64_t first, int64_t count);
 int tw_column_gather(tw_column **out, const tw_column *col, const int32_t *at,
                      int64_t count);
 
-/* The values as another type: numbers to i64 by truncation, to bool as "not 0", to
+/* The values as another type (codec/frame_cast.c): numbers to i64 by truncation, to bool as "not 0", to
  * timestamp as seconds and back; anything to string as its text (timestamps as ISO 8601
  * in UTC), strings back by reading such a text. Missing stays missing.
  * row  the first value that is nothing of that type (TW_ETYPE). */

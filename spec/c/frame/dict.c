@@ -21,7 +21,8 @@ static struct text random_text(void) {
 
 static int64_t model_find(int64_t held, const struct text *text) {
   for (int64_t k = 0; k < held; k++)
-    if (model[k].len == text->len && !memcmp(model[k].bytes, text->bytes, (size_t)text->len))
+    if (model[k].len == text->len &&
+        !memcmp(model[k].bytes, text->bytes, (size_t)text->len))
       return k;
   return -1;
 }

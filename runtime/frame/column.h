@@ -1,0 +1,27 @@
+/* column.h -- what the files of frame/ know of a column beyond its fields.
+ *
+ * data and bitmap are one block: `room` values (a multiple of 8), then the bits and 8
+ * bytes that may be read. So a missing value never takes memory, and valid is NULL or
+ * points behind the values. Bits from len on are set. F64 has no bitmap.
+ */
+#ifndef TIDEWAY_FRAME_COLUMN_H
+#define TIDEWAY_FRAME_COLUMN_H
+
+#include "tideway.h"
+
+#include <stddef.h>
+
+/* Whether value k is there; F64 not asked. */
+static inline int tw__column_bit(const uint8_t *valid, int64_t k) {
+  return valid[k >> 3] >> (k & 7) & 1;
+}
+
+/* Whether this holder may change the column. */
+static inline int tw__column_mine(const tw_column *col) {
+  return __atomic_load_n(&col->refs, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* Cut back to len values, nulls of them missing. */
+void tw__column_truncate(tw_column *col, int64_t len, int64_t nulls);
+
+#endif
