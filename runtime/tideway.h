@@ -784,6 +784,242 @@ int tw_frame_equal(const tw_frame *a, const tw_frame *b);
 /* Memory held by the frame and its columns, without dicts. */
 int64_t tw_frame_bytes(const tw_frame *frame);
 
+/* ---- masks and selections (frame/mask.c) -------------------------------------- */
+
+/* ORDER TW_COMPARE (lua/tideway/expression.lua) */
+enum tw_compare { TW_EQ, TW_NE, TW_LT, TW_LE, TW_GT, TW_GE };
+
+/* Make *out a BOOL column that says for which values col OP y holds; a missing value is
+ * unequal to everything and holds with nothing else. num: F64, I64, BOOL, TIMESTAMP (y in
+ * seconds). i64: I64 and TIMESTAMP (nanoseconds). bytes: STRING, compared bytewise. 0 or a
+ * status, TW_ETYPE for another type. */
+int tw_mask_num(tw_column **out, const tw_column *col, int op, double y);
+int tw_mask_i64(tw_column **out, const tw_column *col, int op, int64_t y);
+int tw_mask_bytes(tw_column **out, const tw_column *col, int op, const char *bytes,
+                  int64_t len);
+
+/* Which values are missing. */
+int tw_mask_null(tw_column **out, const tw_column *col);
+
+/* The logic of BOOL columns of one length, missing counted as false (negate: of the mask a,
+ * so that a missing value becomes true). TW_ETYPE, TW_EINVAL, TW_ENOMEM or 0. */
+int tw_mask_both(tw_column **out, const tw_column *a, const tw_column *b);
+int tw_mask_either(tw_column **out, const tw_column *a, const tw_column *b);
+int tw_mask_negate(tw_column **out, const tw_column *a);
+
+/* Positions of rows, ascending. at has place for room of them and may be written by the
+ * caller too (tw_selection_reserve first). */
+typedef struct tw_selection {
+  int32_t *at;
+  int64_t count;
+  int64_t room;
+} tw_selection;
+
+tw_selection *tw_selection_open(void);          /* new; NULL: no memory */
+void tw_selection_close(tw_selection *sel);     /* taken; NULL is fine */
+int tw_selection_reserve(tw_selection *sel, int64_t room); /* 0 or TW_ENOMEM */
+
+/* The positions at which the mask is true and not missing. Returns the count, TW_ENOMEM, or
+ * TW_ETYPE; bytes: n of them, 0 or 1. 0.5 ns a row. */
+int64_t tw_selection_of(tw_selection *sel, const tw_column *mask);
+int64_t tw_selection_of_bytes(tw_selection *sel, const uint8_t *mask, int64_t n);
+
+/* *out: the rows of frame where the mask is true. sel is for scratch and says which
+ * they were. */
+int tw_frame_filter(tw_frame **out, const tw_frame *frame, const tw_column *mask,
+                    tw_selection *sel);
+
+/* ---- reductions (frame/reduce.c) ---------------------------------------------- */
+
+/* One more aggregate, of frames only: rows, missing values or not. */
+enum { TW_AGG_SIZE = 32 };
+
+struct tw_window;
+
+/* One aggregate of one column over many frames: count sum mean var std min max size, as
+ * pandas has them: missing values are left out; of none at all sum, count and size are 0
+ * and the others NaN, var and std of ddof or fewer too. BOOL counts as 0 and 1. I64 sums
+ * are exact. The field is for reading. */
+typedef struct tw_reduce {
+  int64_t i64; /* the result, when tw_reduce_value said so */
+} tw_reduce;
+
+/* agg   enum tw_agg up to max, or TW_AGG_SIZE.
+ * type  of the column; STRING and TIMESTAMP only for count and size, TIMESTAMP also for
+ *       min and max.
+ * ddof  of var and std.
+ * live  1: rows will be dropped again (windows), 0: never.
+ * NULL: an argument that does not fit, or no memory. */
+tw_reduce *tw_reduce_open(int agg, int type, double ddof, int live);
+void tw_reduce_close(tw_reduce *r); /* taken; NULL is fine */
+tw_reduce *tw_reduce_copy(const tw_reduce *r); /* new, independent; NULL: no memory */
+void tw_reduce_clear(tw_reduce *r);
+
+/* Begin with a total and how many values it stands for, on top of what there is: of sum
+ * (count of no account), count and size (total of no account), mean. TW_OK or TW_EINVAL. */
+int tw_reduce_start(tw_reduce *r, double total, double count);
+
+/* Take in values first .. first + count - 1. TW_OK, TW_ETYPE, TW_EINVAL, or TW_ENOMEM (min
+ * and max of live ones), and then r has to be cleared. */
+int tw_reduce_add(tw_reduce *r, const tw_column *col, int64_t first, int64_t count);
+
+/* Follow a window on which tw_window_add has just been called: takes in what came and out
+ * what left, of this column. As tw_reduce_add. */
+int tw_reduce_slide(tw_reduce *r, const struct tw_window *win, int column);
+
+/* The result. *exact: TW_COL_I64 when it is an integer that stands in r->i64 too, else
+ * TW_COL_F64; NULL is fine. */
+double tw_reduce_value(tw_reduce *r, int *exact);
+
+/* ---- cumulative columns (frame/cumulate.c) -------------------------------------- */
+
+enum tw_cumulation { TW_CUM_SUM, TW_CUM_PROD, TW_CUM_MIN, TW_CUM_MAX };
+
+/* The running value of a column that comes in pieces. Its owner clears it with
+ * tw_cumulate_init and may copy it. */
+typedef struct tw_cumulate {
+  double num, lost;
+  int64_t i64;
+  int32_t op;  /* enum tw_cumulation */
+  int32_t any; /* there was a value */
+} tw_cumulate;
+
+void tw_cumulate_init(tw_cumulate *c, int op);
+
+/* Make *out the running values, going on from c: F64 for F64, else I64 (wrapping). Where a
+ * value is missing the result is, and the next one goes on. 0, TW_ETYPE (STRING; TIMESTAMP
+ * except min and max, which stay TIMESTAMP), TW_ENOMEM. */
+int tw_cumulate(tw_cumulate *c, tw_column **out, const tw_column *col);
+
+/* ---- group-by (frame/group.c) ---------------------------------------------------- */
+
+/* Aggregates of the rows that have equal keys. Rows with a missing key are left out. */
+typedef struct tw_group tw_group;
+
+/* key      columns (of every frame that is added) that are the keys, from 0.
+ * col, agg which columns are aggregated and how, as tw_reduce_open; col of no account for
+ *          TW_AGG_SIZE.
+ * ddof     of var and std.
+ * live     1: rows will be dropped again; groups without rows then disappear.
+ * NULL: an argument that does not fit, or no memory. */
+tw_group *tw_group_open(const int32_t *key, int keys, const int32_t *col,
+                        const int32_t *agg, int cols, double ddof, int live);
+void tw_group_close(tw_group *g); /* taken; NULL is fine */
+tw_group *tw_group_copy(const tw_group *g); /* new, independent; NULL: no memory */
+void tw_group_clear(tw_group *g);
+
+/* Groups that have rows. */
+int64_t tw_group_count(const tw_group *g);
+
+/* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
+ * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g has to be
+ * cleared. 1-3 ns a row and column. */
+int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
+
+/* Follow a window, as tw_reduce_slide. */
+int tw_group_slide(tw_group *g, const struct tw_window *win);
+
+/* Make *out the frame of the groups, sorted by key: the key columns, then one column per
+ * aggregate: I64 for count, size, sum of I64 and BOOL, the column's own type (I64 for BOOL)
+ * for min and max, else F64. Passing the same out again and again costs only what has
+ * changed, when nobody else holds it. TW_OK, TW_ENOMEM, TW_EINVAL (no frame was added). */
+int tw_group_result(tw_group *g, tw_frame **out, int schema);
+
+/* ---- windows of rows (frame/window.c) ---------------------------------------------- */
+
+/* The rows of a window, oldest first. The fields are for reading, valid until the next call. */
+typedef struct tw_window {
+  tw_frame *store; /* rows first .. first + rows - 1 of it are in the window */
+  int64_t first, rows;
+  int64_t left_first, left;   /* rows of the store that have just left, oldest first */
+  const tw_frame *came;       /* rows came_first .. of it have just come: the frame that was */
+  int64_t came_first, came_rows; /* added, as long as it lives, or a part of it */
+  int32_t anew;    /* nothing of what was in the window is left */
+  int32_t through; /* to be set: rows that come and leave in one call are shown in both */
+} tw_window;
+
+/* A window of the last n rows, or of those whose index (column number `index` of every
+ * frame: TIMESTAMP, I64 or F64) lies in (max - value, max], value in seconds or in whatever
+ * the number counts. NULL: n below 1, value not above 0, or no memory. */
+tw_window *tw_window_open(int64_t n);
+tw_window *tw_window_open_value(double value, int index);
+void tw_window_close(tw_window *win); /* taken; NULL is fine */
+tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no memory */
+
+/* Let the rows of a frame come, and those leave that do not belong to the window any
+ * longer. In a window by value rows stand in the order of the index, equal ones in that of
+ * their coming; late ones are put in their place; rows without an index do not come.
+ * TW_OK; TW_ENOMEM, TW_ETYPE, and then the window is as before. O(rows), and for a late
+ * row O(rows behind its place). */
+int tw_window_add(tw_window *win, const tw_frame *frame);
+
+/* Make *out a frame of all rows in the window. */
+int tw_window_rows(const tw_window *win, tw_frame **out);
+
+/* ---- rolling columns (frame/rolling.c) ----------------------------------------------- */
+
+/* One aggregate of the window that ends at each row, row by row. */
+typedef struct tw_rolling tw_rolling;
+
+/* agg          enum tw_agg. count counts values that are not missing.
+ * param        as tw_roll_open.
+ * rows         of the window; 0: it is by value of the index, (index - value, index].
+ * value        as tw_window_open_value.
+ * min_periods  values (count: rows) that there must be for a result; -1: rows, by value 1.
+ * NULL: an argument that does not fit, or no memory. */
+tw_rolling *tw_rolling_open(int agg, double param, int64_t rows, double value,
+                            int64_t min_periods);
+void tw_rolling_close(tw_rolling *r); /* taken; NULL is fine */
+tw_rolling *tw_rolling_copy(const tw_rolling *r); /* new, independent; NULL: no memory */
+
+/* Make *out an F64 column with the result for each row of col. Missing values, and as in
+ * pandas infinite ones, are left out.
+ * index  of the same length, for windows by value, else NULL. A late row's window is that of
+ *        its index among the rows that are still there; it stands in its place for later
+ *        ones. A row without an index has no result.
+ * TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then r is of no more use. */
+int tw_rolling_push(tw_rolling *r, tw_column **out, const tw_column *col,
+                    const tw_column *index);
+
+/* ---- Arrow C data interface (frame/arrow.c) ------------------------------------------- */
+
+/* As https://arrow.apache.org/docs/format/CDataInterface.html has them; release is a
+ * function of one pointer to the struct itself. */
+struct ArrowSchema {
+  const char *format, *name, *metadata;
+  int64_t flags, n_children;
+  struct ArrowSchema **children, *dictionary;
+  void *release;
+  void *private_data;
+};
+
+struct ArrowArray {
+  int64_t length, null_count, offset, n_buffers, n_children;
+  const void **buffers;
+  struct ArrowArray **children, *dictionary;
+  void *release;
+  void *private_data;
+};
+
+/* Describe a frame as a struct array, without copying: the consumer owns *schema and *array
+ * and calls their release; until then frame is held. Strings are dictionary-encoded
+ * (uint32 -> large utf8), timestamps "tsn:UTC".
+ * names  one for each column, ended by a 0.
+ * TW_OK, TW_ENOMEM, and then both are untouched. */
+int tw_arrow_export(tw_frame *frame, const char *const *names, struct ArrowSchema *schema,
+                    struct ArrowArray *array);
+
+/* Call release, unless it has been; for who has no C at hand. */
+void tw_arrow_release_schema(struct ArrowSchema *schema);
+void tw_arrow_release_array(struct ArrowArray *array);
+
+/* Make *out a frame with a copy of a struct array. Integers become I64 (uint64 above 2^63 - 1
+ * is missing), floats F64, text STRING, dates and timestamps TIMESTAMP; dictionaries
+ * of text are taken. schema and array stay the caller's, who releases them.
+ * bad  the child that has another type (TW_ETYPE). */
+int tw_arrow_import(tw_frame **out, const struct ArrowSchema *schema,
+                    const struct ArrowArray *array, int64_t *bad);
+
 /* cdef: end */
 
 #pragma GCC visibility pop
