@@ -889,7 +889,7 @@ void tw_cumulate_init(tw_cumulate *c, int op);
 /* Make *out the running values, going on from c: F64 for F64, else I64 (wrapping). Where a
  * value is missing the result is, and the next one goes on. 0, TW_ETYPE (STRING; TIMESTAMP
  * except min and max, which stay TIMESTAMP), TW_ENOMEM. */
-int tw_cumulate(tw_cumulate *c, tw_column **out, const tw_column *col);
+int tw_cumulate_push(tw_cumulate *c, tw_column **out, const tw_column *col);
 
 /* ---- group-by (frame/group.c) ---------------------------------------------------- */
 

@@ -193,20 +193,12 @@ int tw_column_put_null(tw_column *col) {
   return tw_column_set_null(col, col->len - 1);
 }
 
-/* Nanoseconds of seconds; 0 when they are too many. The whole seconds are exact. */
-static int to_nanoseconds(double seconds, int64_t *ns) {
-  double whole = floor(seconds);
-  if (!(fabs(whole) < 9.2e9)) return 0;
-  *ns = (int64_t)whole * 1000000000 + llrint((seconds - whole) * 1e9);
-  return 1;
-}
-
 int tw_column_put_num(tw_column *col, double x) {
   int64_t ns = 0;
   if (col->type == TW_COL_STRING) return TW_ETYPE;
   if (x != x) return tw_column_put_null(col);
   if (col->type == TW_COL_I64 && !(x >= -0x1p63 && x < 0x1p63)) return TW_ETYPE;
-  if (col->type == TW_COL_TIMESTAMP && !to_nanoseconds(x, &ns)) return TW_ETYPE;
+  if (col->type == TW_COL_TIMESTAMP && !tw__column_ns(x, &ns)) return TW_ETYPE;
   if (tw_column_reserve(col, col->len + 1)) return TW_ENOMEM;
   switch (col->type) {
   case TW_COL_F64: col->f64[col->len++] = x; break;

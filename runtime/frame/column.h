@@ -9,11 +9,26 @@
 
 #include "tideway.h"
 
+#include <math.h>
 #include <stddef.h>
 
 /* Whether value k is there; F64 not asked. */
 static inline int tw__column_bit(const uint8_t *valid, int64_t k) {
   return valid[k >> 3] >> (k & 7) & 1;
+}
+
+/* Nanoseconds of seconds, the whole ones exact; 0 when they are too many. */
+static inline int tw__column_ns(double seconds, int64_t *ns) {
+  double whole = floor(seconds);
+  if (!(fabs(whole) < 9.2e9)) return 0;
+  *ns = (int64_t)whole * 1000000000 + llrint((seconds - whole) * 1e9);
+  return 1;
+}
+
+/* Seconds of nanoseconds, rounded once. */
+static inline double tw__column_seconds(int64_t ns) {
+  int64_t whole = ns / 1000000000;
+  return (double)whole + (double)(ns - whole * 1000000000) * 1e-9;
 }
 
 /* Whether this holder may change the column. */
