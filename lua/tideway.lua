@@ -52,6 +52,7 @@ local function member(name)
   if name == "ref_counter" then return require("tideway.counter").new end
   if name == "metadata" then return require("tideway.metadata").current end
   if name == "testing" then return require "tideway.testing" end
+  if name == "frame" then return require("tideway.frame").new end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end
   if kind == "agg" then
