@@ -156,13 +156,33 @@ int64_t tw_column_settle(tw_column *col) {
   return col->nulls;
 }
 
-void tw__column_truncate(tw_column *col, int64_t len, int64_t nulls) {
-  if (col->valid)
-    for (int64_t k = len; k < col->len; k++)
-      col->valid[k >> 3] = (uint8_t)(col->valid[k >> 3] | 1 << (k & 7));
+void tw__column_truncate(tw_column *col, int64_t len) {
+  for (int64_t k = len; col->valid && k < col->len; k++) {
+    col->nulls -= !tw__column_bit(col->valid, k);
+    col->valid[k >> 3] = (uint8_t)(col->valid[k >> 3] | 1 << (k & 7));
+  }
   col->len = len;
-  col->nulls = nulls;
-  if (!nulls) col->valid = NULL;
+  if (!col->nulls) col->valid = NULL;
+}
+
+static void shift_bits(tw_column *col, int64_t n) {
+  uint8_t *valid = col->valid;
+  int64_t bytes = (col->len + 7) / 8;
+  for (int64_t k = 0; k < n; k++) col->nulls -= !tw__column_bit(valid, k);
+  for (int64_t i = 0, from = n >> 3; from < bytes; i++, from++) {
+    int next = from + 1 < bytes ? valid[from + 1] : 0xFF;
+    valid[i] = (uint8_t)((valid[from] | next << 8) >> (n & 7));
+  }
+  for (int64_t k = col->len - n; k < col->len; k++)
+    valid[k >> 3] = (uint8_t)(valid[k >> 3] | 1 << (k & 7));
+  if (!col->nulls) col->valid = NULL;
+}
+
+void tw__column_shift(tw_column *col, int64_t n) {
+  size_t width = (size_t)widths[col->type];
+  if (col->valid) shift_bits(col, n);
+  col->len -= n;
+  memmove(col->data, (char *)col->data + (size_t)n * width, (size_t)col->len * width);
 }
 
 int tw_column_is_null(const tw_column *col, int64_t k) {

@@ -36,7 +36,8 @@ static inline int tw__column_mine(const tw_column *col) {
   return __atomic_load_n(&col->refs, __ATOMIC_ACQUIRE) == 1;
 }
 
-/* Cut back to len values, nulls of them missing. */
-void tw__column_truncate(tw_column *col, int64_t len, int64_t nulls);
+/* Cut back to the first len values; take the first n away. */
+void tw__column_truncate(tw_column *col, int64_t len);
+void tw__column_shift(tw_column *col, int64_t n);
 
 #endif

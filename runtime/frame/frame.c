@@ -123,25 +123,16 @@ static int same_types(const tw_frame *a, const tw_frame *b) {
 int tw_frame_append(tw_frame **to, const tw_frame *from, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > from->rows - count) return TW_EINVAL;
   if (*to && !same_types(*to, from)) return TW_ETYPE;
-  int rc = own(to, from), k = 0;
+  int rc = own(to, from);
   if (rc) return rc;
   tw_frame *frame = *to;
-  for (; !rc && k < frame->columns; k++) {
-    int64_t nulls = frame->column[k]->nulls;
+  for (int k = 0; !rc && k < frame->columns; k++)
     rc = tw_column_append(frame->column[k], from->column[k], first, count);
-    if (rc) tw__column_truncate(frame->column[k], frame->rows, nulls);
-  }
-  if (!rc) {
+  if (!rc)
     frame->rows += count;
-    return TW_OK;
-  }
-  for (k -= 2; k >= 0; k--) { /* column k has taken its values */
-    tw_column *col = frame->column[k];
-    int64_t nulls = 0;
-    for (int64_t i = 0; col->valid && i < frame->rows; i++)
-      nulls += !tw__column_bit(col->valid, i);
-    tw__column_truncate(col, frame->rows, nulls);
-  }
+  else
+    for (int k = 0; k < frame->columns; k++)
+      tw__column_truncate(frame->column[k], frame->rows);
   return rc;
 }
 
