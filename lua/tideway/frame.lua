@@ -209,7 +209,7 @@ end
 --- column -> type, the index among them.
 function methods:types()
   local s, types = schema_of(self), {}
-  for i = 1, s.total do types[s.names[i]] = schema.word(s.types[i]) end
+  for i = 1, s.total do types[s.names[i]] = schema.word(self._frame.column[i - 1].type) end
   return types
 end
 
@@ -226,7 +226,7 @@ end
 function methods:int64(name)
   local s = schema_of(self)
   local position = schema.find(s, name, "int64")
-  local kind = s.types[position]
+  local kind = self._frame.column[position - 1].type
   if kind ~= I64 and kind ~= TIMESTAMP then
     misuse("int64: column %q must be i64 or timestamp, it is %s", name, schema.word(kind))
   end
@@ -397,7 +397,7 @@ local function fill(op, name, list, n, kind)
     elseif kind == F64 then
       col.f64[i - 1] = tonumber(x)
     elseif kind == I64 then
-      col.i64[i - 1] = x
+      if x ~= x then checked(C.tw_column_set_null(col, i - 1)) else col.i64[i - 1] = x end
     elseif kind == BOOL then
       col.b[i - 1] = x and 1 or 0
     elseif kind == STRING then
@@ -405,10 +405,11 @@ local function fill(op, name, list, n, kind)
       local code = C.tw_dict_add(col.dict, text, #text)
       col.code[i - 1] = checked(tonumber(code))
     else
-      local ns = x
+      local ns = nil
       if type(x) == "number" then ns = moment.from_seconds(x) end
       if type(x) == "string" then ns = moment.from_text(x) end
-      if ns == nil or type(x) == "boolean" then
+      if type_of(x) == I64 then ns = x end
+      if ns == nil then
         misuse("%s: column %q, row %d: %s is no timestamp (seconds since 1970, or ISO 8601 text)", op,
           name, i, check.show(x))
       end
@@ -421,8 +422,9 @@ end
 --- A native column of the values of an array. Returns it, with one holder.
 -- kind  its type, or nil: that of its values, f64 for none
 function frame.column(op, name, list, n, kind)
+  if kind == TIMESTAMP then return fill(op, name, list, n, kind) end
   local natural = infer(op, name, list, n)
-  if kind == TIMESTAMP and natural ~= BOOL then return fill(op, name, list, n, kind) end
+  if kind == I64 and natural == F64 then return fill(op, name, list, n, kind) end
   if kind == nil or natural == nil or natural == kind then
     return fill(op, name, list, n, kind or natural or F64)
   end
@@ -448,7 +450,9 @@ function frame.new(columns, opts)
   }, opts)
   local lengths, names, rows, longest = {}, {}, nil, nil
   for name, list in pairs(columns) do
-    if type(name) ~= "string" then misuse("frame: a column's name must be a string, got %s", check.show(name)) end
+    if type(name) ~= "string" then
+      misuse("frame: a column's name must be a string, got %s", check.show(name))
+    end
     if type(list) ~= "table" and not frame.is_column(list) or list == null then
       misuse("frame: column %q must be an array, got %s", name, check.show(list))
     end

@@ -19,11 +19,11 @@ fold.kinds = {
 }
 
 --- Is there something to calculate with in a column of this type?
-local function numeric(kind) return kind == F64 or kind == I64 or kind == BOOL end
+local function numeric(kind) return kind == F64 or kind == I64 or kind == BOOL or kind == 0 end
 fold.numeric = numeric
 
 --- Does an aggregate take a column of this type?
-function fold.takes(name, kind) return kind == 0 or name == "count" or name == "size" or numeric(kind) end
+function fold.takes(name, kind) return name == "count" or name == "size" or numeric(kind) end
 
 local function opened(object, close)
   if object == nil then error("tideway: no memory for a dataframe's state", 0) end
@@ -31,6 +31,7 @@ local function opened(object, close)
 end
 
 local function reducer(name, kind, ddof, live)
+  if kind == 0 then kind = F64 end -- without values so far
   return opened(C.tw_reduce_open(fold.kinds[name], kind, ddof or 1, live and 1 or 0), C.tw_reduce_close)
 end
 
@@ -70,10 +71,23 @@ local function slid(status)
   end
 end
 
---- Is a value in every window from the beginning? Reopen where frames have other types now.
+--- The window of a state, for frames of a schema. A column that had no values may have got its
+-- type now: the rows that are there get it too.
 local function windows_for(self, s)
   local win = self.win
-  if win ~= nil and self.bound ~= s and tonumber(win.rows) == 0 then win = nil end
+  if win ~= nil and self.bound ~= s then
+    local slot, row = frame.slot(), ffi.new "int64_t[1]"
+    checked(C.tw_window_rows(win, slot.at))
+    win = open_window(self.spec, s)
+    for i = 0, s.total - 1 do
+      local col, cast = slot.at[0].column[i], frame.column_slot()
+      if s.types[i + 1] ~= 0 and col.type ~= s.types[i + 1] then
+        checked(C.tw_column_cast(cast.at, col, s.types[i + 1], row))
+        C.tw_frame_set(slot.at[0], i, cast.at[0])
+      end
+    end
+    checked(C.tw_window_add(win, slot.at[0]))
+  end
   if win == nil and self.spec then win = open_window(self.spec, s) end
   self.win, self.bound = win, s
   return win
@@ -493,7 +507,7 @@ function fold.cumulate(self)
       checked(C.tw_frame_renew(slot.at, total, number))
       local out = slot.at[0]
       for i = 1, #list do
-        checked(C.tw_cumulate(list[i].state, out.column + (i - 1), pointer.column[list[i].at]))
+        checked(C.tw_cumulate_push(list[i].state, out.column + (i - 1), pointer.column[list[i].at]))
       end
       carry_index(out, list, pointer, s)
       return out
@@ -551,6 +565,7 @@ local numbers = {
   [I64] = function(col, k) return tonumber(col.i64[k]) end,
   [BOOL] = function(col, k) return col.b[k] end,
 }
+numbers[0] = numbers[F64]
 
 --- Exponentially weighted mean of the last row, as pandas' ewm(adjust=True, ignore_na=False).
 -- self  alpha, single, with_state, from

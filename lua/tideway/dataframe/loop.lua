@@ -16,7 +16,8 @@ local schema = require "tideway.schema"
 local work = require "tideway.dataframe.work"
 
 local F64, I64, BOOL, STRING, TIMESTAMP = 1, 2, 3, 4, 5 -- ORDER TW_COLUMN
-local FIELD = { "f64", "i64", "b", "code", "i64" }
+local FIELD = { [0] = "f64", "f64", "i64", "b", "code", "i64" }
+local ANY = 0 -- a column that has had no values yet: an f64 all of whose values are missing
 local COLUMNS_MAX, OUTPUTS_MAX = 16, 8 -- of one loop: a function of Lua has room for 200 locals
 
 local loop = {}
@@ -81,6 +82,7 @@ end
 
 --- A condition: false where it is missing.
 local function condition(self, e)
+  if e.type == ANY then return "false" end
   local text, ok = value(self, e)
   return ok and ("(%s and %s)"):format(ok, text) or text
 end
@@ -101,6 +103,7 @@ end
 
 function as_number(self, e)
   if e.type == F64 then return (value(self, e)) end
+  if e.type == ANY then return "nan" end
   if e.op == "constant" then
     if e.type == BOOL then return e.value and "1" or "0" end
     if e.type == TIMESTAMP then return literal(self, work.seconds(e.value)) end
@@ -159,6 +162,7 @@ local function compare_texts(self, e)
 end
 
 local function compare(self, e)
+  if e.a.type == ANY or e.b.type == ANY then return e.op == "ne" and "true" or "false" end
   if e.a.type == STRING then return compare_texts(self, e) end
   local symbol = expression.symbols[e.op]
   if integral(e.a) and integral(e.b) and (e.a.type == I64 or e.b.type == I64)
@@ -173,6 +177,7 @@ local function compare(self, e)
 end
 
 local function is_in(self, e)
+  if e.a.type == ANY then return "false" end
   if e.a.type == STRING then
     if e.a.op == "constant" then
       for _, item in ipairs(e.list) do
@@ -224,6 +229,7 @@ end
 
 function value(self, e)
   local op = e.op
+  if e.type == ANY and op ~= "column" then return "nan" end
   if op == "column" or op == "cast" or op == "map" or op == "constant" and e.type == STRING then
     local col = source(self, e)
     local at = col.d .. "[i]"
@@ -258,6 +264,7 @@ function value(self, e)
     return ("(not %s)"):format(condition(self, e.a))
   elseif op == "isnull" then
     if e.a.type == STRING and e.a.op == "constant" then return "false" end
+    if e.a.type == ANY then return "true" end
     local text, ok = value(self, e.a)
     if e.a.type == F64 then return ("(%s ~= %s)"):format(text, text) end
     return ok and ("(not %s)"):format(ok) or "false"
@@ -333,7 +340,7 @@ local function compute_function(self, name, list, selected)
     local values = {}
     for i, item in ipairs(list) do
       local kind = item.e.type
-      self:line("renew(out, %d, %d, %s)", item.at, kind, selected and "m" or "n")
+      self:line("renew(out, %d, %d, %s)", item.at, kind == ANY and F64 or kind, selected and "m" or "n")
       self:line("local f%d = out.column[%d] local o%d = f%d.%s", i, item.at, i, i, FIELD[kind])
       values[i] = { value(self, item.e) }
     end
@@ -363,7 +370,8 @@ local function map_function(self, name, e, slot)
       if e.a.type == TIMESTAMP then text = ("seconds(%s)"):format(text) end
       if e.a.type == I64 then text = ("integer(%s)"):format(text) end
     end
-    if e.a.type == F64 then ok = ("x == x"):format() end
+    if e.a.type == F64 then ok = "x == x" end
+    if e.a.type == ANY then text, ok = "nil", "false" end
     self:line("local f = renew_column(%s, %d, n)", slot, e.type)
     self:line("local o, fn = f.%s, %s", FIELD[e.type], self:constant(e.fn))
     each_row(self, false, function()
