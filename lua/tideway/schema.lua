@@ -19,6 +19,7 @@ local by_signature, by_number = {}, {}
 -- names  array, the index not among them; types  array of kinds (1 .. 5), in the same order
 -- index  the name of the index, or nil; index_type  its kind
 function schema.of_columns(names, types, index, index_type)
+  index = index or nil
   local parts = {}
   for i, name in ipairs(names) do parts[i] = ("%d:%s:%d"):format(#name, name, types[i]) end
   if index then parts[#parts + 1] = ("@%d:%s:%d"):format(#index, index, index_type) end
