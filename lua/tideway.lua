@@ -56,6 +56,7 @@ local function member(name)
   if name == "metadata" then return require("tideway.metadata").current end
   if name == "testing" then return require "tideway.testing" end
   if name == "http" then return require "tideway.http" end
+  if name == "frame" then return require("tideway.frame").new end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end
   if kind == "agg" then

@@ -781,6 +781,432 @@ int tw_httpd_queued(const tw_httpd *server);
 
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
+/* ---- frames (frame/) ------------------------------------------------------ */
+
+/* Type of a column. ORDER TW_COLUMN (lua/tideway/frame.lua) */
+enum tw_column_type {
+  TW_COL_F64 = 1,      /* f64; NaN is missing, there is no bitmap */
+  TW_COL_I64 = 2,      /* i64 */
+  TW_COL_BOOL = 3,     /* b: one byte a value, 0 or 1 */
+  TW_COL_STRING = 4,   /* code: a number in dict for each row */
+  TW_COL_TIMESTAMP = 5 /* i64: nanoseconds since 1970 */
+};
+
+/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows;
+ * counted, shared by the columns of all frames of one source. */
+typedef struct tw_dict {
+  int64_t count;       /* strings in it */
+  const char *bytes;   /* string k is bytes + start[k] .. bytes + start[k + 1] */
+  const int64_t *start;
+  struct tw_dict_index *index;
+  int32_t refs;
+} tw_dict;
+
+/* One column: `len` values, contiguous. Never changed once a second holder has it. */
+typedef struct tw_column {
+  union {
+    double *f64;
+    int64_t *i64;
+    uint8_t *b;
+    uint32_t *code;
+    void *data;
+  };
+  uint8_t *valid;  /* as Arrow's: bit k % 8 of byte k / 8 says that there is a value; NULL: all */
+  tw_dict *dict;   /* of a string column */
+  int64_t len;
+  int64_t room;    /* values that data (and valid) have place for */
+  int64_t nulls;   /* missing values; of an F64 column not counted, 0 */
+  int32_t type;    /* enum tw_column_type */
+  int32_t refs;
+} tw_column;
+
+/* A table: columns of one length under the names of a schema that Lua keeps by its number. */
+typedef struct tw_frame {
+  int64_t rows;
+  tw_column **column;
+  int32_t columns;
+  int32_t schema;  /* its number (lua/tideway/schema.lua); the index column is the last one */
+  int32_t refs;
+  int32_t room;    /* columns that there is place for */
+} tw_frame;
+
+/* ---- dicts (frame/dict.c) -------------------------------------------------- */
+
+/* A new, empty dict with one holder. NULL: no memory. */
+tw_dict *tw_dict_new(void);
+
+/* One holder more (returns dict), one less: the last one frees it; NULL is fine. Any
+ * thread, as for columns and frames. */
+tw_dict *tw_dict_retain(tw_dict *dict);
+void tw_dict_release(tw_dict *dict);
+
+/* The number of a string, which is put in when it is not there. The bytes are borrowed
+ * and copied; bytes and start may move.
+ * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings). O(len). */
+int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len);
+
+/* The number of a string, -1 when it is not there. */
+int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len);
+
+/* The rank of each string among all in the order of their bytes, from 0: rank[k] < rank[j]
+ * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order.
+ * O(n log n) after strings were put in, else O(1). NULL: no memory (or empty). */
+const uint32_t *tw_dict_order(tw_dict *dict);
+
+/* ---- columns (frame/column.c) ----------------------------------------------- */
+
+/* Where a function has `tw_column **out` (or tw_frame **out), *out is NULL or what the
+ * caller holds of an earlier call. It is written anew in place when nobody else holds
+ * it, else let go of and replaced by a new one; so a caller that passes the same out
+ * again and again allocates nothing, as long as nobody retains what it was given. After a
+ * failure *out is NULL or without meaning, but still to be released. The inputs may not
+ * be *out itself. */
+
+/* A new column without values, with one holder.
+ * room  values to make place for.
+ * dict  of a string column, retained; NULL: a new one.
+ * NULL: no memory, or no such type. */
+tw_column *tw_column_new(int type, int64_t room, tw_dict *dict);
+
+tw_column *tw_column_retain(tw_column *col);
+void tw_column_release(tw_column *col); /* NULL is fine */
+
+/* Bytes of a value in data: 8, 4 (string) or 1 (bool). */
+int tw_column_width(int type);
+
+/* Make *out a column of len values that may be written (all of them: data is not cleared),
+ * none missing. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_column_renew(tw_column **out, int type, tw_dict *dict, int64_t len);
+
+/* Place for room values; data and valid may move. TW_OK or TW_ENOMEM. The functions from
+ * here to tw_column_append change col, which must have one holder only. */
+int tw_column_reserve(tw_column *col, int64_t room);
+
+/* Append a value; a number to an F64, I64 (truncated), TIMESTAMP (seconds) or BOOL
+ * (not 0), a 64-bit integer to I64, TIMESTAMP (nanoseconds) or F64, bytes to STRING, null
+ * to any. TW_OK, TW_ENOMEM, or TW_ETYPE. */
+int tw_column_put_num(tw_column *col, double x);
+int tw_column_put_i64(tw_column *col, int64_t x);
+int tw_column_put_bool(tw_column *col, int x);
+int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len);
+int tw_column_put_null(tw_column *col);
+
+/* Make value k (below len) a missing one. TW_OK or TW_EINVAL; takes no memory. */
+int tw_column_set_null(tw_column *col, int64_t k);
+
+/* Append count values of from (of the same type) from `first` on; the strings of another
+ * dict are put into col's. TW_OK, TW_ENOMEM, TW_ETYPE, TW_EINVAL. */
+int tw_column_append(tw_column *col, const tw_column *from, int64_t first, int64_t count);
+
+/* 1 when value k is missing, also NaN in an F64; else 0. */
+int tw_column_is_null(const tw_column *col, int64_t k);
+
+/* How many values are missing, NaN in an F64 column included. */
+int64_t tw_column_null_count(const tw_column *col);
+
+/* String k of the column and its length; NULL when it is missing. A view, valid until the
+ * dict grows. */
+const char *tw_column_text(const tw_column *col, int64_t k, int64_t *len);
+
+/* For who computes validity himself: the bitmap, with all bits set if there was none; and
+ * after it has been written the count of missing values, which clears their data and
+ * leaves no bitmap when there are none. Not for F64. */
+uint8_t *tw_column_bitmap(tw_column *col);
+int64_t tw_column_settle(tw_column *col);
+
+/* 1 when both have the same type and values (strings by their bytes; NaN is NaN), else 0. */
+int tw_column_equal(const tw_column *a, const tw_column *b);
+
+/* Values first .. first + count - 1, or those at the positions at[0 .. count - 1], each
+ * of 0 .. len - 1 (not looked at). */
+int tw_column_slice(tw_column **out, const tw_column *col, int64_t first, int64_t count);
+int tw_column_gather(tw_column **out, const tw_column *col, const int32_t *at,
+                     int64_t count);
+
+/* The values as another type (codec/frame_cast.c): numbers to i64 by truncation, to bool as "not 0", to
+ * timestamp as seconds and back; anything to string as its text (timestamps as ISO 8601
+ * in UTC), strings back by reading such a text. Missing stays missing.
+ * row  the first value that is nothing of that type (TW_ETYPE). */
+int tw_column_cast(tw_column **out, const tw_column *col, int type, int64_t *row);
+
+/* Memory held by the column without its dict, in bytes. */
+int64_t tw_column_bytes(const tw_column *col);
+
+/* ---- frames as such (frame/frame.c) ----------------------------------------- */
+
+/* A new frame with one holder, no rows, and NULL for each of its columns. NULL: no memory. */
+tw_frame *tw_frame_new(int columns, int schema);
+
+tw_frame *tw_frame_retain(tw_frame *frame);
+void tw_frame_release(tw_frame *frame); /* NULL is fine */
+
+/* Make *out a frame with so many columns of which the first ones may still stand there
+ * from before, to be written anew with tw_column_renew(&(*out)->column[k], ...). rows is
+ * 0. */
+int tw_frame_renew(tw_frame **out, int columns, int schema);
+
+/* Put a column in as number k (from 0); what was there is released, rows becomes its
+ * length. set retains it, take takes the caller's hold. NULL: none. The frame must have
+ * one holder only. */
+void tw_frame_set(tw_frame *frame, int k, tw_column *col);
+void tw_frame_take(tw_frame *frame, int k, tw_column *col);
+
+/* 1 when all columns are there and have `rows` values, else 0. */
+int tw_frame_whole(const tw_frame *frame);
+
+/* Rows first .. first + count - 1, or those at[0 .. count - 1], as tw_column_slice and
+ * tw_column_gather; tail: the last n. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_frame_slice(tw_frame **out, const tw_frame *frame, int64_t first, int64_t count);
+int tw_frame_gather(tw_frame **out, const tw_frame *frame, const int32_t *at,
+                    int64_t count);
+int tw_frame_tail(tw_frame **out, const tw_frame *frame, int64_t n);
+
+/* Append rows of another frame with the same types to *to, which becomes one of its own
+ * (a copy) when others hold it or its columns; NULL: a new one. TW_OK, or TW_ENOMEM,
+ * TW_ETYPE, TW_EINVAL, and then *to has the rows that it had. */
+int tw_frame_append(tw_frame **to, const tw_frame *from, int64_t first, int64_t count);
+
+/* 1 when both have equal columns, else 0; the schemas do not matter. */
+int tw_frame_equal(const tw_frame *a, const tw_frame *b);
+
+/* Memory held by the frame and its columns, without dicts. */
+int64_t tw_frame_bytes(const tw_frame *frame);
+
+/* ---- masks and selections (frame/mask.c) -------------------------------------- */
+
+/* ORDER TW_COMPARE (lua/tideway/expression.lua) */
+enum tw_compare { TW_EQ, TW_NE, TW_LT, TW_LE, TW_GT, TW_GE };
+
+/* Make *out a BOOL column that says for which values col OP y holds; a missing value is
+ * unequal to everything and holds with nothing else. num: F64, I64, BOOL, TIMESTAMP (y in
+ * seconds). i64: I64 and TIMESTAMP (nanoseconds). bytes: STRING, compared bytewise. 0 or a
+ * status, TW_ETYPE for another type. */
+int tw_mask_num(tw_column **out, const tw_column *col, int op, double y);
+int tw_mask_i64(tw_column **out, const tw_column *col, int op, int64_t y);
+int tw_mask_bytes(tw_column **out, const tw_column *col, int op, const char *bytes,
+                  int64_t len);
+
+/* Which values are missing. */
+int tw_mask_null(tw_column **out, const tw_column *col);
+
+/* The logic of BOOL columns of one length, missing counted as false (negate: of the mask a,
+ * so that a missing value becomes true). TW_ETYPE, TW_EINVAL, TW_ENOMEM or 0. */
+int tw_mask_both(tw_column **out, const tw_column *a, const tw_column *b);
+int tw_mask_either(tw_column **out, const tw_column *a, const tw_column *b);
+int tw_mask_negate(tw_column **out, const tw_column *a);
+
+/* Positions of rows, ascending. at has place for room of them and may be written by the
+ * caller too (tw_selection_reserve first). */
+typedef struct tw_selection {
+  int32_t *at;
+  int64_t count;
+  int64_t room;
+} tw_selection;
+
+tw_selection *tw_selection_open(void);          /* new; NULL: no memory */
+void tw_selection_close(tw_selection *sel);     /* taken; NULL is fine */
+int tw_selection_reserve(tw_selection *sel, int64_t room); /* 0 or TW_ENOMEM */
+
+/* The positions at which the mask is true and not missing. Returns the count, TW_ENOMEM, or
+ * TW_ETYPE; bytes: n of them, 0 or 1. 0.5 ns a row. */
+int64_t tw_selection_of(tw_selection *sel, const tw_column *mask);
+int64_t tw_selection_of_bytes(tw_selection *sel, const uint8_t *mask, int64_t n);
+
+/* *out: the rows of frame where the mask is true. sel is for scratch and says which
+ * they were. */
+int tw_frame_filter(tw_frame **out, const tw_frame *frame, const tw_column *mask,
+                    tw_selection *sel);
+
+/* ---- reductions (frame/reduce.c) ---------------------------------------------- */
+
+/* One more aggregate, of frames only: rows, missing values or not. */
+enum { TW_AGG_SIZE = 32 };
+
+struct tw_window;
+
+/* One aggregate of one column over many frames: count sum mean var std min max size, as
+ * pandas has them: missing values are left out; of none at all sum, count and size are 0
+ * and the others NaN, var and std of ddof or fewer too. BOOL counts as 0 and 1. I64 sums
+ * are exact. The field is for reading. */
+typedef struct tw_reduce {
+  int64_t i64; /* the result, when tw_reduce_value said so */
+} tw_reduce;
+
+/* agg   enum tw_agg up to max, or TW_AGG_SIZE.
+ * type  of the column; STRING and TIMESTAMP only for count and size, TIMESTAMP also for
+ *       min and max.
+ * ddof  of var and std.
+ * live  1: rows will be dropped again (windows), 0: never.
+ * NULL: an argument that does not fit, or no memory. */
+tw_reduce *tw_reduce_open(int agg, int type, double ddof, int live);
+void tw_reduce_close(tw_reduce *r); /* taken; NULL is fine */
+tw_reduce *tw_reduce_copy(const tw_reduce *r); /* new, independent; NULL: no memory */
+void tw_reduce_clear(tw_reduce *r);
+
+/* Begin with a total and how many values it stands for, on top of what there is: of sum
+ * (count of no account), count and size (total of no account), mean. TW_OK or TW_EINVAL. */
+int tw_reduce_start(tw_reduce *r, double total, double count);
+
+/* Take in values first .. first + count - 1. TW_OK, TW_ETYPE, TW_EINVAL, or TW_ENOMEM (min
+ * and max of live ones), and then r has to be cleared. */
+int tw_reduce_add(tw_reduce *r, const tw_column *col, int64_t first, int64_t count);
+
+/* Follow a window on which tw_window_add has just been called: takes in what came and out
+ * what left, of this column. As tw_reduce_add. */
+int tw_reduce_slide(tw_reduce *r, const struct tw_window *win, int column);
+
+/* The result. *exact: TW_COL_I64 when it is an integer that stands in r->i64 too, else
+ * TW_COL_F64; NULL is fine. */
+double tw_reduce_value(tw_reduce *r, int *exact);
+
+/* ---- cumulative columns (frame/cumulate.c) -------------------------------------- */
+
+enum tw_cumulation { TW_CUM_SUM, TW_CUM_PROD, TW_CUM_MIN, TW_CUM_MAX };
+
+/* The running value of a column that comes in pieces. Its owner clears it with
+ * tw_cumulate_init and may copy it. */
+typedef struct tw_cumulate {
+  double num, lost;
+  int64_t i64;
+  int32_t op;  /* enum tw_cumulation */
+  int32_t any; /* there was a value */
+} tw_cumulate;
+
+void tw_cumulate_init(tw_cumulate *c, int op);
+
+/* Make *out the running values, going on from c: F64 for F64, else I64 (wrapping). Where a
+ * value is missing the result is, and the next one goes on. 0, TW_ETYPE (STRING; TIMESTAMP
+ * except min and max, which stay TIMESTAMP), TW_ENOMEM. */
+int tw_cumulate_push(tw_cumulate *c, tw_column **out, const tw_column *col);
+
+/* ---- group-by (frame/group.c) ---------------------------------------------------- */
+
+/* Aggregates of the rows that have equal keys. Rows with a missing key are left out. */
+typedef struct tw_group tw_group;
+
+/* key      columns (of every frame that is added) that are the keys, from 0.
+ * col, agg which columns are aggregated and how, as tw_reduce_open; col of no account for
+ *          TW_AGG_SIZE.
+ * ddof     of var and std.
+ * live     1: rows will be dropped again; groups without rows then disappear.
+ * NULL: an argument that does not fit, or no memory. */
+tw_group *tw_group_open(const int32_t *key, int keys, const int32_t *col,
+                        const int32_t *agg, int cols, double ddof, int live);
+void tw_group_close(tw_group *g); /* taken; NULL is fine */
+tw_group *tw_group_copy(const tw_group *g); /* new, independent; NULL: no memory */
+void tw_group_clear(tw_group *g);
+
+/* Groups that have rows. */
+int64_t tw_group_count(const tw_group *g);
+
+/* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
+ * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g has to be
+ * cleared. 1-3 ns a row and column. */
+int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
+
+/* Follow a window, as tw_reduce_slide. */
+int tw_group_slide(tw_group *g, const struct tw_window *win);
+
+/* Make *out the frame of the groups, sorted by key: the key columns, then one column per
+ * aggregate: I64 for count, size, sum of I64 and BOOL, the column's own type (I64 for BOOL)
+ * for min and max, else F64. Passing the same out again and again costs only what has
+ * changed, when nobody else holds it. TW_OK, TW_ENOMEM, TW_EINVAL (no frame was added). */
+int tw_group_result(tw_group *g, tw_frame **out, int schema);
+
+/* ---- windows of rows (frame/window.c) ---------------------------------------------- */
+
+/* The rows of a window, oldest first. The fields are for reading, valid until the next call. */
+typedef struct tw_window {
+  tw_frame *store; /* rows first .. first + rows - 1 of it are in the window */
+  int64_t first, rows;
+  int64_t left_first, left;   /* rows of the store that have just left, oldest first */
+  const tw_frame *came;       /* rows came_first .. of it have just come: the frame that was */
+  int64_t came_first, came_rows; /* added, as long as it lives, or a part of it */
+  int32_t anew;    /* nothing of what was in the window is left */
+  int32_t through; /* to be set: rows that come and leave in one call are shown in both */
+} tw_window;
+
+/* A window of the last n rows, or of those whose index (column number `index` of every
+ * frame: TIMESTAMP, I64 or F64) lies in (max - value, max], value in seconds or in whatever
+ * the number counts. NULL: n below 1, value not above 0, or no memory. */
+tw_window *tw_window_open(int64_t n);
+tw_window *tw_window_open_value(double value, int index);
+void tw_window_close(tw_window *win); /* taken; NULL is fine */
+tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no memory */
+
+/* Let the rows of a frame come, and those leave that do not belong to the window any
+ * longer. In a window by value rows stand in the order of the index, equal ones in that of
+ * their coming; late ones are put in their place; rows without an index do not come.
+ * TW_OK; TW_ENOMEM, TW_ETYPE, and then the window is as before. O(rows), and for a late
+ * row O(rows behind its place). */
+int tw_window_add(tw_window *win, const tw_frame *frame);
+
+/* Make *out a frame of all rows in the window. */
+int tw_window_rows(const tw_window *win, tw_frame **out);
+
+/* ---- rolling columns (frame/rolling.c) ----------------------------------------------- */
+
+/* One aggregate of the window that ends at each row, row by row. */
+typedef struct tw_rolling tw_rolling;
+
+/* agg          enum tw_agg. count counts values that are not missing.
+ * param        as tw_roll_open.
+ * rows         of the window; 0: it is by value of the index, (index - value, index].
+ * value        as tw_window_open_value.
+ * min_periods  values (count: rows) that there must be for a result; -1: rows, by value 1.
+ * NULL: an argument that does not fit, or no memory. */
+tw_rolling *tw_rolling_open(int agg, double param, int64_t rows, double value,
+                            int64_t min_periods);
+void tw_rolling_close(tw_rolling *r); /* taken; NULL is fine */
+tw_rolling *tw_rolling_copy(const tw_rolling *r); /* new, independent; NULL: no memory */
+
+/* Make *out an F64 column with the result for each row of col. Missing values, and as in
+ * pandas infinite ones, are left out.
+ * index  of the same length, for windows by value, else NULL. A late row's window is that of
+ *        its index among the rows that are still there; it stands in its place for later
+ *        ones. A row without an index has no result.
+ * TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then r is of no more use. */
+int tw_rolling_push(tw_rolling *r, tw_column **out, const tw_column *col,
+                    const tw_column *index);
+
+/* ---- Arrow C data interface (frame/arrow.c) ------------------------------------------- */
+
+/* As https://arrow.apache.org/docs/format/CDataInterface.html has them; release is a
+ * function of one pointer to the struct itself. */
+struct ArrowSchema {
+  const char *format, *name, *metadata;
+  int64_t flags, n_children;
+  struct ArrowSchema **children, *dictionary;
+  void *release;
+  void *private_data;
+};
+
+struct ArrowArray {
+  int64_t length, null_count, offset, n_buffers, n_children;
+  const void **buffers;
+  struct ArrowArray **children, *dictionary;
+  void *release;
+  void *private_data;
+};
+
+/* Describe a frame as a struct array, without copying: the consumer owns *schema and *array
+ * and calls their release; until then frame is held. Strings are dictionary-encoded
+ * (uint32 -> large utf8), timestamps "tsn:UTC".
+ * names  one for each column, ended by a 0.
+ * TW_OK, TW_ENOMEM, and then both are untouched. */
+int tw_arrow_export(tw_frame *frame, const char *const *names, struct ArrowSchema *schema,
+                    struct ArrowArray *array);
+
+/* Call release, unless it has been; for who has no C at hand. */
+void tw_arrow_release_schema(struct ArrowSchema *schema);
+void tw_arrow_release_array(struct ArrowArray *array);
+
+/* Make *out a frame with a copy of a struct array. Integers become I64 (uint64 above 2^63 - 1
+ * is missing), floats F64, text STRING, dates and timestamps TIMESTAMP; dictionaries
+ * of text are taken. schema and array stay the caller's, who releases them.
+ * bad  the child that has another type (TW_ETYPE). */
+int tw_arrow_import(tw_frame **out, const struct ArrowSchema *schema,
+                    const struct ArrowArray *array, int64_t *bad);
 
 /* cdef: end */
 

@@ -1,9 +1,10 @@
---- Who may use whom. In C: engine > op, source, sink, http > window, codec, loop > agg > core; in
--- Lua: cli, docs > tideway > descriptors > the modules of tideway > ffi.
+--- Who may use whom. In C: engine > op, source, sink, http > window, codec, loop > frame > agg >
+-- core; in Lua: cli, docs > tideway > descriptors > the modules of tideway > ffi.
 local files = require "support.files"
 
 local rank = {
-  engine = 5, op = 4, source = 4, sink = 4, http = 4, window = 3, codec = 3, loop = 3, agg = 2, core = 1,
+  engine = 6, op = 5, source = 5, sink = 5, http = 5, window = 4, codec = 4, loop = 4, frame = 3,
+  agg = 2, core = 1,
 }
 
 local function matches_in(path, pattern)

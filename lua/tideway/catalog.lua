@@ -8,9 +8,12 @@ return {
     "sliding_window", "collect", "union", "zip", "combine_latest", "zip_latest",
     "decode", "encode",
     "buffer", "rate_limit", "delay", "timed_window", "timed_window_unique", "latest", "map_async",
-    "timeout",
+    "timeout", "to_dataframe", "to_batch",
   },
-  source = { "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server" },
+  source = {
+    "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server",
+    "random_dataframe", "periodic_dataframe",
+  },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_http" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {
@@ -20,7 +23,7 @@ return {
   alias = { scan = "accumulate", concat = "flatten" },
   -- names of API.md that a later release brings: asked for, they say so
   later = {
-    "to_batch", "to_dataframe", "scatter", "gather", "key_by", "window", "join",
+    "scatter", "gather", "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern", "through", "to_kafka",
     "to_csv", "to_json", "to_tcp", "to_websocket", "to_mqtt", "to_process", "output",
     "visualize",

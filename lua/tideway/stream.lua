@@ -348,6 +348,7 @@ function stream.source(desc)
     feed.register(node)
     local handle = wrap(node)
     if opts.start then feed.start(node) end
+    if desc.result then return desc.result(node, handle) end
     return handle
   end
 end

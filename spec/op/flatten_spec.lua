@@ -6,6 +6,12 @@ describe("flatten", function()
     helper.example "flatten"
   end)
 
+  it("gives the rows of a frame, missing cells as tw.null", function()
+    helper.expect({ { a = 1, b = "x" }, { a = 2, b = tw.null } },
+      helper.run({ tw.frame { a = {}, b = {} }, tw.frame { a = { 1, 2 }, b = { "x", tw.null } } },
+        function(s) return s:flatten() end))
+  end)
+
   it("emits each member of an array", function()
     local out = helper.run({ { 1, 2 }, {}, { 3 }, { false, tw.null } }, function(s)
       return s:flatten()

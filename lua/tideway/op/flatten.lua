@@ -1,10 +1,15 @@
 local check = require "tideway.check"
+local frame = require "tideway.frame"
 local metadata = require "tideway.metadata"
 local null = require "tideway.null"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
 
 local function members(x)
+  if type(x) == "cdata" and frame.is(x) then
+    local rows = x:rows()
+    return rows
+  end
   if type(x) == "table" and x ~= null and not check.is_stream(x) then return x end
   if type(x) == "function" then return x end
   local kind = x == null and "null" or type(x) == "cdata" and view.is(x) and "view" or type(x)
@@ -63,8 +68,8 @@ end
 
 return {
   name = "flatten",
-  doc = [[Each member of an array, each value of an iterator function; any other element raises.
-Alias concat.]],
+  doc = [[Each member of an array, each row of a frame (a table column -> value), each value of an
+iterator function; any other element raises. Alias concat.]],
   args = {},
   outputs = "0..n",
   example = [[ tw.from_iterable{{1, 2}, {}, {3}}:flatten() ]],

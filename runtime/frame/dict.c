@@ -1,0 +1,218 @@
+/* dict.c -- distinct strings under numbers.
+ *
+ * The texts stand one behind the other in the order of their numbers; an open hash table
+ * of (tag, number) finds them, where a tag is 32 bits of the hash:
+ *
+ *     bytes  | a l i c e b o b . . .         start  | 0 | 5 | 8 |
+ *     slots  | - | 5f1c0a33 1 | - | 90be77c2 0 | - | - | - | - |
+ *
+ * The order is a sorted list of the numbers and its inverse, the ranks. Strings that came
+ * since it was made are sorted among themselves and merged into it.
+ */
+#include "core/hash.h"
+#include "core/mem.h"
+#include "tideway.h"
+
+#include <string.h>
+
+enum { SLOTS_FIRST = 16, NOBODY = UINT32_MAX };
+
+struct slot {
+  uint32_t tag, number; /* NOBODY: free */
+};
+
+struct tw_dict_index {
+  struct slot *slots;
+  uint64_t mask, seed;
+  char *bytes;    /* what the dict shows as const */
+  int64_t *start; /* likewise, room + 1 */
+  int64_t room, bytes_room;
+  uint32_t *sorted, *rank; /* of the first `ordered` strings */
+  int64_t ordered, order_room;
+};
+
+static struct slot *new_slots(uint64_t count) {
+  struct slot *slots = tw__malloc(count * sizeof *slots);
+  if (slots) memset(slots, 0xFF, count * sizeof *slots);
+  return slots;
+}
+
+tw_dict *tw_dict_new(void) {
+  tw_dict *dict = tw__calloc(1, sizeof *dict);
+  struct tw_dict_index *index = tw__calloc(1, sizeof *index);
+  if (!dict || !index) goto fail;
+  dict->index = index;
+  dict->refs = 1;
+  index->start = tw__calloc(1, sizeof *index->start);
+  index->slots = new_slots(SLOTS_FIRST);
+  index->bytes = tw__malloc(1);
+  if (!index->start || !index->slots || !index->bytes) goto fail_parts;
+  index->mask = SLOTS_FIRST - 1;
+  index->seed = tw__hash_seed();
+  dict->start = index->start;
+  dict->bytes = index->bytes;
+  return dict;
+
+fail_parts:
+  tw__free(index->start);
+  tw__free(index->slots);
+  tw__free(index->bytes);
+fail:
+  tw__free(index);
+  tw__free(dict);
+  return NULL;
+}
+
+tw_dict *tw_dict_retain(tw_dict *dict) {
+  __atomic_fetch_add(&dict->refs, 1, __ATOMIC_RELAXED);
+  return dict;
+}
+
+void tw_dict_release(tw_dict *dict) {
+  if (!dict || __atomic_sub_fetch(&dict->refs, 1, __ATOMIC_ACQ_REL)) return;
+  struct tw_dict_index *index = dict->index;
+  tw__free(index->slots);
+  tw__free(index->bytes);
+  tw__free(index->start);
+  tw__free(index->sorted);
+  tw__free(index->rank);
+  tw__free(index);
+  tw__free(dict);
+}
+
+/* ---- the table ---- */
+
+static int same(const tw_dict *dict, uint32_t number, const char *bytes, int64_t len) {
+  const int64_t *start = &dict->start[number];
+  return start[1] - start[0] == len &&
+         (!len || !memcmp(dict->bytes + start[0], bytes, (size_t)len));
+}
+
+/* The slot where the string is or would be. */
+static struct slot *find(const tw_dict *dict, const char *bytes, int64_t len,
+                         uint64_t hash) {
+  const struct tw_dict_index *index = dict->index;
+  uint32_t tag = (uint32_t)(hash >> 32);
+  for (uint64_t i = hash & index->mask;; i = (i + 1) & index->mask) {
+    struct slot *slot = &index->slots[i];
+    if (slot->number == NOBODY) return slot;
+    if (slot->tag == tag && same(dict, slot->number, bytes, len)) return slot;
+  }
+}
+
+static uint64_t hash_of(const tw_dict *dict, const char *bytes, int64_t len) {
+  return tw__hash_bytes(bytes, (size_t)len, dict->index->seed);
+}
+
+/* Twice as many slots; never more than half of them are taken. */
+static int grow_slots(tw_dict *dict) {
+  struct tw_dict_index *index = dict->index;
+  uint64_t mask = 2 * index->mask + 1;
+  struct slot *slots = new_slots(mask + 1);
+  if (!slots) return TW_ENOMEM;
+  for (int64_t k = 0; k < dict->count; k++) {
+    const char *text = dict->bytes + dict->start[k];
+    uint64_t hash = hash_of(dict, text, dict->start[k + 1] - dict->start[k]);
+    uint64_t i = hash & mask;
+    while (slots[i].number != NOBODY) i = (i + 1) & mask;
+    slots[i] = (struct slot){(uint32_t)(hash >> 32), (uint32_t)k};
+  }
+  tw__free(index->slots);
+  index->slots = slots;
+  index->mask = mask;
+  return TW_OK;
+}
+
+static int make_room(tw_dict *dict, int64_t len) {
+  struct tw_dict_index *index = dict->index;
+  int64_t used = dict->start[dict->count];
+  if (dict->count == index->room) {
+    int64_t room = index->room ? 2 * index->room : 8;
+    int64_t *start =
+        tw__realloc(index->start, (size_t)(room + 1) * sizeof *index->start);
+    if (!start) return TW_ENOMEM;
+    dict->start = index->start = start;
+    index->room = room;
+  }
+  if (len > index->bytes_room - used) {
+    int64_t room = 2 * index->bytes_room + len + 64;
+    char *bytes = tw__realloc(index->bytes, (size_t)room);
+    if (!bytes) return TW_ENOMEM;
+    dict->bytes = index->bytes = bytes;
+    index->bytes_room = room;
+  }
+  if ((uint64_t)dict->count >= index->mask / 2) return grow_slots(dict);
+  return TW_OK;
+}
+
+int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len) {
+  uint64_t hash = hash_of(dict, bytes, len);
+  struct slot *slot = find(dict, bytes, len, hash);
+  if (slot->number != NOBODY) return slot->number;
+  if (dict->count >= NOBODY - 1 || make_room(dict, len)) return TW_ENOMEM;
+
+  struct tw_dict_index *index = dict->index;
+  int64_t end = index->start[dict->count] + len;
+  if (len) memcpy(index->bytes + end - len, bytes, (size_t)len);
+  index->start[dict->count + 1] = end;
+  slot = find(dict, bytes, len, hash);
+  *slot = (struct slot){(uint32_t)(hash >> 32), (uint32_t)dict->count};
+  return dict->count++;
+}
+
+int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len) {
+  const struct slot *slot = find(dict, bytes, len, hash_of(dict, bytes, len));
+  return slot->number == NOBODY ? -1 : (int64_t)slot->number;
+}
+
+/* ---- the order ---- */
+
+static int before(const tw_dict *dict, uint32_t a, uint32_t b) {
+  int64_t a_len = dict->start[a + 1] - dict->start[a];
+  int64_t b_len = dict->start[b + 1] - dict->start[b];
+  int64_t len = a_len < b_len ? a_len : b_len;
+  int by_bytes = len ? memcmp(dict->bytes + dict->start[a],
+                              dict->bytes + dict->start[b], (size_t)len)
+                     : 0;
+  return by_bytes ? by_bytes < 0 : a_len < b_len;
+}
+
+/* Merges list[0 .. m - 1] and list[m .. n - 1], both sorted, through spare. */
+static void merge(const tw_dict *dict, uint32_t *list, int64_t m, int64_t n,
+                  uint32_t *spare) {
+  if (!m || m == n || before(dict, list[m - 1], list[m])) return;
+  memcpy(spare, list, (size_t)m * sizeof *list);
+  int64_t a = 0, b = m, to = 0;
+  while (a < m && b < n)
+    list[to++] = before(dict, list[b], spare[a]) ? list[b++] : spare[a++];
+  memcpy(&list[to], &spare[a], (size_t)(m - a) * sizeof *list);
+}
+
+static void sort(const tw_dict *dict, uint32_t *list, int64_t n, uint32_t *spare) {
+  for (int64_t width = 1; width < n; width *= 2)
+    for (int64_t i = 0; i + width < n; i += 2 * width)
+      merge(dict, &list[i], width, n - i < 2 * width ? n - i : 2 * width, spare);
+}
+
+const uint32_t *tw_dict_order(tw_dict *dict) {
+  struct tw_dict_index *index = dict->index;
+  if (index->ordered == dict->count) return index->rank;
+  if (index->order_room < dict->count) {
+    size_t size = (size_t)index->room * sizeof *index->sorted;
+    uint32_t *sorted = tw__realloc(index->sorted, size);
+    if (!sorted) return NULL;
+    index->sorted = sorted;
+    uint32_t *rank = tw__realloc(index->rank, size);
+    if (!rank) return NULL;
+    index->rank = rank;
+    index->order_room = index->room;
+  }
+  uint32_t *list = index->sorted;
+  int64_t old = index->ordered;
+  for (int64_t k = old; k < dict->count; k++) list[k] = (uint32_t)k;
+  sort(dict, &list[old], dict->count - old, index->rank);
+  merge(dict, list, old, dict->count, index->rank);
+  for (int64_t k = 0; k < dict->count; k++) index->rank[list[k]] = (uint32_t)k;
+  index->ordered = dict->count;
+  return index->rank;
+}

@@ -1,0 +1,153 @@
+/* frame.c -- columns of one length under one schema. */
+#include "core/mem.h"
+#include "frame/column.h"
+
+#include <string.h>
+
+tw_frame *tw_frame_new(int columns, int schema) {
+  if (columns < 0) return NULL;
+  tw_frame *frame = tw__calloc(1, sizeof *frame);
+  if (!frame) return NULL;
+  frame->room = columns ? columns : 1;
+  frame->column = tw__calloc((size_t)frame->room, sizeof(tw_column *));
+  if (!frame->column) {
+    tw__free(frame);
+    return NULL;
+  }
+  frame->columns = columns;
+  frame->schema = schema;
+  frame->refs = 1;
+  return frame;
+}
+
+tw_frame *tw_frame_retain(tw_frame *frame) {
+  __atomic_fetch_add(&frame->refs, 1, __ATOMIC_RELAXED);
+  return frame;
+}
+
+void tw_frame_release(tw_frame *frame) {
+  if (!frame || __atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL)) return;
+  for (int k = 0; k < frame->columns; k++) tw_column_release(frame->column[k]);
+  tw__free(frame->column);
+  tw__free(frame);
+}
+
+static int mine(const tw_frame *frame) {
+  return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
+}
+
+int tw_frame_renew(tw_frame **out, int columns, int schema) {
+  tw_frame *frame = *out;
+  if (columns < 0) return TW_EINVAL;
+  if (!frame || !mine(frame) || columns > frame->room) {
+    tw_frame_release(frame);
+    *out = frame = tw_frame_new(columns, schema);
+    return frame ? TW_OK : TW_ENOMEM;
+  }
+  for (int k = columns; k < frame->columns; k++) tw_column_release(frame->column[k]);
+  for (int k = frame->columns; k < columns; k++) frame->column[k] = NULL;
+  frame->columns = columns;
+  frame->schema = schema;
+  frame->rows = 0;
+  return TW_OK;
+}
+
+void tw_frame_take(tw_frame *frame, int k, tw_column *col) {
+  tw_column *old = frame->column[k];
+  frame->column[k] = col;
+  if (col) frame->rows = col->len;
+  tw_column_release(old);
+}
+
+void tw_frame_set(tw_frame *frame, int k, tw_column *col) {
+  tw_frame_take(frame, k, col ? tw_column_retain(col) : NULL);
+}
+
+int tw_frame_whole(const tw_frame *frame) {
+  for (int k = 0; k < frame->columns; k++)
+    if (!frame->column[k] || frame->column[k]->len != frame->rows) return 0;
+  return 1;
+}
+
+int tw_frame_slice(tw_frame **out, const tw_frame *frame, int64_t first,
+                   int64_t count) {
+  if (first < 0 || count < 0 || first > frame->rows - count) return TW_EINVAL;
+  int rc = tw_frame_renew(out, frame->columns, frame->schema);
+  for (int k = 0; !rc && k < frame->columns; k++)
+    rc = tw_column_slice(&(*out)->column[k], frame->column[k], first, count);
+  if (!rc) (*out)->rows = count;
+  return rc;
+}
+
+int tw_frame_gather(tw_frame **out, const tw_frame *frame, const int32_t *at,
+                    int64_t count) {
+  int rc = count < 0 ? TW_EINVAL : tw_frame_renew(out, frame->columns, frame->schema);
+  for (int k = 0; !rc && k < frame->columns; k++)
+    rc = tw_column_gather(&(*out)->column[k], frame->column[k], at, count);
+  if (!rc) (*out)->rows = count;
+  return rc;
+}
+
+int tw_frame_tail(tw_frame **out, const tw_frame *frame, int64_t n) {
+  n = n < 0 ? 0 : n > frame->rows ? frame->rows : n;
+  return tw_frame_slice(out, frame, frame->rows - n, n);
+}
+
+/* ---- append ---- */
+
+/* Makes *to a frame that nobody else holds, nor its columns. */
+static int own(tw_frame **to, const tw_frame *like) {
+  tw_frame *copy = NULL;
+  int64_t rows = *to ? (*to)->rows : 0;
+  int shared = !*to || !mine(*to);
+  for (int k = 0; !shared && k < (*to)->columns; k++)
+    shared = !tw__column_mine((*to)->column[k]);
+  if (!shared) return TW_OK;
+  int rc = tw_frame_slice(&copy, *to ? *to : like, 0, rows);
+  if (rc) {
+    tw_frame_release(copy);
+    return rc;
+  }
+  tw_frame_release(*to);
+  *to = copy;
+  return TW_OK;
+}
+
+static int same_types(const tw_frame *a, const tw_frame *b) {
+  if (a->columns != b->columns) return 0;
+  for (int k = 0; k < a->columns; k++)
+    if (a->column[k]->type != b->column[k]->type) return 0;
+  return 1;
+}
+
+int tw_frame_append(tw_frame **to, const tw_frame *from, int64_t first, int64_t count) {
+  if (first < 0 || count < 0 || first > from->rows - count) return TW_EINVAL;
+  if (*to && !same_types(*to, from)) return TW_ETYPE;
+  int rc = own(to, from);
+  if (rc) return rc;
+  tw_frame *frame = *to;
+  for (int k = 0; !rc && k < frame->columns; k++)
+    rc = tw_column_append(frame->column[k], from->column[k], first, count);
+  if (!rc)
+    frame->rows += count;
+  else
+    for (int k = 0; k < frame->columns; k++)
+      tw__column_truncate(frame->column[k], frame->rows);
+  return rc;
+}
+
+/* ---- equality, size ---- */
+
+int tw_frame_equal(const tw_frame *a, const tw_frame *b) {
+  if (a->rows != b->rows || a->columns != b->columns) return 0;
+  for (int k = 0; k < a->columns; k++)
+    if (!tw_column_equal(a->column[k], b->column[k])) return 0;
+  return 1;
+}
+
+int64_t tw_frame_bytes(const tw_frame *frame) {
+  int64_t bytes = (int64_t)(sizeof *frame + (size_t)frame->room * sizeof(tw_column *));
+  for (int k = 0; k < frame->columns; k++)
+    if (frame->column[k]) bytes += tw_column_bytes(frame->column[k]);
+  return bytes;
+}
