@@ -569,6 +569,17 @@ end
 local stride, left, glanced = 64, 64, 0
 local GLANCE, STRIDE_MAX = 200000, 1024 -- ns, switches
 
+-- A stop that waits for tasks which are always ready is asked seldom: it looks at every task.
+local asked, PAUSE, SHARE = 0, 0.02, 20 -- seconds, times what the last look took
+
+local function ask_rest()
+  local began = C.tw_clock_seconds()
+  if began < asked then return end
+  sched.resting()
+  local now = C.tw_clock_seconds()
+  asked = now + PAUSE + SHARE * (now - began)
+end
+
 local function glance()
   local now = clock.now()
   local gone = now - glanced
@@ -580,7 +591,7 @@ local function glance()
   left, glanced = stride, now
   timers.run(now, release)
   poll(0)
-  if sched.resting then sched.resting() end
+  if sched.resting then ask_rest() end
 end
 
 --- Give every task up to number `limit` of the queue its turn. Stops when a task fails that nobody
