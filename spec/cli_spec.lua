@@ -188,7 +188,10 @@ describe("tideway help", function()
   end)
 
   it("explains what is no operator: stdin, on_error, connect and the like", function()
-    for _, name in ipairs { "stdin", "stream", "emit", "disconnect", "on_error", "null", "tw.run" } do
+    for _, name in ipairs {
+      "stdin", "stream", "emit", "try_emit", "disconnect", "on_error", "null", "tw.run", "spawn", "sleep",
+      "channel", "step", "metadata", "ref_counter", "tw.testing.clock",
+    } do
       local status, out, err = tideway("help", name)
       assert.equal(0, status)
       assert.equal("", err)
