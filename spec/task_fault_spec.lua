@@ -412,6 +412,51 @@ describe("coroutine.yield in a task", function()
   end)
 end)
 
+describe("a wait inside a function that C calls", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local channel = tw.channel(1)
+  local full = tw.stream()
+  full:buffer(1):sink(function() tw.sleep(1) end)
+  local waits = {
+    sleep = function() tw.sleep(1) end,
+    get = function() channel:get() end,
+    wait = function() tw.spawn(function() tw.sleep(1) end):wait() end,
+    emit = function() for i = 1, 3 do full:emit(i) end end,
+  }
+  for name, wait in pairs(waits) do
+    it("raises, and the task goes on: " .. name, function()
+      local log = {}
+      local task = tw.spawn(function()
+        log[1] = pcall(string.gsub, "abc", ".", wait)
+        tw.sleep(1)
+        log[2] = pcall(table.sort, { 3, 1, 2 }, wait)
+        tw.sleep(1)
+        tw.sleep(0)
+        log[3] = pcall(string.gsub, "abc", ".", wait)
+        return "done"
+      end)
+      clock:advance(100)
+      assert.equal("done", task:wait())
+      assert.same({ false, false, false }, log)
+    end)
+  end
+
+  it("is an error of its element like others", function()
+    local source = tw.stream()
+    local out = source:map(function(x)
+      return (x:gsub("%d", function() tw.sleep(1) end))
+    end):sink_to_list()
+    tw.run(function()
+      assert.is_truthy(raised(source.emit, source, "1"):find("cannot wait", 1, true))
+      source:emit("a")
+    end)
+    assert.same({ "a" }, out)
+  end)
+end)
+
 describe("timers", function()
   local clock
   before_each(function() clock = tw.testing.clock() end)

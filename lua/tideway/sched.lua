@@ -126,10 +126,15 @@ local function withdraw(task, err)
   end
 end
 
+--- A task that runs is noted as waiting. Has its wait failed, across a function of C (that is an error
+-- of Lua's own)? Else a coroutine of the user's waits, which only a sleep among many does not see.
+local function barred(task) return task ~= main and (task.at ~= SLEEP or live < CHECKED) end
+
 local function finish(task, ok, ...)
-  if task.at and task.at ~= PENDING then -- it waits: a coroutine of the user's did
+  if task.at and task.at ~= PENDING then
+    local seen = barred(task)
     withdraw(task)
-    if ok then return finish(task, false, sched.MISPLACED) end
+    if ok and not seen then return finish(task, false, sched.MISPLACED) end
   end
   task.value = false
   if task.cancelled then
@@ -330,6 +335,9 @@ sched.MISPLACED = "a function inside a coroutine of your own cannot wait (use tw
 local function refused(task)
   if task.at == PENDING then
     task.at = false
+  elseif task.at and barred(task) then
+    withdraw(task)
+    if running() ~= task.co then task.error = sched.MISPLACED end
   elseif task ~= main or task.at then
     if task.at then withdraw(task) end
     task.error = sched.MISPLACED
@@ -658,8 +666,9 @@ local function run_ready(limit)
           limit = math.min(limit, last)
           break
         end
-      elseif (not task.at or task.at == PENDING) and list[last] ~= task then
-        again(task)
+      else
+        local at = task.at
+        if (not at or at == PENDING) and list[last] ~= task then again(task) end
       end
     end
     first, left, sched.current = to + 1, left - (to - from + 1), main
