@@ -713,6 +713,16 @@ end
 
 local function describe() return stuck.describe(coroutines, sched.doors) end
 
+--- The tasks that have begun and wait, an array.
+function sched.waiting()
+  local list = {}
+  for co in pairs(coroutines) do
+    local task = co ~= running() and stuck.task_of(co)
+    if task and type(task.at) == "table" then list[#list + 1] = task end
+  end
+  return list
+end
+
 --- What is outside any task lets the tasks have their turn.
 function give_way()
   if viewed then view.expire() end
@@ -750,10 +760,13 @@ local function unwind()
   end
 end
 
---- Cancel the tasks among these timers: what they wait for never comes.
+--- Cancel the tasks among these that wait (timers may be among them): what they wait for never
+-- comes. One that has been cancelled before and waits again is interrupted again.
 function sched.abandon(list)
   for _, task in ipairs(list) do
-    if task.at == SLEEP then sched.cancel(task) end
+    if task.co and type(task.at) == "table" then
+      if task.cancelled then sched.interrupt(task, CANCELLED) else sched.cancel(task) end
+    end
   end
   if not sched.in_task() then unwind() end
 end
