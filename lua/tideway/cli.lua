@@ -397,9 +397,13 @@ function commands.eval(words)
   if not chunk then return report(err, "eval") end
   return guarded("eval", function()
     local tw = require "tideway"
-    local list = show(tw, setfenv(chunk, expression_globals(tw))())
+    local value = show(tw, setfenv(chunk, expression_globals(tw))())
     tw.run()
-    if list then tw.from_iterable({ list }):print() tw.run() end
+    if value == nil then return end
+    local class = getmetatable(value)
+    if class and class.__tostring and value ~= tw.null then return print(value) end -- a task, a channel
+    tw.from_iterable({ value }):print()
+    tw.run()
   end)
 end
 
