@@ -188,7 +188,10 @@ describe("tideway help", function()
   end)
 
   it("explains what is no operator: stdin, on_error, connect and the like", function()
-    for _, name in ipairs { "stdin", "stream", "emit", "disconnect", "on_error", "null", "tw.run" } do
+    for _, name in ipairs {
+      "stdin", "stream", "emit", "try_emit", "disconnect", "on_error", "null", "tw.run", "spawn", "sleep",
+      "channel", "step", "metadata", "ref_counter", "tw.testing.clock",
+    } do
       local status, out, err = tideway("help", name)
       assert.equal(0, status)
       assert.equal("", err)
@@ -351,6 +354,8 @@ describe("tideway eval", function()
     assert.equal("1\n2\n", select(2, tideway("-e", "from_range(1, 2)")))
     assert.equal("3\n", select(2, tideway("-e", "1 + 2")))
     assert.equal("[2,3]\n", select(2, tideway("-e", "from_range(2, 3):sink_to_list()")))
+    assert.equal("null\n", select(2, tideway("-e", "null")))
+    assert.equal("<task: done>\n", select(2, tideway("-e", "spawn(function() sleep('1ms') end)")))
   end)
 
   it("takes several expressions and whole chunks", function()

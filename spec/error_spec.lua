@@ -851,3 +851,40 @@ describe("misuse", function()
     end
   end)
 end)
+
+describe("an error at the end of a stream", function()
+  it("in an on_end function leaves the others to be called, and all below to end", function()
+    local log = {}
+    local function note(what) return function() log[#log + 1] = what end end
+    local source = tw.from_range(1, 3)
+    source:on_end(function() error "boom" end):on_end(note "source")
+    local parts = source:partition(2, { flush = true })
+    parts:on_end(note "partition"):sink(function(t) log[#log + 1] = #t end)
+    source:on_end(function() error "later" end)
+    source:sink(function() end):on_end(note "sink")
+    assert.is_true(bb.has(first_line(failure(tw.run)), "boom"))
+    assert.same({ 2, "source", 1, "partition", "sink" }, log)
+    tw.run()
+  end)
+
+  it("in what a window flushes leaves the other branches to flush", function()
+    local log = {}
+    local source = tw.from_range(1, 3)
+    for i = 1, 2 do
+      source:partition(2, { flush = true }):on_end(function() log[#log + 1] = "end" end):sink(function(t)
+        if i == 1 and #t == 1 then error "boom" end
+        log[#log + 1] = #t
+      end)
+    end
+    assert.is_true(bb.has(first_line(failure(tw.run)), "boom"))
+    assert.same({ 2, 2, "end", 1, "end" }, log)
+  end)
+
+  it("is raised as it is when it is an object", function()
+    local object = {}
+    tw.from_range(1, 3):buffer(1):on_end(function() error(object) end):sink(function() end)
+    local ok, err = pcall(tw.run)
+    assert.is_false(ok)
+    assert.is_true(err == object)
+  end)
+end)

@@ -382,7 +382,7 @@ describe("a collection", function()
       source:sink(function() count = count + 1 end)
       for i = 1, 600 do
         local a = source:map(same):filter()
-        a:zip(other):map(same)
+        a:zip(other, { maxsize = 1000 }):map(same)
         source:union(other, a):accumulate(function(_, x) return x end)
         local loop = a:filter(function() return false end)
         loop:connect(a)

@@ -671,6 +671,16 @@ describe("metadata", function()
     end
   end)
 
+  it("goes with the dead letter", function()
+    local source, letters, got = tw.stream(), tw.stream(), nil
+    source:on_error(letters)
+    letters:delay("1ms"):sink(function() got = ids() end)
+    source:sink(function() error "boom" end)
+    source:emit(1, tag "a")
+    clock:advance "1ms"
+    assert.same({ "a" }, got)
+  end)
+
   it("is absent in the dead letter of an element that has none", function()
     local source, letters = tw.stream(), tw.stream()
     local list = letters:sink_to_list()

@@ -249,6 +249,32 @@ describe("a task that fails", function()
     clock:advance(0)
   end)
 
+  it("is still waited for by who is ready in the same turn, and by who wants its error next", function()
+    local function fail() error("boom", 0) end
+    local before = tw.spawn(fail)
+    local got
+    tw.run(function() got = raised(before.wait, before) end)
+    assert.equal("boom", got)
+    tw.run(function()
+      local task = tw.spawn(fail)
+      tw.sleep(0)
+      got = task:status() .. ": " .. raised(task.wait, task)
+    end)
+    assert.equal("failed: boom", got)
+
+    local source, meanwhile = tw.stream(), tw.spawn(fail)
+    source:sink(function() for _ = 1, 3 do tw.sleep(0) end end)
+    source:emit(1) -- runs the loop, in which the task fails
+    assert.equal("boom", raised(meanwhile.wait, meanwhile))
+    tw.run()
+
+    assert.equal("boom", raised(tw.run, fail))
+    tw.spawn(fail)
+    tw.spawn(fail)
+    assert.equal("boom", raised(tw.run))
+    tw.run()
+  end)
+
   it("leaves those that are ready in the same turn to run later", function()
     local log = {}
     for i = 1, 5 do
@@ -349,6 +375,86 @@ describe("a wait inside a coroutine of the user's own", function()
       for _, other in ipairs(others) do assert.equal("done", other:status()) end
     end)
   end
+end)
+
+describe("coroutine.yield in a task", function()
+  it("lets the others have their turn, whatever it is given", function()
+    local log = {}
+    tw.spawn(function()
+      for _, x in ipairs { 1, true, "text", false, {} } do
+        coroutine.yield(x)
+        log[#log + 1] = type(x)
+      end
+      coroutine.yield()
+      log[#log + 1] = "end"
+    end)
+    tw.spawn(function()
+      for i = 1, 6 do
+        log[#log + 1] = i
+        tw.sleep(0)
+      end
+    end)
+    tw.run()
+    assert.same({ 1, "number", 2, "boolean", 3, "string", 4, "boolean", 5, "table", 6, "end" }, log)
+  end)
+
+  it("is a wait like others below a stream", function()
+    local source = tw.stream()
+    local out = source:map(function(x)
+      coroutine.yield(true)
+      return x
+    end):sink_to_list()
+    tw.run(function() for i = 1, 3 do source:emit(i) end end)
+    assert.is_true(source:try_emit(4))
+    assert.is_false(source:try_emit(5))
+    tw.run()
+    assert.same({ 1, 2, 3, 4 }, out)
+  end)
+end)
+
+describe("a wait inside a function that C calls", function()
+  local clock
+  before_each(function() clock = tw.testing.clock() end)
+  after_each(function() helper.restore(clock) end)
+
+  local channel = tw.channel(1)
+  local full = tw.stream()
+  full:buffer(1):sink(function() tw.sleep(1) end)
+  local waits = {
+    sleep = function() tw.sleep(1) end,
+    get = function() channel:get() end,
+    wait = function() tw.spawn(function() tw.sleep(1) end):wait() end,
+    emit = function() for i = 1, 3 do full:emit(i) end end,
+  }
+  for name, wait in pairs(waits) do
+    it("raises, and the task goes on: " .. name, function()
+      local log = {}
+      local task = tw.spawn(function()
+        log[1] = pcall(string.gsub, "abc", ".", wait)
+        tw.sleep(1)
+        log[2] = pcall(table.sort, { 3, 1, 2 }, wait)
+        tw.sleep(1)
+        tw.sleep(0)
+        log[3] = pcall(string.gsub, "abc", ".", wait)
+        return "done"
+      end)
+      clock:advance(100)
+      assert.equal("done", task:wait())
+      assert.same({ false, false, false }, log)
+    end)
+  end
+
+  it("is an error of its element like others", function()
+    local source = tw.stream()
+    local out = source:map(function(x)
+      return (x:gsub("%d", function() tw.sleep(1) end))
+    end):sink_to_list()
+    tw.run(function()
+      assert.is_truthy(raised(source.emit, source, "1"):find("cannot wait", 1, true))
+      source:emit("a")
+    end)
+    assert.same({ "a" }, out)
+  end)
 end)
 
 describe("timers", function()

@@ -101,6 +101,45 @@ A stream that is fed by hand, stream:emit(x), or by upstream:connect(stream).]] 
   emit = { "stream:emit(x, metadata?)", [[
 Deliver an element, anything but nil, to all that is below; returns once it is through. Raises
 what a function below has raised.]] },
+  try_emit = { "stream:try_emit(x, metadata?)", [[
+Emit without ever waiting: false when the element would have had to (a full buffer, a rate limit,
+a busy stream), and then nothing was taken; else true. A function that suspends goes on in a task of
+its own.]] },
+  spawn = { "tw.spawn(fn, ...)", [[
+Start a task that runs fn(...) beside the others, from the next turn of the loop on. Returns it:
+  task:wait()    its results, or its error raised ("cancelled" when it was); runs the loop outside tasks
+  task:cancel()  it ends where it waits; what it is delivering ends there
+  task:status()  "waiting" "running" "done" "failed" "cancelled"
+tw.run() raises the error of a task that nobody waits for.
+
+example
+  local task = tw.spawn(function(x) tw.sleep("1s") return x * 2 end, 21)
+  print(task:wait())]] },
+  sleep = { "tw.sleep(duration)", [[
+Wait inside any function: seconds, or text like "10ms". What is above it waits with it, other tasks
+run. tw.sleep(0) lets the others have their turn.]] },
+  channel = { "tw.channel(n)", [[
+A queue between tasks, with room for n elements.
+  channel:put(x)   waits while it is full; raises when it is closed
+  channel:get()    waits while it is empty; nil once it is closed and empty
+  channel:close()  no more puts; what is in it can still be taken]] },
+  step = { "tw.step(timeout?)", [[
+One turn of the loop, for programs with a loop of their own. Waits up to timeout (default 0) when
+nothing is ready. Returns whether anything is left to do; raises what a task has failed with.]] },
+  metadata = { "tw.metadata()", [[
+The metadata of the element at hand, inside any function: the array of tables that was given to
+stream:emit(x, {{...}}), of a window or a join those of all its elements; nil when there is none.]] },
+  ref_counter = { "tw.ref_counter({initial = 0, callback = fn})", [[
+Counts who still has work with an element: source:emit(x, {{ref = counter}}). When all that was made
+of it is through, and nothing of it has failed, fn() is called, as a task, once.
+counter:retain(n), counter:release(n) and counter:count() are for holders of your own.
+
+example
+  source:emit(x, {{ref = tw.ref_counter{callback = function() commit(x) end}}})]] },
+  testing = { "tw.testing.clock()", [[
+The virtual clock: from now on time passes only by clock:advance("10s"), called outside any task, which
+runs all that becomes due, in order, to the nanosecond; advance(0) runs what is ready.
+clock:now() is in seconds; clock:restore() gives the real clock back. See tideway help test.]] },
   connect = { "upstream:connect(downstream)", [[
 Subscribe one stream to another, also one above it: loops run in constant stack.
 upstream:disconnect(downstream) undoes it; stream:upstreams() and stream:downstreams() are arrays.]] },
@@ -155,6 +194,7 @@ Limits for scripts that are not trusted, from now on.]] },
 }
 for name, other in pairs {
   disconnect = "connect", upstreams = "connect", downstreams = "connect", stop = "start",
+  ["testing.clock"] = "testing",
 } do
   topics[name] = topics[other]
 end
@@ -357,9 +397,13 @@ function commands.eval(words)
   if not chunk then return report(err, "eval") end
   return guarded("eval", function()
     local tw = require "tideway"
-    local list = show(tw, setfenv(chunk, expression_globals(tw))())
+    local value = show(tw, setfenv(chunk, expression_globals(tw))())
     tw.run()
-    if list then tw.from_iterable({ list }):print() tw.run() end
+    if value == nil then return end
+    local class = getmetatable(value)
+    if class and class.__tostring and value ~= tw.null then return print(value) end -- a task, a channel
+    tw.from_iterable({ value }):print()
+    tw.run()
   end)
 end
 
@@ -498,7 +542,8 @@ function commands.help(words)
   if not name then
     io.write(usage, "\n")
     list_names()
-    print "also        stdin stream emit connect destroy apply named on_error on_end start explain null"
+    print "also        stdin stream emit try_emit connect destroy apply named on_error on_end start"
+    print "            explain null spawn sleep channel step metadata ref_counter testing"
     return DONE
   end
   name = name:gsub("^tw%.", ""):gsub("^stream:", "")

@@ -61,23 +61,23 @@ function counter.new(opts)
 end
 
 --- Check the metadata given to emit: an array of tables, a `ref` in them being a counter.
-function counter.check(list)
+function counter.check(op, list)
   if type(list) ~= "table" then
-    errors.misuse("emit: the metadata must be an array of tables, got %s", check.show(list))
+    errors.misuse("%s: the metadata must be an array of tables, got %s", op, check.show(list))
   end
   if #list == 0 and next(list) ~= nil then
-    errors.misuse "emit: the metadata must be an array of tables, as {{ref = counter}}"
+    errors.misuse("%s: the metadata must be an array of tables, as {{ref = counter}}", op)
   end
   for i = 1, #list do
     local entry = list[i]
     if type(entry) ~= "table" then
-      errors.misuse("emit: the metadata must be an array of tables, entry %d is %s", i,
+      errors.misuse("%s: the metadata must be an array of tables, entry %d is %s", op, i,
         check.show(entry))
     end
     local ref = entry.ref
     if ref ~= nil and (type(ref) ~= "table" or type(ref.retain) ~= "function"
       or type(ref.release) ~= "function") then
-      errors.misuse("emit: the ref of metadata entry %d must be a ref_counter, got %s", i,
+      errors.misuse("%s: the ref of metadata entry %d must be a ref_counter, got %s", op, i,
         check.show(ref))
     end
   end

@@ -95,6 +95,8 @@ function errors.handler(err)
   if type(err) ~= "string" or err == last_annotated then return err end
   -- `error` itself as the user's function blames its caller, which is generated text
   err = err:gsub("^tideway:%d+:[^:]*:%d+: ", "")
+  err = err:gsub("^[^\n]*: attempt to yield across C%-call boundary",
+    "cannot wait inside a function that C calls (of table.sort, string.gsub and the like)")
   -- protected first of all: on a full stack even a call may fail
   local ok, text = pcall(annotate, err)
   if not ok then ok, text = pcall(deep, err) end

@@ -6,7 +6,9 @@
 -- below it, in a feedback loop, do not count).
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
+local errors = require "tideway.errors"
 local graph = require "tideway.graph"
+local sched = require "tideway.sched"
 
 local finish = {}
 
@@ -20,13 +22,21 @@ local function waits(node)
   return false
 end
 
+--- Call fn(...); its error waits in list.failed until everything on the list has ended.
+local function attempt(list, fn, ...)
+  local ok, err = xpcall(fn, errors.handler, ...)
+  if ok then return end
+  if err == sched.CANCELLED then error(err, 0) end
+  list.failed = list.failed or { errors.caught(err) }
+end
+
 --- Call a node's functions; what is below it comes on the list.
 local function below(node, list)
-  for _, fn in ipairs(node.on_end or {}) do fn() end
+  for _, fn in ipairs(node.on_end or {}) do attempt(list, fn) end
   for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
 end
 
---- End what is on the list, and what is below that, depth first.
+--- End what is on the list, and what is below that, depth first. Raises the first error, in the end.
 local function drain(list, first)
   while #list > 0 do -- a stack: graphs may be deeper than Lua's
     local node = table.remove(list)
@@ -35,7 +45,7 @@ local function drain(list, first)
       if node.desc.bereft then node.desc.bereft(node) end
     elseif not node.ended then
       node.ended = true
-      if node.desc.finish then node.desc.finish(node) end
+      if node.desc.finish then attempt(list, node.desc.finish, node) end
       -- what an operator still holds goes out first; its servant comes back with finish.below
       if node.desc.held and (node.state.serving or node.desc.held(node) > 0) then
         node.ending = true
@@ -44,6 +54,7 @@ local function drain(list, first)
       end
     end
   end
+  if list.failed then error(list.failed[1], 0) end
 end
 
 --- End a node and what is below it.
@@ -75,11 +86,13 @@ end
 
 --- End all that `left` has found.
 function finish.rest()
-  for _, node in ipairs(left) do
-    blocked[node] = nil
-    if not node.ended then drain({ node }, node) end
-  end
+  local list = left
   left = {}
+  for _, node in ipairs(list) do
+    blocked[node] = nil
+    if not node.ended then attempt(list, drain, { node }, node) end
+  end
+  if list.failed then error(list.failed[1], 0) end
 end
 
 --- A source starts again: what is below it lives again.

@@ -17,9 +17,9 @@ local policy = {}
 
 local CANCELLED = sched.CANCELLED
 
-local emit -- tideway.stream's, which needs this module
+local emit -- (stream, x, metadata), of tideway.stream, which needs this module
 
-function policy.uses(stream_emit) emit = stream_emit end
+function policy.uses(deliver) emit = deliver end
 
 local names = { "raise", "skip" }
 
@@ -86,9 +86,10 @@ function policy.dispose(node, rule, err, element, fn, ...)
   if rule == "raise" then error(err, 0) end
   node.errors = node.errors + 1
   if rule ~= "skip" then
+    -- with the element's metadata: it is done with when the letter is
     emit(rule, {
       element = hold.keep(element), error = err, operator = tostring(node), metadata = metadata.current(),
-    })
+    }, sched.current.metadata)
   end
   for _, limit in ipairs(limits or {}) do limit:resume() end
   return false

@@ -48,6 +48,7 @@ function Region:expire()
     return self.run(x, port)
   end
   self.batch, self.K, self.V = nil, nil, nil -- let go of what the old text called
+  self.front = nil -- to be found again (see offer)
   if self.busy then
     self.attention = true -- and errors still want to know the lines
   else
@@ -218,11 +219,18 @@ function region.into(node)
   return self
 end
 
+--- The in region that what is emitted to a node goes through, too; false: none.
+local function find_front(self)
+  local node = self.node
+  self.front = node.in_region or #node.ups > 1 and region.into(node)
+  return self.front
+end
+
 --- Emit x to a node: into its out region; to a join through its own door as well, so that it is
 -- in order with what comes by the edges.
 local function offer(self, x)
-  local node = self.node
-  local front = node.in_region or #node.ups > 1 and region.into(node)
+  local front = self.front
+  if front == nil then front = find_front(self) end
   if not front then
     local dropped = enter(self, x) -- a tail call would look like a recursion to LuaJIT
     return dropped

@@ -76,7 +76,7 @@ function view.on_made() viewed = true end
 local MOVED = 1024                  -- places before `first` that are worth moving the rest for
 local UNWIND = 1000                 -- turns that others may take once a run has failed
 
-sched.failure = nil -- the first error that nobody caught: { err }
+sched.failure = nil -- the first error that nobody caught: { err, of the task = }
 sched.resting = nil -- while a stop is under way: called when no task is ready (tideway.stop)
 sched.doors = {}    -- functions of tideway.region through which elements go
 
@@ -85,6 +85,8 @@ sched.doors = {}    -- functions of tideway.region through which elements go
 -- Coroutines of ended tasks, for the next ones; all there are; how many tasks have begun.
 local pool, spare, POOL = {}, 0, 256
 local coroutines, begun = setmetatable({}, { __mode = "k" }), 0
+
+local late -- users' tasks that have failed in this turn, in which somebody may still wait for them
 
 -- Up to so many tasks each wait makes sure that it is in its task's own coroutine. Beyond that a
 -- sleep does not, as the call would make every sleeper's stack grow; there it is the next wait
@@ -124,10 +126,15 @@ local function withdraw(task, err)
   end
 end
 
+--- A task that runs is noted as waiting. Has its wait failed, across a function of C (that is an error
+-- of Lua's own)? Else a coroutine of the user's waits, which only a sleep among many does not see.
+local function barred(task) return task ~= main and (task.at ~= SLEEP or live < CHECKED) end
+
 local function finish(task, ok, ...)
-  if task.at and task.at ~= PENDING then -- it waits: a coroutine of the user's did
+  if task.at and task.at ~= PENDING then
+    local seen = barred(task)
     withdraw(task)
-    if ok then return finish(task, false, sched.MISPLACED) end
+    if ok and not seen then return finish(task, false, sched.MISPLACED) end
   end
   task.value = false
   if task.cancelled then
@@ -142,7 +149,12 @@ local function finish(task, ok, ...)
     -- an error that nobody waits for is everybody's
     local joiners = task.joiners
     if not sched.failure and not task.awaited and not (joiners and joiners.first) then
-      sched.failure = { task.error }
+      if getmetatable(task) == Task then
+        late = late or {}
+        late[#late + 1] = task
+      else
+        sched.failure = { task.error }
+      end
     end
   end
   if not task.servant then live = live - 1 end
@@ -204,20 +216,37 @@ local function beginning(task)
   return co
 end
 
+--- The turn is over, and nobody has waited for those that have failed in it.
+local function disclose()
+  local list = late
+  late = nil
+  for _, task in ipairs(list) do
+    if not task.awaited and not sched.failure then sched.failure = { task.error, task = task } end
+  end
+end
+
+--- A task has yielded by coroutine.yield: its turn comes again.
+local function again(task)
+  last = last + 1
+  ready[last] = task
+end
+
 --- A task has yielded with a request: true, it has ended; a number, it sleeps so many seconds.
 -- Text: its coroutine is dead (the stack was too full even for the handler).
 local function serve(task, request)
-  if request == true then
+  if request == true and ended(task) then
     if spare < POOL then
       spare = spare + 1
       pool[spare] = task.co
     end
     task.co = false
-  elseif type(request) == "number" then
+  elseif task.at == SLEEP and type(request) == "number" then
     timers.add(clock.now() + math.floor(request * 1e9 + 0.5), task)
-  else
+  elseif coroutine.status(task.co) == "dead" then
     task.co = false
     finish(task, false, request)
+  else
+    again(task)
   end
 end
 
@@ -249,7 +278,11 @@ function sched.attempt(fn, ...)
   sched.current = task
   local _, request = resume(beginning(task))
   sched.current = before
-  if request then serve(task, request) end
+  if request then
+    serve(task, request)
+  elseif (not task.at or task.at == PENDING) and ready[last] ~= task then
+    again(task)
+  end
   if task.at == "failed" or task.at == "cancelled" then error(task.error, 0) end
   task.awaited = nil
 end
@@ -302,6 +335,9 @@ sched.MISPLACED = "a function inside a coroutine of your own cannot wait (use tw
 local function refused(task)
   if task.at == PENDING then
     task.at = false
+  elseif task.at and barred(task) then
+    withdraw(task)
+    if running() ~= task.co then task.error = sched.MISPLACED end
   elseif task ~= main or task.at then
     if task.at then withdraw(task) end
     task.error = sched.MISPLACED
@@ -474,7 +510,11 @@ end
 
 --- Wait for a task to end.
 function sched.ended(task)
-  if ended(task) then return end
+  if ended(task) then
+    task.awaited = true
+    if sched.failure and sched.failure.task == task then sched.failure = nil end
+    return
+  end
   if not task.joiners then task.joiners = sched.queue("wait", task) end
   sched.park(task.joiners)
 end
@@ -569,6 +609,17 @@ end
 local stride, left, glanced = 64, 64, 0
 local GLANCE, STRIDE_MAX = 200000, 1024 -- ns, switches
 
+-- A stop that waits for tasks which are always ready is asked seldom: it looks at every task.
+local asked, PAUSE, SHARE = 0, 0.02, 20 -- seconds, times what the last look took
+
+local function ask_rest()
+  local began = C.tw_clock_seconds()
+  if began < asked then return end
+  sched.resting()
+  local now = C.tw_clock_seconds()
+  asked = now + PAUSE + SHARE * (now - began)
+end
+
 local function glance()
   local now = clock.now()
   local gone = now - glanced
@@ -580,14 +631,15 @@ local function glance()
   left, glanced = stride, now
   timers.run(now, release)
   poll(0)
-  if sched.resting then sched.resting() end
+  if sched.resting then ask_rest() end
 end
 
 --- Give every task up to number `limit` of the queue its turn. Stops when a task fails that nobody
--- waits for.
+-- waits for; when a user's does, once those that are ready have had their turn, as they may.
 local function run_ready(limit)
   local before = sched.failure -- who runs on in spite of it unwinds the rest
   local sched, resume, list, gone = sched, resume, ready, nil -- luacheck: ignore 431
+  local over = false
   while first <= last and first <= limit do
     local from = first
     local to = math.min(limit, from + left - 1)
@@ -608,6 +660,15 @@ local function run_ready(limit)
           limit = k
           break
         end
+        if late and not over then
+          over = true -- with those who are ready now
+          to = k
+          limit = math.min(limit, last)
+          break
+        end
+      else
+        local at = task.at
+        if (not at or at == PENDING) and list[last] ~= task then again(task) end
       end
     end
     first, left, sched.current = to + 1, left - (to - from + 1), main
@@ -620,6 +681,7 @@ local function run_ready(limit)
     end
     if left <= 0 then glance() end
   end
+  if late then disclose() end
 end
 
 --- One turn: every task that is ready now.
@@ -650,6 +712,16 @@ local function delivering()
 end
 
 local function describe() return stuck.describe(coroutines, sched.doors) end
+
+--- The tasks that have begun and wait, an array.
+function sched.waiting()
+  local list = {}
+  for co in pairs(coroutines) do
+    local task = co ~= running() and stuck.task_of(co)
+    if task and type(task.at) == "table" then list[#list + 1] = task end
+  end
+  return list
+end
 
 --- What is outside any task lets the tasks have their turn.
 function give_way()
@@ -688,10 +760,13 @@ local function unwind()
   end
 end
 
---- Cancel the tasks among these timers: what they wait for never comes.
+--- Cancel the tasks among these that wait (timers may be among them): what they wait for never
+-- comes. One that has been cancelled before and waits again is interrupted again.
 function sched.abandon(list)
   for _, task in ipairs(list) do
-    if task.at == SLEEP then sched.cancel(task) end
+    if task.co and type(task.at) == "table" then
+      if task.cancelled then sched.interrupt(task, CANCELLED) else sched.cancel(task) end
+    end
   end
   if not sched.in_task() then unwind() end
 end

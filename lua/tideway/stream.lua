@@ -178,6 +178,11 @@ setmetatable(methods, {
 
 local counter -- tideway.counter, once there is metadata
 
+local function check_metadata(op, metadata)
+  counter = counter or require "tideway.counter"
+  counter.check(op, metadata)
+end
+
 --- Push x into the stream.
 -- x         any value but nil
 -- metadata  nil, or an array of tables that travels with x
@@ -186,10 +191,7 @@ function methods:emit(x, metadata)
   local node = type(self) == "table" and self._node
   if not node then node_of(self, "emit") end
   if x == nil then misuse "emit: nil is the absence of an element (use tw.null or false)" end
-  if metadata ~= nil then
-    counter = counter or require "tideway.counter"
-    counter.check(metadata)
-  end
+  if metadata ~= nil then check_metadata("emit", metadata) end
   if sched.failure and sched.current == sched.main then sched.raise() end
   local out = node.entry
   if not out then
@@ -221,11 +223,12 @@ end
 --- Emit without ever waiting: false when the element would have had to (a full buffer, a rate
 -- limit, a busy stream below), whatever its way. Else true; a user function that suspends goes
 -- on in a task of its own.
-function methods:try_emit(x)
+function methods:try_emit(x, metadata)
   if x == nil then misuse "try_emit: nil is the absence of an element (use tw.null or false)" end
   local node = node_of(self, "try_emit")
+  if metadata ~= nil then check_metadata("try_emit", metadata) end
   if not passable(node, {}) then return false end
-  sched.attempt(offer, region.below(node), x)
+  sched.attempt(metadata and region.enter_with or offer, region.below(node), x, metadata)
   return true
 end
 
@@ -332,7 +335,10 @@ end
 --- The graph that this stream is part of, as text.
 function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
 
-policy.uses(function(handle, x) return methods.emit(handle, x) end)
+policy.uses(function(handle, x, metadata)
+  if metadata == nil then return methods.emit(handle, x) end
+  return region.enter_with(region.below(node_of(handle, "on_error")), x, metadata)
+end)
 
 -- Sources ---------------------------------------------------------------------------------
 

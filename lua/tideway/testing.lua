@@ -47,12 +47,17 @@ end
 --- Seconds since the clock was made.
 function Clock:now() return of(self, "now").ns / 1e9 end
 
---- Give the real clock back. Tasks that still wait for virtual time are cancelled.
+--- Give the real clock back. Tasks that still wait, for virtual time or for others that do, are
+-- cancelled, but for those that have waited already when the clock was made.
 function Clock:restore()
   of(self, "restore")
   for _ = 1, 100 do -- a task that ends may wait once more
-    local left = timers.clear()
-    if #left == 0 then break end
+    sched.abandon(timers.clear())
+    local left = {}
+    for _, task in ipairs(sched.waiting()) do
+      if not self.before[task] then left[#left + 1] = task end
+    end
+    if #left == 0 and not timers.next() then break end
     sched.abandon(left)
   end
   clock.virtual, the = nil, nil
@@ -63,7 +68,8 @@ end
 -- the same one.
 function testing.clock()
   if not the then
-    the = setmetatable({ ns = 0 }, Clock)
+    the = setmetatable({ ns = 0, before = setmetatable({}, { __mode = "k" }) }, Clock)
+    for _, task in ipairs(sched.waiting()) do the.before[task] = true end
     timers.shift(-clock.now()) -- what waits already waits on
     clock.virtual = the
     clock.now()

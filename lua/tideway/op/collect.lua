@@ -27,7 +27,9 @@ local methods = setmetatable({}, { __index = stream_methods })
 
 --- Emit what has been collected; the argument is ignored, so that it may be a sink's function.
 function methods:flush()
-  flush(require("tideway.stream").node_of(self, "flush"))
+  local node = type(self) == "table" and self._node
+  if not node or node.destroyed then node = require("tideway.stream").node_of(self, "flush") end
+  flush(node)
 end
 
 return {

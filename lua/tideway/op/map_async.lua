@@ -105,7 +105,7 @@ end
 
 return {
   name = "map_async",
-  doc = [[Pass on fn(x, ...) with up to `parallelism` calls of fn suspended at once; in the order of
+  doc = [[Pass on fn(x) with up to `parallelism` calls of fn suspended at once; in the order of
 the elements unless ordered = false.]],
   args = { { "fn", "function" } },
   opts = {
