@@ -912,8 +912,8 @@ void tw_group_clear(tw_group *g);
 int64_t tw_group_count(const tw_group *g);
 
 /* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
- * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g has to be
- * cleared. 1-3 ns a row and column. */
+ * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g is as after
+ * tw_group_clear. 1-3 ns a row and column. */
 int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
 
 /* Follow a window, as tw_reduce_slide. */

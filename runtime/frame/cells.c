@@ -125,7 +125,7 @@ int tw__cells_init(struct tw__cells *c, int agg, int type, double ddof, int live
   if (kind < 0 || !(ddof >= 0) || isinf(ddof)) return TW_EINVAL;
   if (!tw_column_width(type) || !type_fits(agg, type)) return TW_ETYPE;
   *c = (struct tw__cells){
-      .kind = kind, .agg = agg, .out = out_of(agg, type), .ddof = ddof};
+      .kind = kind, .agg = agg, .in = type, .out = out_of(agg, type), .ddof = ddof};
   return TW_OK;
 }
 
