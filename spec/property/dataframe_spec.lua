@@ -15,7 +15,7 @@ local TYPES = { x = "f64", y = "f64", k = "i64", name = "string", ok = "bool", d
 local NAMES = { "Alice", "Bob", "Carl", "", "Zoë", "a" }
 
 local cells = {
-  x = function(rng) return rng:pick { rng:normal() * 10, rng:int(-3, 3), rng:int(-20, 20) / 4 } end,
+  x = function(rng) return rng:pick { rng:normal() * 10, rng:int(-3, 3), rng:int(-20, 20) / 4, -0 } end,
   y = function(rng) return rng:int(-5, 5) end,
   k = function(rng) return rng:int(-4, 4) end,
   name = function(rng) return rng:pick(NAMES) end,
@@ -104,8 +104,8 @@ end
 -- Cases -------------------------------------------------------------------------------------------
 
 local function builder(text)
-  local chunk = assert(loadstring("local df, tw = ... return " .. text, text))
-  return function(df) return chunk(df, tw) end
+  local chunk = assert(loadstring("local df, index, tw = ... return " .. text, text))
+  return function(df, index) return chunk(df, index, tw) end
 end
 
 --- Leave a test out because a C function is not there yet; other errors go on.
@@ -284,7 +284,8 @@ describe("dataframe and pandas: queries", function()
   end
   list[#list + 1] = { "df:query(\"x > 0\").y", "d.query('x > 0', engine='python').y" }
   list[#list + 1] = { "df:query(\"x > 0\"):query \"y > 0\"", "d.query('x > 0 and y > 0', engine='python')" }
-  list[#list + 1] = { "df:assign{z = df.x - df.y}:query \"z > 0\"", "d.assign(z=d.x - d.y).query('z > 0', engine='python')" }
+  list[#list + 1] = { "df:assign{z = df.x - df.y}:query \"z > 0\"",
+    "d.assign(z=d.x - d.y).query('z > 0', engine='python')" }
   cases(BATCH, list)
 end)
 
@@ -518,8 +519,10 @@ local function rolling_cases(source, theirs, need)
   for _, op in ipairs { "sum", "count", "mean", "min", "max", "median", "var", "std" } do
     list[#list + 1] = { ("df:rolling(%s).x:%s()"):format(source, op), ("ROLL(d.x, '%s', %s)"):format(op, theirs) }
   end
-  list[#list + 1] = { ("df:rolling(%s).x:var{ddof = 0}"):format(source), ("ROLL(d.x, 'var', %s, param=0)"):format(theirs) }
-  list[#list + 1] = { ("df:rolling(%s).k:std{ddof = 2}"):format(source), ("ROLL(d.k, 'std', %s, param=2)"):format(theirs) }
+  list[#list + 1] = { ("df:rolling(%s).x:var{ddof = 0}"):format(source),
+    ("ROLL(d.x, 'var', %s, param=0)"):format(theirs) }
+  list[#list + 1] = { ("df:rolling(%s).k:std{ddof = 2}"):format(source),
+    ("ROLL(d.k, 'std', %s, param=2)"):format(theirs) }
   for _, q in ipairs { 0, 0.3, 1 } do
     list[#list + 1] = { ("df:rolling(%s).x:quantile(%g)"):format(source, q),
       ("ROLL(d.x, 'quantile', %s, param=%g)"):format(theirs, q) }
@@ -529,7 +532,8 @@ local function rolling_cases(source, theirs, need)
   list[#list + 1] = { ("df:rolling(%s)[{\"y\", \"x\"}]:mean()"):format(source),
     ("ROLL(d[['y', 'x']], 'mean', %s)"):format(theirs) }
   list[#list + 1] = { ("df:rolling(%s).ok:sum()"):format(source), ("ROLL(d.ok, 'sum', %s)"):format(theirs) }
-  list[#list + 1] = { ("(df.x * 2):rolling(%s):median()"):format(source), ("ROLL(d.x * 2, 'median', %s)"):format(theirs) }
+  list[#list + 1] = { ("(df.x * 2):rolling(%s):median()"):format(source),
+    ("ROLL(d.x * 2, 'median', %s)"):format(theirs) }
   cases(SPLIT, list, need)
 end
 
@@ -565,4 +569,221 @@ describe("dataframe and pandas: exponential weights", function()
     { "df:ewm{com = 1}:mean()", "EWM(d, com=1)" },
     { "df:ewm{com = 1}.ok:mean()", "EWM(d.ok, com=1)" },
   })
+end)
+
+-- Numbers that are hard ------------------------------------------------------------------------------
+
+--- Batches of rows x (f64) and k (a key of few values), with an index in order.
+-- value  function(rng, i) -> x
+local function number_data(rng, n, keys, value)
+  local data = {
+    types = { x = "f64", k = "i64", at = "f64" }, columns = { "k", "x" }, index = "at", batches = {}, floor = 1e-2,
+  }
+  local i, now = 0, 0
+  while i < n do
+    local batch = { x = {}, k = {}, at = {} }
+    for j = 1, math.min(rng:pick { 1, 3, 10, 40 } + rng:int(0, 5), n - i) do
+      i, now = i + 1, now + rng:pick { 0, 0.25, 1 }
+      batch.x[j], batch.k[j], batch.at[j] = value(rng, i), rng:int(1, keys), now
+    end
+    data.batches[#data.batches + 1] = batch
+  end
+  return data
+end
+
+local function number_cases(title, n, keys, value, list)
+  describe("dataframe and pandas: " .. title, function()
+    for _, c in ipairs(list) do
+      it(c[1], function()
+        if not pandas.available then pending(pandas.reason) end
+        run_or_pending(function()
+          helper.seeded(function(rng)
+            local data = number_data(rng, n, keys, value)
+            local want = pandas.expect(data, { mode = c[3].mode, n = c[3].n, value = c[3].value, expr = c[2] })
+            pandas.compare(want, pandas.run(data, builder(c[1]), pandas.canonical), data)
+          end, ROUNDS)
+        end)
+      end)
+    end
+  end)
+end
+
+--- Every reduction over all data and both windows, grouped or not, and every rolling one.
+local function every_case()
+  local list = {}
+  for _, op in ipairs { "sum", "mean", "min", "max", "var", "std", "count" } do
+    local function add(source, how)
+      list[#list + 1] = { ("%s.x:%s()"):format(source, op), ("d.x.%s()"):format(op), how }
+      list[#list + 1] = { ("%s:groupby(\"k\").x:%s()"):format(source, op), ("GP(d, 'k', 'x', '%s')"):format(op), how }
+    end
+    add("df", EACH)
+    add("df:window(20)", spec_rows(20))
+    add("df:window \"5s\"", spec_value(5))
+    list[#list + 1] = { ("df:rolling(15).x:%s()"):format(op), ("ROLL(d.x, '%s', n=15)"):format(op), SPLIT }
+    list[#list + 1] = { ("df:rolling(\"4s\").x:%s()"):format(op), ("ROLL(d.x, '%s', seconds=4)"):format(op), SPLIT }
+  end
+  list[#list + 1] = { "df:rolling(15).x:median()", "ROLL(d.x, 'median', n=15)", SPLIT }
+  return list
+end
+
+number_cases("large offsets", 300, 3, function(rng) return 1e9 + rng:normal() end, every_case())
+number_cases("values that are huge for a while", 300, 3, function(rng, i)
+  return i % 100 < 3 and 1e14 * (1 + rng:unit()) or rng:normal()
+end, every_case())
+number_cases("infinities that come and go", 200, 3, function(rng)
+  if rng:chance(0.02) then return rng:pick { math.huge, -math.huge } end
+  return rng:normal()
+end, every_case())
+number_cases("equal values", 200, 2, function(rng, i) return i % 50 < 40 and 0.1 or rng:normal() end, every_case())
+number_cases("many keys", 3000, 700, function(rng) return rng:normal() end, {
+  { "df:groupby(\"k\").x:sum()", "G(d, 'k', 'x', 'sum')", EACH },
+  { "df:window{n = 900}:groupby(\"k\").x:mean()", "G(d, 'k', 'x', 'mean')", spec_rows(900) },
+  { "df:window{n = 10}:groupby(\"k\").x:var()", "G(d, 'k', 'x', 'var')", spec_rows(10) },
+  { "df:window{value = \"20s\"}:groupby{\"k\", df.x:gt(0)}.x:max()", "G(d, ['k', (d.x > 0).rename(None)], 'x', 'max')",
+    spec_value(20) },
+  { "df:rolling(500).x:median()", "ROLL(d.x, 'median', n=500)", SPLIT },
+  { "df:rolling(\"50s\").x:max()", "ROLL(d.x, 'max', seconds=50)", SPLIT },
+})
+
+describe("dataframe and pandas: 64-bit integers", function()
+  local function exact_case(ours, theirs, how)
+    it(ours, function()
+      if not pandas.available then pending(pandas.reason) end
+      run_or_pending(function()
+        helper.seeded(function(rng)
+          local data = number_data(rng, 30, 3, function(r) return r:normal() end)
+          data.types.n, data.columns, data.exact = "i64", { "k", "n", "x" }, true
+          for _, batch in ipairs(data.batches) do
+            batch.n = {}
+            for j = 1, #batch.x do
+              batch.n[j] = rng:int(-9, 9) * 10000000000000000LL + rng:int(-1000, 1000)
+            end
+          end
+          local want = pandas.expect(data, { mode = how.mode, n = how.n, value = how.value, expr = theirs })
+          pandas.compare(want, pandas.run(data, builder(ours), pandas.canonical), data)
+        end, 3 * ROUNDS)
+      end)
+    end)
+  end
+  exact_case("df.n:sum()", "sum(int(v) for v in d.n)", EACH)
+  exact_case("df.n:max()", "d.n.max()", EACH)
+  exact_case("df.n:mean()", "sum(int(v) for v in d.n) / len(d)", EACH)
+  exact_case("df:window(3).n:sum()", "sum(int(v) for v in d.n)", spec_rows(3))
+  exact_case("df:window(3).n:min()", "d.n.min()", spec_rows(3))
+  exact_case("df:window \"2s\".n:sum()", "sum(int(v) for v in d.n)", spec_value(2))
+  exact_case("df:groupby(\"k\").n:sum()", "GP(d, 'k', 'n', 'isum')", EACH)
+  exact_case("df:window(5):groupby(\"k\").n:sum()", "GP(d, 'k', 'n', 'isum')", spec_rows(5))
+  exact_case("df:window(5):groupby(\"n\"):size()", "G(d, 'n', None, 'size')", spec_rows(5))
+  exact_case("df.n:cumsum()", "d.n.cumsum()", SPLIT)
+  exact_case("df.n:cummax()", "d.n.cummax()", SPLIT)
+  exact_case("df.n + 1", "d.n + 1", BATCH)
+  exact_case("df.n * 3 - df.k", "d.n * 3 - d.k", BATCH)
+  exact_case("df.n % 7", "d.n % 7", BATCH)
+  exact_case("df[df.n:gt(10000000000000001LL)].n", "d[d.n > 10000000000000001].n", BATCH)
+  exact_case("df:query(\"n > 10000000000000001\").n", "d[d.n > 10000000000000001].n", BATCH)
+end)
+
+-- State, starts, functions of the user's, two dataframes ------------------------------------------------------
+
+describe("dataframe and pandas: start", function()
+  cases(EACH, {
+    { "df.x:sum{start = 10}", "d.x.sum() + 10" },
+    { "df.k:sum{start = 10}", "d.k.sum() + 10" },
+    { "df.x:count{start = 3}", "d.x.count() + 3" },
+    { "df.x:mean{start = {10, 2}}", "(d.x.sum() + 10) / (d.x.count() + 2)" },
+    { "df:aggregate({on_new = function(n, f) return n + #f, n + #f end}, {start = 5})", "len(d) + 5" },
+  })
+end)
+
+describe("dataframe and pandas: aggregations of the user's own", function()
+  local sum = [[(function()
+    local function total(f) local n = 0 for i = 1, #f do n = n + (f.x[i] or 0) end return n end
+    return {
+      initial = function() return 0 end,
+      on_new = function(s, f) return s + total(f), s + total(f) end,
+      on_old = function(s, f) return s - total(f), s - total(f) end,
+    }
+  end)()]]
+  cases(EACH, { { "df:aggregate(" .. sum .. ")", "d.x.sum()" } })
+  cases(spec_rows(4), { { "df:window(4):aggregate(" .. sum .. ")", "d.x.sum()" } })
+  cases(spec_value(2), { { "df:window \"2s\":aggregate(" .. sum .. ")", "d.x.sum()" } }, { index = "number" })
+end)
+
+describe("dataframe and pandas: two dataframes", function()
+  local other = "df.stream:map(function(f) return f end):to_dataframe{schema = df:types(), index = index}"
+  cases(BATCH, {
+    { "df.x + " .. other .. ".y", "d.x + d.y" },
+    { other .. ".x - df.x", "d.x - d.x" },
+    { "df[" .. other .. ".x:gt(0)]", "d[d.x > 0]" },
+    { "df:assign{z = " .. other .. ".y * 2}", "d.assign(z=d.y * 2)" },
+  })
+  cases(EACH, {
+    { "(df.x * " .. other .. ".k):sum()", "(d.x * d.k).sum()" },
+    { "df:groupby(" .. other .. ".name).x:sum()", "G(d, 'name', 'x', 'sum')" },
+    { "df.x:sum() / " .. other .. ".y:count()", "np.float64(d.x.sum()) / d.y.count()" },
+  })
+end)
+
+describe("dataframe and pandas: state", function()
+  --- build(df, opts) from the start with with_state = true, and from the state after any batch on.
+  local function resumes(name, build, theirs, how, need)
+    it("goes on from: " .. name, function()
+      if not pandas.available then pending(pandas.reason) end
+      run_or_pending(function()
+        helper.seeded(function(rng)
+          local data = random_data(rng, need)
+          local want = pandas.expect(data, { mode = how.mode, n = how.n, value = how.value, expr = theirs })
+          local states = {}
+          local function keeping(x)
+            states[#states + 1] = x[1]
+            return pandas.canonical(x[2])
+          end
+          local all = pandas.run(data, function(df) return build(df, { with_state = true }) end, keeping)
+          pandas.compare(want, all, data)
+          for cut = 1, #data.batches - 1 do
+            for _ = 1, 2 do -- whoever goes on from a state leaves it as it is
+              local rest = {}
+              for i = cut + 1, #want do rest[#rest + 1] = want[i] end
+              local got = pandas.run(data, function(df) return build(df, { start = states[cut] }) end,
+                pandas.canonical, cut + 1)
+              pandas.compare(rest, got, data)
+            end
+          end
+        end, 2 * ROUNDS)
+      end)
+    end)
+  end
+  local function with(opts, more)
+    for key, value in pairs(more) do opts[key] = value end
+    return opts
+  end
+  resumes("window", function(df, o) return df:window(with({ n = 4 }, o)).x:sum() end, "d.x.sum()", spec_rows(4))
+  resumes("window, std", function(df, o) return df:window(with({ n = 4 }, o)):std() end, "num(d).std()", spec_rows(4))
+  resumes("window, max", function(df, o) return df:window(with({ n = 4 }, o)).x:max() end, "d.x.max()", spec_rows(4))
+  resumes("window by value", function(df, o) return df:window(with({ value = "2s" }, o)).x:mean() end,
+    "d.x.mean()", spec_value(2), { index = "number" })
+  resumes("window, full", function(df, o) return df:window(with({ n = 3 }, o)):full() end, "d", spec_rows(3))
+  resumes("window, groupby", function(df, o) return df:window(with({ n = 4 }, o)):groupby("name").x:var() end,
+    "G(d, 'name', 'x', 'var')", spec_rows(4))
+  resumes("window by value, groupby", function(df, o)
+    return df:window(with({ value = "3s" }, o)):groupby { "k", "ok" }:sum()
+  end, "G(d, ['k', 'ok'], None, 'sum')", spec_value(3), { index = "number" })
+  resumes("expanding", function(df, o) return df:expanding(o).x:var() end, "d.x.var()", EACH)
+  resumes("window, aggregate", function(df, o)
+    local agg = { initial = function() return 0 end }
+    function agg.on_new(n, f) return n + #f, n + #f end
+    function agg.on_old(n, f) return n - #f, n - #f end
+    return df:window(with({ n = 4 }, o)):aggregate(agg)
+  end, "len(d)", spec_rows(4))
+  resumes("window, size", function(df, o) return df:window(with({ n = 4 }, o)):size() end, "d.size", spec_rows(4))
+  resumes("ewm", function(df, o) return df:ewm(with({ com = 2 }, o)).x:mean() end, "EWM(d.x, com=2)", EACH)
+  resumes("groupby mean", function(df, o) return df:groupby("name").x:mean(o) end, "G(d, 'name', 'x', 'mean')", EACH)
+  for _, op in ipairs { "sum", "max", "var", "median" } do
+    resumes("rolling " .. op, function(df, o)
+      local rolling = df:rolling(3, with({ min_periods = 1 }, o)).x
+      return rolling[op](rolling)
+    end, ("ROLL(d.x, '%s', n=3, min_periods=1)"):format(op), SPLIT)
+  end
+  resumes("rolling by value", function(df, o) return df:rolling("2s", o).x:mean() end,
+    "ROLL(d.x, 'mean', seconds=2)", SPLIT, { index = "number", order = "sorted", whole = true })
 end)

@@ -41,6 +41,7 @@ end
 local function json(x)
   if x == nil or x == tw.null or x ~= x then return "null" end
   if type(x) == "number" then
+    if x == 0 then return 1 / x < 0 and "-0.0" or "0" end
     if x == math.huge then return "Infinity" elseif x == -math.huge then return "-Infinity" end
     return ("%.17g"):format(x)
   end
@@ -191,13 +192,13 @@ function pandas.frame(data, i)
   return tw.frame(data.batches[i], { index = data.index, schema = data.types, columns = data.columns })
 end
 
---- What comes out of build(df) for the batches, or for those from first to last.
+--- What comes out of build(df, index's name) for the batches, or for those from first to last.
 -- form  pandas.canonical or pandas.counts
 function pandas.run(data, build, form, first, last)
   local s, out = tw.stream(), {}
   local df = s:to_dataframe(data.by_example and { example = pandas.frame(data, 1) }
     or { schema = data.types, index = data.index })
-  build(df).stream:sink(function(x) out[#out + 1] = form(x) end)
+  build(df, data.index).stream:sink(function(x) out[#out + 1] = form(x) end)
   for i = first or 1, last or #data.batches do s:emit(pandas.frame(data, i)) end
   return out
 end

@@ -116,6 +116,16 @@ def G(d, by, cols, op, **kw):
     return out
 
 
+def GP(d, by, col, op, **kw):
+    """A group-by whose groups are reduced one by one, as columns are: pandas' own loses infinities."""
+    groups = d[[by, col]].groupby(by)[col]
+    if op == "isum":
+        return groups.agg(lambda s: sum(int(v) for v in s)).astype(object).reset_index()
+    if not len(d):
+        return d[[by, col]].iloc[:0].reset_index(drop=True)
+    return groups.agg(lambda s: getattr(s, op)(**kw)).reset_index()
+
+
 def VC(s):
     return s.value_counts().to_dict()
 
