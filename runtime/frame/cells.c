@@ -181,7 +181,7 @@ int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used
   struct tw__most *most = to->cell;
   int64_t g = 0;
   for (; g < used; g++) {
-    const struct entry *entry = most[g].entry;
+    const struct tw__most_entry *entry = most[g].entry;
     size_t size = ((size_t)most[g].mask + 1) * sizeof *entry;
     if (!entry) continue;
     most[g].entry = tw__malloc(size);
