@@ -123,7 +123,8 @@ static int make_room(tw_rolling *r, int64_t n) {
   int64_t held = r->tail - r->head;
   size_t size = cell_size(r);
   if (r->tail + n <= r->room) return TW_OK;
-  if (r->head > 0 && r->head >= held) { /* more has gone than is held: move it to the front */
+  if (r->head > 0 &&
+      r->head >= held) { /* more has gone than is held: move it to the front */
     memmove(r->val, r->val + r->head, (size_t)held * sizeof *r->val);
     if (!r->rows) memmove(r->key, r->key + r->head, (size_t)held * sizeof *r->key);
     if (size)
