@@ -250,6 +250,9 @@ describe("dataframe and pandas: selection", function()
     { "df.x:to_frame \"v\"", "d.x.to_frame('v')" },
     { "df:reset_index{drop = true}", "d.reset_index(drop=True)" },
     { "df:set_index \"x\"", "d.set_index('x')" },
+    { "df:col \"x\" + df:col \"k\"", "d.x + d.k" },
+    { "df:assign{[\"a b\"] = df.x}:query \"`a b` > 0\"", "d.assign(**{'a b': d.x})[d.x > 0]" },
+    { "df:assign{count = df.x}:col \"count\" + 1", "d.x.rename('count') + 1" },
     { "df:set_index(\"day\").y", "d.set_index('day').y" },
     { "df:set_index(df.k)[{\"x\"}]", "d.set_index('k')[['x']]" },
     { "df.x:astype \"i64\"", "d.x.map(math.trunc, na_action='ignore').rename('x')" },
@@ -407,6 +410,14 @@ local reductions = {
   { "@[@.x:gt(0)].y:sum()", "d.y.sum()", { rows = "d[d.x > 0]" } },
   { "@:query(\"x > 0\").y:count()", "d.y.count()", { rows = "d[d.x > 0]" } },
   { "@.x:gt(0):sum()", "(d.x > 0).sum()" },
+  { "@:round(1).x:sum()", "d.x.round(1).sum()" },
+  { "@:isnull():sum()", "d.isnull().sum()" },
+  { "@:assign{z = df.x * 2}.z:mean()", "(d.x * 2).mean()" },
+  { "@:astype{k = \"f64\"}.k:mean()", "d.k.mean()" },
+  { "@.name:isin{\"Bob\"}:sum()", "(d.name == 'Bob').sum()" },
+  { "@.x:abs():max()", "d.x.abs().max()" },
+  { "(1 - @.k):min()", "(1 - d.k).min()" },
+  { "(-@):max()", "(-num(d)).max()" },
   { "@.x:sum() / @.x:count()", "np.float64(d.x.sum()) / d.x.count()" },
   { "@:sum() / 2 - 1", "num(d).sum() / 2 - 1" },
   { "@.name:value_counts()", "VC(d.name)", { form = pandas.counts } },
@@ -443,6 +454,8 @@ local groups = {
   { "@:groupby(\"k\").ok:mean()", "G(d, 'k', 'ok', 'mean')" },
   { "@:groupby(\"k\").name:count()", "G(d, 'k', 'name', 'count')" },
   { "@:groupby(df.k % 3).x:mean()", "G(d, d.k % 3, 'x', 'mean')" },
+  { "@:groupby(@.y % 2).x:sum()", "G(d, (d.y % 2).rename(None), 'x', 'sum')" },
+  { "@:groupby(@.x + @.y):size()", "G(d, d.x + d.y, None, 'size')" },
   { "@:groupby(df.name).x:sum()", "G(d, 'name', 'x', 'sum')" },
   { "@:groupby(df.x:gt(0)):size()", "G(d, (d.x > 0).rename(None), None, 'size')" },
   { "@:groupby(df.k % 2).k:sum()", "G(d, (d.k % 2).rename(None), 'k', 'sum')" },
@@ -489,6 +502,11 @@ local full = {
     "d.x.fillna(100).sum()" },
 }
 
+over("windows of rows, their index", "df:window(3)", spec_rows(3), { index = "number" }, { {
+  { "@:reset_index():full()", "d.reset_index()" },
+  { "@:index():full()", "d.index.to_series().rename(d.index.name).to_frame()" },
+  { "@:set_index(\"y\").x:full()", "d.set_index('y')[['x']]" },
+} })
 over("all data", "df", EACH, nil, { reductions, groups })
 over("windows of one row", "df:window(1)", spec_rows(1), nil, { reductions, groups, full })
 over("windows of rows", "df:window{n = 4}", spec_rows(4), nil, { reductions, groups, full })

@@ -166,7 +166,8 @@ def roll_one(w, op, param, min_periods):
 
 def rolled(column, op, param, n, seconds, min_periods, index):
     values = column.to_numpy(dtype=float)
-    values = np.where(np.isinf(values), np.nan, values)
+    if op != "count":  # as pandas does
+        values = np.where(np.isinf(values), np.nan, values)
     out = np.full(len(values), np.nan)
     if n:
         for i in range(len(values)):
@@ -180,6 +181,7 @@ def rolled(column, op, param, n, seconds, min_periods, index):
         newest = max(newest, when[i])
         low = newest - seconds * 1e9
         here = (when[:i + 1] > low) & (when[:i + 1] <= when[i]) & ~gone[:i + 1]
+        here[i] = True  # also a row that is too late for any other
         out[i] = roll_one(values[:i + 1][here], op, param, min_periods)
     return out
 
