@@ -35,10 +35,10 @@ static void random_time(void) {
   char written[TW__TIME_LOG + 1];
   tw__time_log_write(written, want);
   CHECK(tw__time_log(written, &got) == 0 && got == want);
-  char text[TW__TIME_ISO + 1];
-  double seconds;
-  CHECK(tw__time_iso_write(text, want) == TW__TIME_ISO);
-  CHECKF(iso(text, &seconds) == 0 && seconds == (double)want, "%s", text);
+  char day[TW__TIME_ISO + 1];
+  double back;
+  CHECK(tw__time_iso_write(day, want) == TW__TIME_ISO);
+  CHECKF(iso(day, &back) == 0 && back == (double)want, "%s", day);
 }
 
 int main(int argc, char **argv) {
