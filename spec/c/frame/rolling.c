@@ -161,6 +161,32 @@ static void by_value(int agg, int character, int late) {
   tw_rolling_close(r), tw_column_release(out);
 }
 
+static void overflows_and_comes_back(void) {
+  double val[] = {1, 2, 1e308, 1e308, 1e308, -1e308, 3, 4, 5, 6, 7, 8};
+  tw_column *col = tw_column_new(TW_COL_F64, 12, NULL), *out = NULL;
+  for (int i = 0; i < 12; i++) tw_column_put_num(col, val[i]);
+  for (int rows = 2; rows <= 4; rows++)
+    for (int cut = 0; cut <= 12; cut++) {
+      tw_rolling *r = tw_rolling_open(TW_AGG_SUM, 0, rows, 0, -1);
+      tw_column *part = NULL;
+      double got[12];
+      for (int k = 0, n = cut; k < 2; k++, n = 12 - cut) {
+        CHECK(!tw_column_slice(&part, col, k ? cut : 0, n));
+        CHECK(!tw_rolling_push(r, &out, part, NULL));
+        memcpy(got + (k ? cut : 0), out->f64, (size_t)n * sizeof *got);
+      }
+      for (int i = rows - 1; i < 12; i++) {
+        long double sum = 0;
+        for (int k = i + 1 - rows; k <= i; k++) sum += (long double)val[k];
+        if (fabs(got[i]) <= 1e308 || fabsl(sum) < 1e300L)
+          CHECK(near(got[i], (double)sum, 1e293));
+        CHECK(got[i] == got[i]);
+      }
+      tw_rolling_close(r), tw_column_release(part);
+    }
+  tw_column_release(col), tw_column_release(out);
+}
+
 static void of_other_types(void) {
   for (int type = TW_COL_I64; type <= TW_COL_TIMESTAMP; type++)
     for (int a = 0; a < AGGS; a++) {
@@ -241,6 +267,7 @@ int main(int argc, char **argv) {
         by_value(aggs[a], character, 0);
         by_value(aggs[a], character, 1);
       }
+  overflows_and_comes_back();
   of_other_types();
   refuses();
   every_allocation_may_fail();
