@@ -206,7 +206,6 @@ static void key_fini(struct tw__key *key) {
     tw_dict_release(key->known[k].dict);
     tw__free(key->known[k].number);
   }
-  tw__free(key->rank);
 }
 
 /* ---- all columns ---- */
@@ -216,7 +215,8 @@ int tw__keys_init(struct tw__keys *keys, const int32_t *type, int columns) {
   if (columns < 1) return TW_EINVAL;
   keys->key = tw__calloc((size_t)columns, sizeof *keys->key);
   keys->pair = tw__calloc((size_t)columns, sizeof *keys->pair);
-  if (!keys->key || !keys->pair) goto fail;
+  keys->level = tw__calloc(2 * (size_t)columns, sizeof *keys->level);
+  if (!keys->key || !keys->pair || !keys->level) goto fail;
   for (int k = 0; k < columns; k++) {
     keys->key[k].type = type[k];
     if (type[k] != TW_COL_STRING && table_init(&keys->key[k].table)) goto fail;
@@ -232,6 +232,12 @@ fail:
 void tw__keys_fini(struct tw__keys *keys) {
   for (int k = 0; k < keys->columns && keys->key; k++) key_fini(&keys->key[k]);
   for (int k = 1; k < keys->columns && keys->pair; k++) table_fini(&keys->pair[k]);
+  for (int k = 0; k < 2 * keys->columns && keys->level; k++) {
+    tw__free(keys->level[k].list);
+    tw__free(keys->level[k].place);
+  }
+  tw__free(keys->level);
+  tw__free(keys->other);
   tw__free(keys->key);
   tw__free(keys->pair);
   tw__free(keys->order);
@@ -316,77 +322,234 @@ int tw__keys_keep(struct tw__keys *to, const struct tw__keys *keys,
   return rc;
 }
 
-/* ---- the order ---- */
+/* ---- the order ----
+ *
+ * What is sorted are 64-bit ranks. Those of numbers are exact; that of a string is 8
+ * bytes of it, behind what all strings have in common, and the text decides where they
+ * are equal. Keys of several columns rank by their places in the orders before. New
+ * numbers are sorted among themselves and merged into the list.
+ */
 
-/* An integer that comes before another when the key does: of a string its first 8 bytes,
- * which may be equal. */
-static uint64_t rank_of(const struct tw__key *key, uint64_t val) {
-  uint64_t rank = 0;
+enum { SMALL = 48, DEEP = 256 };
+
+static int64_t text_len(const struct tw__key *key, uint64_t val) {
+  return key->names->start[val + 1] - key->names->start[val];
+}
+
+static const unsigned char *text_of(const struct tw__key *key, uint64_t val) {
+  return (const unsigned char *)key->names->bytes + key->names->start[val];
+}
+
+/* 8 bytes of a string, zeros behind its end. */
+static uint64_t word_of(const struct tw__key *key, uint64_t val, int64_t from) {
+  const unsigned char *text = text_of(key, val);
+  int64_t len = text_len(key, val);
+  uint64_t word = 0;
+  for (int64_t i = from; i < from + 8; i++) word = word << 8 | (i < len ? text[i] : 0);
+  return word;
+}
+
+static uint64_t rank_of(const struct tw__key *key, uint32_t number) {
+  uint64_t val = key->table.val[number];
   switch (key->type) {
   case TW_COL_BOOL: return val;
   case TW_COL_F64: return val >> 63 ? ~val : val | (uint64_t)1 << 63;
-  case TW_COL_STRING: {
-    int64_t start = key->names->start[val], len = key->names->start[val + 1] - start;
-    for (int64_t i = 0; i < 8; i++)
-      rank = rank << 8 | (i < len ? (unsigned char)key->names->bytes[start + i] : 0);
-    return rank;
-  }
+  case TW_COL_STRING: return word_of(key, val, key->skip);
   default: return val ^ (uint64_t)1 << 63;
   }
 }
 
-static int rank_all(struct tw__key *key) {
-  uint32_t count = key->table.count;
-  if (count >= key->rank_room) {
-    uint32_t room = count + count / 2 + 16;
-    uint64_t *rank = tw__realloc(key->rank, room * sizeof *rank);
-    if (!rank) return TW_ENOMEM;
-    key->rank = rank;
-    key->rank_room = room;
-  }
-  for (uint32_t number = key->rank_count + 1; number <= count; number++)
-    key->rank[number] = rank_of(key, key->table.val[number]);
-  key->rank_count = count;
-  return TW_OK;
-}
-
 static int text_before(const struct tw__key *key, uint32_t a, uint32_t b) {
-  const int64_t *s = &key->names->start[key->table.val[a]];
-  const int64_t *t = &key->names->start[key->table.val[b]];
-  int64_t a_len = s[1] - s[0], b_len = t[1] - t[0];
+  uint64_t x = key->table.val[a], y = key->table.val[b];
+  int64_t a_len = text_len(key, x), b_len = text_len(key, y);
   int64_t len = a_len < b_len ? a_len : b_len;
-  const char *bytes = key->names->bytes;
-  int by = len ? memcmp(bytes + s[0], bytes + t[0], (size_t)len) : 0;
+  int by = len ? memcmp(text_of(key, x), text_of(key, y), (size_t)len) : 0;
   return by ? by < 0 : a_len < b_len;
 }
 
-static int before(const struct tw__keys *keys, uint32_t a, uint32_t b) {
-  for (int k = 0; k < keys->columns; k++) {
-    const struct tw__key *key = &keys->key[k];
-    uint32_t x = part(keys, a, k), y = part(keys, b, k);
-    if (x == y) continue;
-    if (key->rank[x] != key->rank[y]) return key->rank[x] < key->rank[y];
-    return text_before(key, x, y); /* others that differ have other ranks */
-  }
-  return 0;
+/* texts: of strings, else NULL. */
+static inline int before(const struct tw__key *texts, const struct tw__ranked *a,
+                         const struct tw__ranked *b) {
+  if (a->rank != b->rank || !texts) return a->rank < b->rank;
+  return text_before(texts, a->number, b->number);
 }
 
-/* Merges list[0 .. m - 1] and list[m .. n - 1], both sorted, through spare. */
-static void merge(const struct tw__keys *keys, uint32_t *list, int64_t m, int64_t n,
-                  uint32_t *spare) {
-  if (!m || m == n || before(keys, list[m - 1], list[m])) return;
-  memcpy(spare, list, (size_t)m * sizeof *list);
-  int64_t a = 0, b = m, to = 0;
+/* By rank alone, equal ones in any order: least byte first. */
+static void sort_ranks(struct tw__ranked *list, uint32_t n, struct tw__ranked *other) {
+  uint32_t count[8][256];
+  struct tw__ranked *from = list, *to = other;
+  memset(count, 0, sizeof count);
+  for (uint32_t i = 0; i < n; i++)
+    for (int b = 0; b < 8; b++) count[b][list[i].rank >> 8 * b & 255]++;
+  for (int b = 0; b < 8; b++) {
+    uint32_t at = 0;
+    if (count[b][from[0].rank >> 8 * b & 255] == n) continue; /* the same for all */
+    for (int c = 0; c < 256; c++) {
+      uint32_t more = count[b][c];
+      count[b][c] = at;
+      at += more;
+    }
+    for (uint32_t i = 0; i < n; i++)
+      to[count[b][from[i].rank >> 8 * b & 255]++] = from[i];
+    struct tw__ranked *swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != list) memcpy(list, from, n * sizeof *list);
+}
+
+static void sort_few(const struct tw__key *texts, struct tw__ranked *list, uint32_t n) {
+  for (uint32_t i = 1; i < n; i++) {
+    struct tw__ranked one = list[i];
+    uint32_t at = i;
+    for (; at > 0 && before(texts, &one, &list[at - 1]); at--) list[at] = list[at - 1];
+    list[at] = one;
+  }
+}
+
+/* Merges list[0 .. m - 1] and list[m .. n - 1]. */
+static void merge(const struct tw__key *texts, struct tw__ranked *list, uint32_t m,
+                  uint32_t n, struct tw__ranked *other) {
+  uint32_t a = 0, b = m, to = 0;
+  if (!m || m == n || before(texts, &list[m - 1], &list[m])) return;
+  memcpy(other, list, m * sizeof *list);
   while (a < m && b < n)
-    list[to++] = before(keys, list[b], spare[a]) ? list[b++] : spare[a++];
-  memcpy(&list[to], &spare[a], (size_t)(m - a) * sizeof *list);
+    list[to++] = before(texts, &list[b], &other[a]) ? list[b++] : other[a++];
+  memcpy(&list[to], &other[a], (m - a) * sizeof *list);
+}
+
+/* By comparing the texts: of strings that are the same for very long. */
+static void sort_texts(const struct tw__key *texts, struct tw__ranked *list, uint32_t n,
+                       struct tw__ranked *other) {
+  for (uint32_t width = 1; width < n; width *= 2)
+    for (uint32_t i = 0; i + width < n; i += 2 * width)
+      merge(texts, &list[i], width, n - i < 2 * width ? n - i : 2 * width, other);
+}
+
+/* from: where in the strings the ranks are taken. Those that are equal are sorted by the
+ * next 8 bytes, and have their own ranks again afterwards. */
+static void sort_list(const struct tw__key *texts, struct tw__ranked *list, uint32_t n,
+                      struct tw__ranked *other, int64_t from) {
+  if (n <= SMALL) {
+    sort_few(texts, list, n);
+    return;
+  }
+  sort_ranks(list, n, other);
+  for (uint32_t i = 0, end; texts && i < n; i = end) {
+    uint64_t rank = list[i].rank;
+    int64_t longest = 0;
+    for (end = i; end < n && list[end].rank == rank; end++) {
+      int64_t len = text_len(texts, texts->table.val[list[end].number]);
+      longest = len > longest ? len : longest;
+    }
+    if (end - i <= SMALL || longest <= from + 8) {
+      sort_few(texts, list + i,
+               end - i); /* the others differ in length only: 8 at most */
+      continue;
+    }
+    if (from > texts->skip + DEEP) {
+      sort_texts(texts, list + i, end - i, other);
+      continue;
+    }
+    for (uint32_t k = i; k < end; k++)
+      list[k].rank = word_of(texts, texts->table.val[list[k].number], from + 8);
+    sort_list(texts, list + i, end - i, other, from + 8);
+    for (uint32_t k = i; k < end; k++) list[k].rank = rank;
+  }
+}
+
+static int reserve_level(struct tw__keys *keys, struct tw__level *level,
+                         uint32_t count) {
+  uint32_t room = count + count / 2 + 16;
+  if (count > keys->other_room) {
+    struct tw__ranked *other = tw__realloc(keys->other, room * sizeof *other);
+    if (!other) return TW_ENOMEM;
+    keys->other = other;
+    keys->other_room = room;
+  }
+  if (count < level->room) return TW_OK;
+  struct tw__ranked *list = tw__realloc(level->list, room * sizeof *list);
+  if (!list) return TW_ENOMEM;
+  level->list = list;
+  uint32_t *place = tw__realloc(level->place, room * sizeof *place);
+  if (!place) return TW_ENOMEM;
+  level->place = place;
+  level->room = room;
+  return TW_OK;
+}
+
+/* Sorts what is behind the first level->count of the list, `count` in all. */
+static void sort_level(struct tw__keys *keys, struct tw__level *level, uint32_t count,
+                       const struct tw__key *texts) {
+  uint32_t old = level->count;
+  sort_list(texts, level->list + old, count - old, keys->other,
+            texts ? texts->skip : 0);
+  merge(texts, level->list, old, count, keys->other);
+  for (uint32_t i = 0; i < count; i++) level->place[level->list[i].number] = i;
+  level->count = count;
+}
+
+/* How far the strings from number `first` on begin as all before. */
+static int64_t common(const struct tw__key *key, uint32_t first) {
+  const uint64_t *val = key->table.val;
+  const unsigned char *model = text_of(key, val[1]);
+  int64_t skip = first == 1 ? text_len(key, val[1]) : key->skip;
+  for (uint32_t number = first; number <= key->table.count; number++) {
+    const unsigned char *text = text_of(key, val[number]);
+    int64_t len = text_len(key, val[number]), i = 0;
+    if (len < skip) skip = len;
+    while (i < skip && text[i] == model[i]) i++;
+    skip = i;
+  }
+  return skip;
+}
+
+static int sort_column(struct tw__keys *keys, int k) {
+  struct tw__key *key = &keys->key[k];
+  struct tw__level *level = &keys->level[k];
+  uint32_t old = level->count, count = key->table.count;
+  const struct tw__key *texts = key->type == TW_COL_STRING ? key : NULL;
+  if (old == count) return TW_OK;
+  if (reserve_level(keys, level, count)) return TW_ENOMEM;
+  if (texts) {
+    int64_t skip = common(key, old + 1);
+    if (skip != key->skip) {
+      key->skip = skip;
+      for (uint32_t i = 0; i < old; i++)
+        level->list[i].rank = rank_of(key, level->list[i].number);
+    }
+  }
+  for (uint32_t i = old; i < count; i++)
+    level->list[i] = (struct tw__ranked){rank_of(key, i + 1), i + 1};
+  sort_level(keys, level, count, texts);
+  return TW_OK;
+}
+
+/* Those before have been sorted: places have moved, but not their order. */
+static int sort_pair(struct tw__keys *keys, int k) {
+  const struct tw__table *pair = &keys->pair[k];
+  struct tw__level *level = &keys->level[keys->columns + k];
+  const uint32_t *a = keys->level[k == 1 ? 0 : keys->columns + k - 1].place;
+  const uint32_t *b = keys->level[k].place;
+  uint32_t count = pair->count;
+  if (reserve_level(keys, level, count)) return TW_ENOMEM;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t number = i < level->count ? level->list[i].number : i + 1;
+    uint64_t val = pair->val[number];
+    uint64_t rank = (uint64_t)a[val >> 32] << 32 | b[(uint32_t)val];
+    level->list[i] = (struct tw__ranked){rank, number};
+  }
+  sort_level(keys, level, count, NULL);
+  return TW_OK;
 }
 
 int tw__keys_sort(struct tw__keys *keys) {
   if (keys->ordered == keys->count) return TW_OK;
-  for (int k = 0; k < keys->columns; k++)
-    if (rank_all(&keys->key[k])) return TW_ENOMEM;
-  if (reserve_spare(keys, keys->count)) return TW_ENOMEM;
+  int columns = keys->columns;
+  for (int k = 0; k < columns; k++)
+    if (sort_column(keys, k)) return TW_ENOMEM;
+  for (int k = 1; k < columns; k++)
+    if (sort_pair(keys, k)) return TW_ENOMEM;
   if (keys->order_room < keys->count) {
     uint32_t room = keys->count + keys->count / 2 + 16;
     uint32_t *order = tw__realloc(keys->order, room * sizeof *order);
@@ -394,13 +557,8 @@ int tw__keys_sort(struct tw__keys *keys) {
     keys->order = order;
     keys->order_room = room;
   }
-  int64_t old = keys->ordered, n = (int64_t)keys->count - old;
-  uint32_t *list = &keys->order[old];
-  for (int64_t i = 0; i < n; i++) list[i] = (uint32_t)(old + i + 1);
-  for (int64_t width = 1; width < n; width *= 2)
-    for (int64_t i = 0; i + width < n; i += 2 * width)
-      merge(keys, &list[i], width, n - i < 2 * width ? n - i : 2 * width, keys->spare);
-  merge(keys, keys->order, old, keys->count, keys->spare);
+  const struct tw__level *last = &keys->level[columns == 1 ? 0 : 2 * columns - 1];
+  for (uint32_t i = 0; i < keys->count; i++) keys->order[i] = last->list[i].number;
   keys->ordered = keys->count;
   return TW_OK;
 }

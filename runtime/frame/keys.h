@@ -36,19 +36,31 @@ struct tw__key {
     uint32_t *number; /* of each string; 0: not known */
     int64_t room;
   } known[TW__KEYS_KNOWN];
-  uint64_t *rank; /* of each number: orders most of them */
-  uint32_t rank_count, rank_room;
+  int64_t skip; /* bytes with which all strings that were sorted begin */
+};
+
+/* Numbers in the order of what they stand for. */
+struct tw__level {
+  struct tw__ranked {
+    uint64_t rank; /* does not fall along the list; of strings it may be equal */
+    uint32_t number;
+  } * list;
+  uint32_t *place; /* in the list, by number */
+  uint32_t count, room;
 };
 
 struct tw__keys {
   int columns;
   struct tw__key *key;
-  struct tw__table *pair; /* columns - 1 */
+  struct tw__table *pair; /* from 1 */
   uint32_t count;         /* numbers given */
   uint32_t *order;        /* numbers sorted by key, `ordered` of them */
   uint32_t ordered, order_room;
+  struct tw__level *level; /* of each column, then of each pair, from columns + 1 */
   uint32_t *spare;
   int64_t spare_room;
+  struct tw__ranked *other; /* to sort into */
+  uint32_t other_room;
 };
 
 /* For columns of these types. TW_OK, TW_ENOMEM; TW_EINVAL when there are none. */

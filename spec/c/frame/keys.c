@@ -145,6 +145,39 @@ static void numbers(int columns) {
   for (int k = 0; k < 6; k++) tw_dict_release(others[k]);
 }
 
+/* Long strings that differ late, or in zeros at the end. */
+static void sorts_texts(int64_t n, int64_t same) {
+  struct tw__keys keys;
+  int32_t type[] = {TW_COL_STRING}, at[] = {0};
+  tw_column *col = tw_column_new(TW_COL_STRING, n, NULL);
+  uint32_t *number = tw__malloc((size_t)n * sizeof *number);
+  char *text = tw__calloc((size_t)same + 40, 1);
+  for (int64_t i = 0; i < n; i++) {
+    memset(text, 'x', (size_t)same);
+    int64_t len = same + snprintf(text + same, 32, "%d", (int)check_below(n * 2));
+    if (check_below(20) == 0) text[check_below(same + 1)] = 'a';
+    if (check_below(20) == 0) text[len++] = 0, len += check_below(12);
+    tw_column_put_bytes(col, text, check_below(30) ? len : check_below(len));
+    memset(text, 0, (size_t)same + 40);
+  }
+  CHECK(tw__keys_init(&keys, type, 1) == TW_OK);
+  for (int64_t first = 0; first < n;) {
+    int64_t count = 1 + check_below(n - first);
+    CHECK(!tw__keys_numbers(&keys, &col, at, first, count, number));
+    if (check_below(2)) tw_mem_fail_at(1 + check_below(4));
+    int rc = tw__keys_sort(&keys);
+    tw_mem_fail_at(0);
+    CHECK(rc == TW_ENOMEM || rc == TW_OK);
+    if (rc) CHECK(tw__keys_sort(&keys) == TW_OK);
+    tw_column *out = NULL;
+    CHECK(!tw__keys_column(&keys, 0, keys.order, keys.ordered, &out));
+    for (int64_t i = 1; i < out->len; i++) CHECK(compare(out, i - 1, i) < 0);
+    tw_column_release(out);
+    first += count;
+  }
+  tw__keys_fini(&keys), tw_column_release(col), tw__free(number), tw__free(text);
+}
+
 static void many(void) {
   struct tw__keys keys;
   int32_t type[] = {TW_COL_I64, TW_COL_I64}, at[] = {0, 1};
@@ -178,6 +211,10 @@ int main(int argc, char **argv) {
   check_open(argc, argv);
   for (int round = 0; round < (check_long ? 300 : 12); round++)
     for (int columns = 1; columns <= 4; columns++) numbers(columns);
+  for (int round = 0; round < 4; round++) {
+    sorts_texts(2000, 0), sorts_texts(2000, 30);
+    sorts_texts(500, 400), sorts_texts(20, 10);
+  }
   many();
   has_an_end_for_memory();
   return check_close();
