@@ -426,6 +426,27 @@ function fold.full(self)
   return self
 end
 
+--- The rows that have just left a window, those of the incoming frame that no window takes (they
+-- have no index) behind them: a new native frame with one holder, or nil.
+local function left_rows(win, pointer, s, by_value)
+  local slot = frame.slot()
+  local index = by_value and pointer.column[s.total - 1]
+  local homeless = index and tonumber(C.tw_column_null_count(index)) or 0
+  if win.left > 0 then checked(C.tw_frame_slice(slot.at, win.store, win.left_first, win.left)) end
+  if homeless > 0 then
+    local at, n = ffi.new("int32_t[?]", homeless), 0
+    for k = 0, tonumber(pointer.rows) - 1 do
+      if C.tw_column_is_null(index, k) == 1 then at[n], n = k, n + 1 end
+    end
+    local more = frame.slot()
+    checked(C.tw_frame_gather(more.at, pointer, at, n))
+    checked(C.tw_frame_append(slot.at, more.at[0], 0, n))
+  end
+  if slot.at[0] == nil then return nil end
+  slot.at[0].schema = s.number
+  return C.tw_frame_retain(slot.at[0])
+end
+
 --- An aggregation of the user's own.
 -- self  agg = { initial =, on_new =, on_old = }, start, spec, with_state, from
 function fold.aggregate(self)
@@ -456,11 +477,9 @@ function fold.aggregate(self)
       if win ~= nil then
         local rows = win.rows
         slid(C.tw_window_add(win, pointer))
-        if win.left > 0 and agg.on_old then
-          local slot = frame.slot()
-          checked(C.tw_frame_slice(slot.at, win.store, win.left_first, win.left))
-          slot.at[0].schema = s.number
-          local ok, state_or_error, last = pcall(agg.on_old, now, frame.keep(slot.at[0]))
+        local left = left_rows(win, pointer, s, self.spec.value ~= nil)
+        if left ~= nil then
+          local ok, state_or_error, last = pcall(agg.on_old, now, frame.take(left))
           if not ok then
             undo(rows)
             error(state_or_error, 0)
