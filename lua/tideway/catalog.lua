@@ -12,6 +12,7 @@ return {
   },
   source = {
     "from_iterable", "from_range", "from_textfile", "from_periodic", "random_dataframe", "periodic_dataframe",
+    "from_csv", "from_json",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
