@@ -53,6 +53,7 @@ local function member(name)
   if name == "metadata" then return require("tideway.metadata").current end
   if name == "testing" then return require "tideway.testing" end
   if name == "frame" then return require("tideway.frame").new end
+  if name == "from_arrow" then return require("tideway.arrow").import end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end
   if kind == "agg" then

@@ -283,6 +283,12 @@ function methods:to_table()
   return t
 end
 
+--- The frame for other tools, see tideway.arrow.
+function methods:to_arrow()
+  local schema_at, array_at = require("tideway.arrow").export(self)
+  return schema_at, array_at
+end
+
 -- The preview ---------------------------------------------------------------------------------
 
 local SHOWN = 10 -- rows; of more, the first and the last half of that
