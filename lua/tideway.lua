@@ -57,6 +57,7 @@ local function member(name)
   if name == "testing" then return require "tideway.testing" end
   if name == "http" then return require "tideway.http" end
   if name == "frame" then return require("tideway.frame").new end
+  if name == "from_arrow" then return require("tideway.arrow").import end
   local kind = kind_of[name]
   if kind == "source" then return stream.source(require("tideway.source." .. name)) end
   if kind == "agg" then

@@ -388,6 +388,13 @@ uint32_t tw_textfile_id(const tw_textfile *file);
  * TW_EPARSE (max_line): see tw_textfile_error. */
 int tw_textfile_next(tw_textfile *file);
 
+/* Instead of tw_textfile_next: the text as it is. *block becomes what has not been used, with
+ * more than before behind it: a view, valid until the next call or close.
+ * used  bytes of the block before that are done with.
+ * Returns 1; TW_EOF: no more will come behind this block, which may be empty; else as
+ * tw_textfile_next. */
+int tw_textfile_block(tw_textfile *file, int64_t used, tw_slice *block);
+
 /* The records of the last batch: a view, valid until the next tw_textfile_next or close. The
  * address is the same for the life of the handle. */
 const tw_slice *tw_textfile_lines(const tw_textfile *file);
@@ -923,10 +930,11 @@ int tw_column_slice(tw_column **out, const tw_column *col, int64_t first, int64_
 int tw_column_gather(tw_column **out, const tw_column *col, const int32_t *at,
                      int64_t count);
 
-/* The values as another type (codec/frame_cast.c): numbers to i64 by truncation, to bool as "not 0", to
- * timestamp as seconds and back; anything to string as its text (timestamps as ISO 8601
- * in UTC), strings back by reading such a text. Missing stays missing.
- * row  the first value that is nothing of that type (TW_ETYPE). */
+/* The values as another type (codec/frame_cast.c): numbers to i64 by truncation, to bool as
+ * "not 0", to timestamp as seconds and back; anything to string as its text (timestamps as
+ * 2001-02-03 04:05:06.25, in UTC), strings back by reading such a text. Missing stays
+ * missing.
+ * row  the first value that is nothing of that type (TW_ETYPE); else -1. */
 int tw_column_cast(tw_column **out, const tw_column *col, int type, int64_t *row);
 
 /* Memory held by the column without its dict, in bytes. */
@@ -1100,8 +1108,8 @@ void tw_group_clear(tw_group *g);
 int64_t tw_group_count(const tw_group *g);
 
 /* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
- * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g has to be
- * cleared. 1-3 ns a row and column. */
+ * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g is as after
+ * tw_group_clear. 1-3 ns a row and column. */
 int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
 
 /* Follow a window, as tw_reduce_slide. */
@@ -1207,6 +1215,76 @@ void tw_arrow_release_array(struct ArrowArray *array);
  * bad  the child that has another type (TW_ETYPE). */
 int tw_arrow_import(tw_frame **out, const struct ArrowSchema *schema,
                     const struct ArrowArray *array, int64_t *bad);
+
+/* ---- text to frames (codec/frame_csv.c, codec/frame_json.c) --------------------------- */
+
+/* Takes rows of text apart into the columns of a frame. The fields are for reading. */
+typedef struct tw_frame_text {
+  int64_t row;        /* rows so far, wrong ones too: the number, from 1, of the last one */
+  const char *record; /* of a wrong row: its text, without the line's end */
+  int64_t record_len;
+  const char *cell;   /* the text of the wrong cell, as far as there is one */
+  int64_t cell_len;
+  int64_t at;         /* where in the record it is wrong, from 0, if the record does not parse */
+  int32_t fault;      /* enum tw_fault; 0: nothing was wrong */
+  int32_t field;      /* which field, from 0; -1: the row as a whole */
+  int32_t filled;     /* fields that it has (TW_FAULT_WIDTH) */
+  int32_t width;      /* that it should have */
+} tw_frame_text;
+
+/* A reader of csv (RFC 4180; text that begins without a quote is taken as it is, quotes
+ * included), or of a JSON object per line. New; NULL: no memory.
+ * delimiter  the byte between fields, no quote or newline. */
+tw_frame_text *tw_frame_csv_open(int delimiter);
+tw_frame_text *tw_frame_json_open(void);
+void tw_frame_csv_close(tw_frame_text *reader); /* taken; NULL is fine */
+void tw_frame_json_close(tw_frame_text *reader);
+
+/* One field more: its values go to column number `column` of the frame; of csv, in the order
+ * of the text, -1: nowhere. Of JSON, under a name, copied. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_frame_csv_field(tw_frame_text *reader, int column);
+int tw_frame_json_field(tw_frame_text *reader, const char *name, int64_t len, int column);
+
+/* Append rows to the frame, whose columns (one holder, of the same length) say by their types
+ * how cells are read. An empty cell is missing, `""` an empty string; of JSON null and what is
+ * not there. Numbers, booleans and timestamps may have blanks around them. Lines end with
+ * "\n" or "\r\n"; empty ones are no rows, except of csv with one field.
+ * text  len bytes, borrowed, from the beginning of a row.
+ * last  1: the text ends here; 0: a row that has not ended is left for the next call.
+ * max   rows that the frame shall have in the end.
+ * Returns how many bytes were used; then either fault is set, and the last row used was a
+ * wrong one that is not in the frame, or the frame has max rows, or there is no whole row left.
+ * Or TW_ENOMEM, TW_EINVAL: the frame is as before. Csv 3-4 ns a number, 4 ns a string. */
+int64_t tw_frame_csv_read(tw_frame_text *reader, tw_frame *frame, const char *text,
+                          int64_t len, int last, int64_t max);
+int64_t tw_frame_json_read(tw_frame_text *reader, tw_frame *frame, const char *text,
+                           int64_t len, int last, int64_t max);
+
+/* The bytes of the first record of csv with its end; 0: it does not end in this text. */
+int64_t tw_frame_csv_record(const char *text, int64_t len, int last, int delimiter);
+
+/* The type that the texts of a STRING column look like: F64; I64 when all are whole numbers
+ * and some too large for F64; BOOL, TIMESTAMP (ISO 8601), else STRING. */
+int tw_frame_csv_guess(const tw_column *col);
+
+/* Look at the JSON objects in text (as tw_frame_json_read) and note their fields: *type is a
+ * STRING column that gets the names as they come, *guess an I64 column with their types (0:
+ * no value yet). max: rows to look at. TW_OK or TW_ENOMEM. */
+int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
+                        tw_column *names, tw_column *types);
+
+/* ---- frames to text (codec/frame_format.c) ---------------------------------------------- */
+
+/* Append the rows first .. first + count - 1 as csv: the columns at order[0 .. n - 1]. A
+ * missing cell is empty, timestamps are ISO 8601 in UTC. out->status says whether there was
+ * memory. */
+void tw_frame_csv_write(tw_out *out, const tw_frame *frame, int64_t first, int64_t count,
+                        const int32_t *order, int n, int delimiter);
+
+/* The same as a JSON object per line. head: n texts, `{"a":`, `,"b":` ...; missing and
+ * infinite is null. */
+void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first, int64_t count,
+                         const int32_t *order, const tw_slice *head, int n);
 
 /* cdef: end */
 

@@ -12,7 +12,7 @@ return {
   },
   source = {
     "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server",
-    "random_dataframe", "periodic_dataframe",
+    "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_http" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },

@@ -519,7 +519,7 @@ function methods.columns(self) return names_of(plan_of(frame_of(self))) end
 function methods.types(self)
   local types = {}
   for _, item in ipairs(outputs_of(plan_of(frame_of(self)))) do
-    types[item.name] = schema.words[item.e.type] or "unknown"
+    types[item.name] = schema.words[item.e.type] or "f64" -- as a frame's column without values
   end
   return types
 end
@@ -821,7 +821,7 @@ local function folding(self, op, opts, keep_index)
   local by_value = spec and spec.value ~= nil
   local base = materialise(copy_plan(plan, { cols = cols }), by_value or keep_index)
   local with_state = win and win.spec.with_state or nil
-  fold.check_state(op or "window", win and win.spec.start, op)
+  if op then fold.check_state(op, win and win.spec.start, op) end
   return base, {
     single = inside(df).single, spec = spec, fresh = plan.base.updating, with_state = with_state,
     from = win and win.spec.start or nil, ddof = opts.ddof,

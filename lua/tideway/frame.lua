@@ -5,12 +5,14 @@
 -- column as users see it, `frame.amount`, is a cdata of a class of its own per type, with the
 -- pointers that `col[i]` reads, so that LuaJIT makes an array access of it. Column objects
 -- hold their column; they are kept per frame, so that asking twice costs a table look-up.
+-- What these objects hold is released after them (tideway.registry).
 local C = require "tideway.ffi"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local moment = require "tideway.moment"
 local null = require "tideway.null"
+local registry = require "tideway.registry"
 local schema = require "tideway.schema"
 local view = require "tideway.view"
 
@@ -23,6 +25,10 @@ local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local EXACT = 9007199254740992LL
 
 local frame = {}
+
+local note_frame = registry.new("tw_frame *", C.tw_frame_release)
+local note_column = registry.new("tw_column *", C.tw_column_release)
+local OVERHEAD = 512 -- bytes of a frame without rows, about
 
 local handle -- the ctype of what users hold
 local columns_of = setmetatable({}, { __mode = "k" }) -- handle -> name -> column object
@@ -76,7 +82,6 @@ local function column_class(fields, index)
   return ffi.metatype(ctype, {
     __index = index,
     __len = function(self) return self._n end,
-    __gc = function(self) C.tw_column_release(self._col) end,
     __tostring = function(self)
       return ("<column of %d %s>"):format(self._n, schema.word(self._col.type))
     end,
@@ -130,6 +135,7 @@ local classes = {
 local function column_object(col)
   local object = classes[col.type]()
   object._col = C.tw_column_retain(col)
+  note_column(col, object, OVERHEAD)
   object._n, object._valid, object._at = tonumber(col.len), col.valid, col.data
   if col.type == STRING then object._dict = col.dict end
   return object
@@ -179,7 +185,6 @@ handle = ffi.metatype(ffi.typeof "struct { tw_frame *_frame; }", {
     misuse("frame: frames are immutable; cannot set %s", check.show(name))
   end,
   __len = function(self) return tonumber(self._frame.rows) end,
-  __gc = function(self) C.tw_frame_release(self._frame) end,
   __eq = function(a, b)
     return istype(handle, a) and istype(handle, b)
       and (a._frame == b._frame or C.tw_frame_equal(a._frame, b._frame) == 1
@@ -193,8 +198,16 @@ frame.handle = handle
 function frame.is(x) return type(x) == "cdata" and istype(handle, x) end
 
 --- What users hold of a native frame: take has the caller's hold, keep one more.
-function frame.take(pointer) return handle(pointer) end
-function frame.keep(pointer) return handle(C.tw_frame_retain(pointer)) end
+function frame.take(pointer)
+  local object = handle(pointer)
+  note_frame(pointer, object, tonumber(pointer.rows) * pointer.columns * 8 + OVERHEAD)
+  return object
+end
+function frame.keep(pointer)
+  local object = handle(pointer)
+  note_frame(C.tw_frame_retain(pointer), object, tonumber(pointer.rows) * pointer.columns * 8 + OVERHEAD)
+  return object
+end
 
 --- The schema of a frame.
 frame.schema_of = schema_of
@@ -268,6 +281,12 @@ function methods:to_table()
   local t = {}
   for _, name in ipairs(schema_of(self).names) do t[name] = column_of(self, name):to_table() end
   return t
+end
+
+--- The frame for other tools, see tideway.arrow.
+function methods:to_arrow()
+  local schema_at, array_at = require("tideway.arrow").export(self)
+  return schema_at, array_at
 end
 
 -- The preview ---------------------------------------------------------------------------------

@@ -64,6 +64,9 @@ local faults = {
   end,
 }
 
+--- What a fault means. byte: where it is; dec: the decoder.
+function record.fault(fault, byte, dec) return faults[fault](byte, dec) end
+
 --- The text of `text`, a string or a view; raises for anything else.
 function record.text(codec, text)
   if type(text) == "string" then return text end

@@ -87,6 +87,28 @@ void tw__time_log_write(char text[TW__TIME_LOG + 1], int64_t seconds) {
   text[TW__TIME_LOG] = 0;
 }
 
+int tw__time_iso_write(char text[TW__TIME_ISO + 1], int64_t seconds) {
+  int64_t days = seconds / 86400, rest = seconds % 86400, year;
+  int month, day;
+  if (rest < 0) {
+    rest += 86400;
+    days--;
+  }
+  civil(days, &year, &month, &day);
+  if (year < 0 || year > 9999) year = 0;
+  const int part[] = {(int)year / 100,    (int)year % 100,       month,           day,
+                      (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60)};
+  static const char behind[] = "\0-- ::";
+  char *to = text;
+  for (int i = 0; i < 7; i++) {
+    *to++ = (char)('0' + part[i] / 10);
+    *to++ = (char)('0' + part[i] % 10);
+    if (i > 0 && i < 6) *to++ = behind[i];
+  }
+  *to = 0;
+  return TW__TIME_ISO;
+}
+
 /* The offset at p, up to end, in seconds. False when it is none. */
 static bool offset_of(const char *p, const char *end, int64_t *offset) {
   *offset = 0;

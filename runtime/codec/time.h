@@ -4,7 +4,10 @@
 
 #include <stdint.h>
 
-enum { TW__TIME_LOG = 26 }; /* characters of 10/Oct/2000:13:55:36 -0700 */
+enum {
+  TW__TIME_LOG = 26, /* characters of 10/Oct/2000:13:55:36 -0700 */
+  TW__TIME_ISO = 19  /* of 2001-02-03 04:05:06 */
+};
 
 /* Seconds from 1970-01-01 to a day of the Gregorian calendar. */
 int64_t tw__time_day(int64_t year, int month, int day);
@@ -20,5 +23,8 @@ void tw__time_log_write(char text[TW__TIME_LOG + 1], int64_t seconds);
  * 04:05:06, 04:05:06.789, then Z or an offset like +02:00, +0200, +02; without one it
  * is UTC. 0 or -1. */
 int tw__time_iso(const char *text, const char *end, double *seconds);
+
+/* The other way, in UTC, with a blank between day and time. Returns the length. */
+int tw__time_iso_write(char text[TW__TIME_ISO + 1], int64_t seconds);
 
 #endif

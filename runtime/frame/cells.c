@@ -4,6 +4,7 @@
 #include "agg/var.h"
 #include "core/mem.h"
 #include "frame/column.h"
+#include "frame/most.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,14 +60,6 @@ struct live_var {
   int64_t infinite;
 };
 
-/* Scores that are not below a later one, from the oldest on: a ring. */
-struct live_most {
-  struct entry {
-    int64_t score, key;
-  } * entry;
-  uint32_t head, count, mask;
-};
-
 static const size_t sizes[KINDS] = {
     [COUNT] = sizeof(int64_t),
     [SUM] = sizeof(struct tw__sum),
@@ -79,7 +72,7 @@ static const size_t sizes[KINDS] = {
     [WHOLE_MOST] = sizeof(struct extreme),
     [LIVE_SUM] = sizeof(struct live_sum),
     [LIVE_VAR] = sizeof(struct live_var),
-    [LIVE_MOST] = sizeof(struct live_most),
+    [LIVE_MOST] = sizeof(struct tw__most),
 }; /* ORDER kind */
 
 /* Rounding is about 1e-16 of what was spent: below 1e-10 of the result while spent is no
@@ -125,7 +118,7 @@ int tw__cells_init(struct tw__cells *c, int agg, int type, double ddof, int live
   if (kind < 0 || !(ddof >= 0) || isinf(ddof)) return TW_EINVAL;
   if (!tw_column_width(type) || !type_fits(agg, type)) return TW_ETYPE;
   *c = (struct tw__cells){
-      .kind = kind, .agg = agg, .out = out_of(agg, type), .ddof = ddof};
+      .kind = kind, .agg = agg, .in = type, .out = out_of(agg, type), .ddof = ddof};
   return TW_OK;
 }
 
@@ -143,7 +136,7 @@ static void empty(struct tw__cells *c, int64_t first, int64_t end) {
 }
 
 static void free_rings(struct tw__cells *c, int64_t first) {
-  struct live_most *most = c->cell;
+  struct tw__most *most = c->cell;
   if (c->kind != LIVE_MOST) return;
   for (int64_t g = first; g < c->room; g++) tw__free(most[g].entry);
 }
@@ -173,7 +166,7 @@ void tw__cells_clear(struct tw__cells *c) {
     empty(c, 0, c->room);
     return;
   }
-  struct live_most *most = c->cell; /* rings are kept */
+  struct tw__most *most = c->cell; /* rings are kept */
   for (int64_t g = 0; g < c->room; g++) most[g].head = most[g].count = 0;
 }
 
@@ -185,10 +178,10 @@ int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used
   if (tw__cells_reserve(to, used)) return TW_ENOMEM;
   memcpy(to->cell, c->cell, (size_t)used * sizes[c->kind]);
   if (c->kind != LIVE_MOST) return TW_OK;
-  struct live_most *most = to->cell;
+  struct tw__most *most = to->cell;
   int64_t g = 0;
   for (; g < used; g++) {
-    const struct entry *entry = most[g].entry;
+    const struct tw__most_entry *entry = most[g].entry;
     size_t size = ((size_t)most[g].mask + 1) * sizeof *entry;
     if (!entry) continue;
     most[g].entry = tw__malloc(size);
@@ -348,78 +341,20 @@ static inline int one_live_var_less(struct live_var *cell, double x) {
 
 /* ---- live minimum and maximum ---- */
 
-/* An integer for each number but NaN, in the same order. */
-static inline int64_t score_of_num(double x) {
-  int64_t bits;
-  x += 0.0; /* -0 and 0 are one */
-  memcpy(&bits, &x, sizeof bits);
-  return bits ^ (int64_t)((uint64_t)(bits >> 63) >> 1);
-}
-
-static inline double num_of_score(int64_t score) {
-  double x;
-  score ^= (int64_t)((uint64_t)(score >> 63) >> 1);
-  memcpy(&x, &score, sizeof x);
-  return x;
-}
-
-static int grow_ring(struct live_most *most) {
-  uint32_t room = most->entry ? 2 * (most->mask + 1) : 4;
-  struct entry *entry = tw__malloc((size_t)room * sizeof *entry);
-  if (!entry) return TW_ENOMEM;
-  for (uint32_t i = 0; i < most->count; i++)
-    entry[i] = most->entry[(most->head + i) & most->mask];
-  tw__free(most->entry);
-  most->entry = entry;
-  most->mask = room - 1;
-  most->head = 0;
-  return TW_OK;
-}
-
-static inline struct entry *ring_at(const struct live_most *most, uint32_t i) {
-  return &most->entry[(most->head + i) & most->mask];
-}
-
-static int most_add(struct live_most *most, int64_t score, int64_t key) {
-  uint32_t at = most->count, low;
-  if (!most->entry || most->count > most->mask)
-    if (grow_ring(most)) return TW_ENOMEM;
-  while (at && ring_at(most, at - 1)->key > key) at--; /* a late one */
-  if (at < most->count && ring_at(most, at)->score > score) return TW_OK;
-  for (low = at; low && ring_at(most, low - 1)->score < score; low--) {
-  }
-  uint32_t gone = at - low;
-  if (gone == 0)
-    for (uint32_t i = most->count; i > at; i--)
-      *ring_at(most, i) = *ring_at(most, i - 1);
-  else
-    for (uint32_t i = at; i < most->count; i++)
-      *ring_at(most, i - gone + 1) = *ring_at(most, i);
-  *ring_at(most, low) = (struct entry){score, key};
-  most->count += 1 - gone;
-  return TW_OK;
-}
-
-static inline void most_drop(struct live_most *most, int64_t score) {
-  if (!most->count || ring_at(most, 0)->score != score) return;
-  most->head++;
-  most->count--;
-}
-
 static int64_t score_at(const tw_column *col, int64_t i) {
-  if (col->type == TW_COL_F64) return score_of_num(col->f64[i]);
+  if (col->type == TW_COL_F64) return tw__most_of_num(col->f64[i]);
   return col->type == TW_COL_BOOL ? col->b[i] : col->i64[i];
 }
 
 static int add_live_most(struct tw__cells *c, const uint32_t *number,
                          const tw_column *col, int64_t first, int64_t n,
                          const int64_t *key) {
-  struct live_most *cell = c->cell;
+  struct tw__most *cell = c->cell;
   int64_t flip = c->agg == TW_AGG_MIN ? -1 : 0;
   for (int64_t i = 0; i < n; i++) {
     if (tw_column_is_null(col, first + i)) continue;
     int64_t score = score_at(col, first + i) ^ flip;
-    if (most_add(&cell[number ? number[i] : 0], score, key ? key[i] : 0))
+    if (tw__most_add(&cell[number ? number[i] : 0], score, key ? key[i] : 0))
       return TW_ENOMEM;
   }
   return TW_OK;
@@ -427,11 +362,11 @@ static int add_live_most(struct tw__cells *c, const uint32_t *number,
 
 static void drop_live_most(struct tw__cells *c, const uint32_t *number,
                            const tw_column *col, int64_t first, int64_t n) {
-  struct live_most *cell = c->cell;
+  struct tw__most *cell = c->cell;
   int64_t flip = c->agg == TW_AGG_MIN ? -1 : 0;
   for (int64_t i = 0; i < n; i++) {
     if (tw_column_is_null(col, first + i)) continue;
-    most_drop(&cell[number ? number[i] : 0], score_at(col, first + i) ^ flip);
+    tw__most_drop(&cell[number ? number[i] : 0], score_at(col, first + i) ^ flip);
   }
 }
 
@@ -793,16 +728,16 @@ static double spread_of(const struct tw__cells *c, int64_t g) {
 
 static int extreme_of(const struct tw__cells *c, int64_t g, double *num, int64_t *i64) {
   const struct extreme *extreme = (const struct extreme *)c->cell + g;
-  const struct live_most *most = (const struct live_most *)c->cell + g;
+  const struct tw__most *most = (const struct tw__most *)c->cell + g;
   if (c->kind == LEAST || c->kind == MOST) {
     *num = ((const double *)c->cell)[g];
     return TW_COL_F64;
   }
   if (c->kind == LIVE_MOST) {
     if (!most->count) return 0;
-    int64_t score = ring_at(most, 0)->score ^ (c->agg == TW_AGG_MIN ? -1 : 0);
+    int64_t score = tw__most_score(most) ^ (c->agg == TW_AGG_MIN ? -1 : 0);
     *i64 = score;
-    if (c->out == TW_COL_F64) *num = num_of_score(score);
+    if (c->out == TW_COL_F64) *num = tw__most_num(score);
     return c->out;
   }
   *i64 = extreme->val;

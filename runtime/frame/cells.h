@@ -17,7 +17,8 @@ struct tw__cells {
   double ddof;
   int32_t kind; /* enum kind of cells.c */
   int32_t agg;
-  int32_t out;   /* column type of the result */
+  int32_t in;    /* column type of the values */
+  int32_t out;   /* of the result */
   int32_t stale; /* fill anew */
 };
 

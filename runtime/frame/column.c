@@ -20,7 +20,7 @@ int tw_column_width(int type) {
 
 /* ---- memory ---- */
 
-enum { BITS_SLACK = 8 };
+enum { BITS_SLACK = 8, DICT_MIN = 256 };
 
 static size_t block_size(int type, int64_t room) {
   size_t values = (size_t)room * (size_t)widths[type];
@@ -98,6 +98,12 @@ int tw_column_renew(tw_column **out, int type, tw_dict *dict, int64_t len) {
     col->len = col->nulls = 0;
     col->valid = NULL;
     if (tw_column_reserve(col, len)) return TW_ENOMEM;
+  }
+  if (type == TW_COL_STRING && !dict && col->dict->count > DICT_MIN + 4 * len) {
+    tw_dict *fresh = tw_dict_new(); /* most of its strings are of columns gone by */
+    if (!fresh) return TW_ENOMEM;
+    tw_dict_release(col->dict);
+    col->dict = fresh;
   }
   if (dict && col->dict != dict) {
     tw_dict_release(col->dict);

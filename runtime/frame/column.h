@@ -28,7 +28,7 @@ static inline int tw__column_ns(double seconds, int64_t *ns) {
 /* Seconds of nanoseconds, rounded once. */
 static inline double tw__column_seconds(int64_t ns) {
   int64_t whole = ns / 1000000000;
-  return (double)whole + (double)(ns - whole * 1000000000) * 1e-9;
+  return (double)whole + (double)(ns - whole * 1000000000) / 1e9;
 }
 
 /* Whether this holder may change the column. */

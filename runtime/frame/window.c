@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { GONE_MIN = 64 };
+enum { GONE_MIN = 64, NAMES_MIN = 256 };
 
 struct window {
   tw_window pub;
@@ -24,6 +24,7 @@ struct window {
   int64_t span; /* of an integer index: max - x < span */
   int index;
   tw_frame *came, *sorted, *merged; /* scratch */
+  uint8_t *own;                     /* of each column: nobody else adds to its dict */
   int32_t *at;                      /* scratch, 2 * at_room */
   int64_t at_room;
 };
@@ -55,27 +56,9 @@ void tw_window_close(tw_window *win) {
   tw_frame_release(w->came);
   tw_frame_release(w->sorted);
   tw_frame_release(w->merged);
+  tw__free(w->own);
   tw__free(w->at);
   tw__free(w);
-}
-
-tw_window *tw_window_copy(const tw_window *win) {
-  const struct window *w = (const struct window *)win;
-  struct window *copy = window_new();
-  if (!copy) return NULL;
-  copy->n = w->n, copy->value = w->value, copy->index = w->index, copy->span = w->span;
-  copy->pub.rows = win->rows;
-  copy->pub.through = win->through;
-  if (win->store && tw_window_rows(win, &copy->pub.store)) {
-    tw_window_close(&copy->pub);
-    return NULL;
-  }
-  return &copy->pub;
-}
-
-int tw_window_rows(const tw_window *win, tw_frame **out) {
-  if (!win->store) return TW_EINVAL;
-  return tw_frame_slice(out, win->store, win->first, win->rows);
 }
 
 /* ---- the store ---- */
@@ -106,8 +89,76 @@ static void sweep(tw_window *win) {
   win->first = win->left_first = 0;
 }
 
-static int put(tw_window *win, const tw_frame *frame, int64_t first, int64_t count) {
-  return tw_frame_append(&win->store, frame, first, count);
+/* Gives a string column of the store a dict of its own, with the strings that it has now. */
+static int rename_strings(tw_column *col) {
+  tw_dict *dict = tw_dict_new();
+  uint32_t *code = tw__malloc((size_t)col->len * sizeof *code);
+  int64_t number = dict && code ? 0 : TW_ENOMEM;
+  for (int64_t i = 0; number >= 0 && i < col->len; i++) {
+    int64_t len;
+    const char *text = tw_column_text(col, i, &len);
+    number = text ? tw_dict_add(dict, text, len) : 0;
+    code[i] = (uint32_t)number;
+  }
+  if (number >= 0) {
+    memcpy(col->code, code, (size_t)col->len * sizeof *code);
+    tw_dict_release(col->dict);
+    col->dict = dict;
+  } else {
+    tw_dict_release(dict);
+  }
+  tw__free(code);
+  return number < 0 ? TW_ENOMEM : TW_OK;
+}
+
+/* While all strings are of one dict the store shares it. When they are not, it has its
+ * own, which is made anew when most of its strings have left the window. */
+static int check_strings(struct window *w, const tw_frame *frame, int64_t count) {
+  const tw_frame *store = w->pub.store;
+  for (int k = 0; k < store->columns && count; k++) {
+    tw_column *col = store->column[k];
+    if (col->type != TW_COL_STRING || col->dict == frame->column[k]->dict) continue;
+    if (!col->len) {
+      tw_dict_release(col->dict);
+      col->dict = tw_dict_retain(frame->column[k]->dict);
+      w->own[k] = 0;
+      continue;
+    }
+    if (w->own[k] && col->dict->count < NAMES_MIN + 4 * col->len) continue;
+    if (rename_strings(col)) return TW_ENOMEM;
+    w->own[k] = 1;
+  }
+  return TW_OK;
+}
+
+static int put(struct window *w, const tw_frame *frame, int64_t first, int64_t count) {
+  if (check_strings(w, frame, count)) return TW_ENOMEM;
+  return tw_frame_append(&w->pub.store, frame, first, count);
+}
+
+static int begin_store(struct window *w, const tw_frame *frame) {
+  size_t columns = (size_t)frame->columns;
+  if (!w->own) w->own = tw__calloc(columns ? columns : 1, 1);
+  return w->own ? tw_frame_append(&w->pub.store, frame, 0, 0) : TW_ENOMEM;
+}
+
+tw_window *tw_window_copy(const tw_window *win) {
+  const struct window *w = (const struct window *)win;
+  struct window *copy = window_new();
+  if (!copy) return NULL;
+  copy->n = w->n, copy->value = w->value, copy->index = w->index, copy->span = w->span;
+  copy->pub.rows = win->rows;
+  copy->pub.through = win->through;
+  if (!win->store ||
+      !(tw_window_rows(win, &copy->pub.store) || begin_store(copy, win->store)))
+    return &copy->pub;
+  tw_window_close(&copy->pub);
+  return NULL;
+}
+
+int tw_window_rows(const tw_window *win, tw_frame **out) {
+  if (!win->store) return TW_EINVAL;
+  return tw_frame_slice(out, win->store, win->first, win->rows);
 }
 
 /* The window begins at row first now, of which it has had those up to old_end before. */
@@ -123,7 +174,7 @@ static int add_rows(struct window *w, const tw_frame *frame) {
   tw_window *win = &w->pub;
   int64_t skip = frame->rows > w->n && !win->through ? frame->rows - w->n : 0;
   int64_t end = win->first + win->rows;
-  int rc = put(win, frame, skip, frame->rows - skip);
+  int rc = put(w, frame, skip, frame->rows - skip);
   if (rc) return rc;
   win->came = frame;
   win->came_first = skip;
@@ -230,7 +281,7 @@ static int add_in_order(struct window *w, const tw_frame *frame) {
   const tw_column *col = frame->column[w->index];
   int64_t n = frame->rows, end = win->first + win->rows, skip = 0;
   if (n && !win->through) skip = first_young(w, col, 0, n, col, n - 1);
-  int rc = put(win, frame, skip, n - skip);
+  int rc = put(w, frame, skip, n - skip);
   if (rc) return rc;
   win->came = frame;
   win->came_first = skip;
@@ -313,7 +364,7 @@ static int add_late(struct window *w, const tw_frame *frame) {
   tw_window *win = &w->pub;
   int64_t end = win->first + win->rows;
   int rc = sort_batch(w, frame);
-  if (!rc) rc = put(win, w->sorted, 0, w->sorted->rows);
+  if (!rc) rc = put(w, w->sorted, 0, w->sorted->rows);
   if (rc) return rc;
   if (w->sorted->rows) {
     const tw_column *own = win->store->column[w->index];
@@ -338,7 +389,7 @@ static int add_late(struct window *w, const tw_frame *frame) {
 int tw_window_add(tw_window *win, const tw_frame *frame) {
   struct window *w = (struct window *)win;
   int rc = check_types(w, frame);
-  if (!rc && !win->store) rc = put(win, frame, 0, 0);
+  if (!rc && !win->store) rc = begin_store(w, frame);
   if (rc) return rc;
   if (win->store->rows > INT32_MAX / 4 - frame->rows) return TW_ENOMEM;
   sweep(win);

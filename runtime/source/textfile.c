@@ -618,6 +618,26 @@ int tw_textfile_next(tw_textfile *f) {
   return f->ended;
 }
 
+int tw_textfile_block(tw_textfile *f, int64_t used, tw_slice *block) {
+  if (used) {
+    f->at += used;
+    f->scan = f->at;
+    f->position += used;
+  }
+  const int64_t len = f->end - f->at;
+  int rc;
+  while (!f->ended && f->end - f->at == len) {
+    if (f->last_status == TW_EOF)
+      f->ended = TW_EOF;
+    else if (f->last_status)
+      return fail(f, f->last_status, f->why);
+    else if ((rc = advance(f)) != TW_OK)
+      return rc;
+  }
+  *block = (tw_slice){f->at, f->end - f->at};
+  return f->ended ? f->ended : 1;
+}
+
 uint32_t tw_textfile_id(const tw_textfile *f) {
   return f->handle.id;
 }

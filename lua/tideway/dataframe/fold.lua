@@ -54,6 +54,8 @@ end
 
 -- Windows -------------------------------------------------------------------------------------
 
+local same_columns
+
 --- Open the window of a specification {n =} or {value =}, nil for all data.
 local function open_window(spec, s)
   if spec.n then return opened(C.tw_window_open(spec.n), C.tw_window_close) end
@@ -75,7 +77,7 @@ end
 -- type now: the rows that are there get it too.
 local function windows_for(self, s)
   local win = self.win
-  if win ~= nil and self.bound ~= s then
+  if win ~= nil and not same_columns(self.bound, s) then
     local slot, row = frame.slot(), ffi.new "int64_t[1]"
     checked(C.tw_window_rows(win, slot.at))
     win = open_window(self.spec, s)
@@ -143,7 +145,7 @@ local function reducers(self, s, old)
     if fold.takes(self.agg, kind) then
       local known = before[name]
       local r
-      if known and known.kind == kind then
+      if known and math.max(known.kind, 1) == math.max(kind, 1) then
         r = known.r
       else
         r = reducer(self.agg, kind, self.ddof, self.spec ~= nil)
@@ -177,7 +179,7 @@ function fold.reduce(self)
     if from and not self.list then
       self.list, self.win = copy_reducers(from.list), copy_window(from.win)
       for _, item in ipairs(self.list) do
-        if s.types[item.at + 1] ~= item.kind or s.names[item.at + 1] ~= item.name then
+        if math.max(s.types[item.at + 1], 1) ~= math.max(item.kind, 1) or s.names[item.at + 1] ~= item.name then
           error(("%s: the state to start with is of other columns"):format(self.agg), 0)
         end
       end
@@ -308,6 +310,16 @@ function fold.group_schema(self, s)
   return schema.of_columns(names, types)
 end
 
+--- Do two schemas stand for the same native columns?
+function same_columns(a, b)
+  if a == b then return true end
+  if a.total ~= b.total or a.index ~= b.index then return false end
+  for i = 1, a.total do
+    if a.names[i] ~= b.names[i] or math.max(a.types[i], 1) ~= math.max(b.types[i], 1) then return false end
+  end
+  return true
+end
+
 --- Group-by: the state of a node that makes a frame of the groups of each frame.
 -- self  keys  how many of the first columns are keys; agg, ddof, spec, with_state, from, fresh
 function fold.group(self)
@@ -315,17 +327,24 @@ function fold.group(self)
   function self.bind(s)
     local from = self.from
     if from and not self.group then
-      if from.schema ~= s then error(("%s: the state to start with is of other columns"):format(self.agg), 0) end
+      if not same_columns(from.schema, s) then
+        error(("%s: the state to start with is of other columns"):format(self.agg), 0)
+      end
       self.group, self.win = opened(C.tw_group_copy(from.group), C.tw_group_close), copy_window(from.win)
       self.bound = s
     end
-    if self.group == nil or self.bound ~= s then
-      if self.group ~= nil and C.tw_group_count(self.group) > 0 then
-        error(("%s: a column has changed its type"):format(self.agg), 0)
-      end
-      self.group = open_group(self, s)
-    end
+    local before = self.bound
     local win = windows_for(self, s)
+    self.bound = s
+    if self.group == nil or not same_columns(before, s) then
+      local known = self.group ~= nil and C.tw_group_count(self.group) > 0
+      if known and win == nil then error(("%s: a column has changed its type"):format(self.agg), 0) end
+      self.group = open_group(self, s)
+      if known then -- the rows that are there, with their new types
+        checked(C.tw_window_rows(win, slot.at))
+        checked(C.tw_group_add(self.group, slot.at[0], 0, slot.at[0].rows))
+      end
+    end
     local group = self.group
     local number = fold.group_schema(self, s).number
     local with_state, fresh, of = self.with_state, self.fresh, "groupby " .. self.agg
@@ -392,7 +411,7 @@ function fold.full(self)
   function self.bind(s)
     local from = self.from
     if from and not self.bound then
-      if from.schema ~= s then error("full: the state to start with is of other columns", 0) end
+      if not same_columns(from.schema, s) then error("full: the state to start with is of other columns", 0) end
       self.win, self.bound = copy_window(from.win), s
     end
     local win = windows_for(self, s)
@@ -405,6 +424,27 @@ function fold.full(self)
     end
   end
   return self
+end
+
+--- The rows that have just left a window, those of the incoming frame that no window takes (they
+-- have no index) behind them: a new native frame with one holder, or nil.
+local function left_rows(win, pointer, s, by_value)
+  local slot = frame.slot()
+  local index = by_value and pointer.column[s.total - 1]
+  local homeless = index and tonumber(C.tw_column_null_count(index)) or 0
+  if win.left > 0 then checked(C.tw_frame_slice(slot.at, win.store, win.left_first, win.left)) end
+  if homeless > 0 then
+    local at, n = ffi.new("int32_t[?]", homeless), 0
+    for k = 0, tonumber(pointer.rows) - 1 do
+      if C.tw_column_is_null(index, k) == 1 then at[n], n = k, n + 1 end
+    end
+    local more = frame.slot()
+    checked(C.tw_frame_gather(more.at, pointer, at, n))
+    checked(C.tw_frame_append(slot.at, more.at[0], 0, n))
+  end
+  if slot.at[0] == nil then return nil end
+  slot.at[0].schema = s.number
+  return C.tw_frame_retain(slot.at[0])
 end
 
 --- An aggregation of the user's own.
@@ -437,11 +477,9 @@ function fold.aggregate(self)
       if win ~= nil then
         local rows = win.rows
         slid(C.tw_window_add(win, pointer))
-        if win.left > 0 and agg.on_old then
-          local slot = frame.slot()
-          checked(C.tw_frame_slice(slot.at, win.store, win.left_first, win.left))
-          slot.at[0].schema = s.number
-          local ok, state_or_error, last = pcall(agg.on_old, now, frame.keep(slot.at[0]))
+        local left = left_rows(win, pointer, s, self.spec.value ~= nil)
+        if left ~= nil then
+          local ok, state_or_error, last = pcall(agg.on_old, now, frame.take(left))
           if not ok then
             undo(rows)
             error(state_or_error, 0)
@@ -496,7 +534,7 @@ function fold.cumulate(self)
     for i, item in ipairs(list) do
       local name = s.names[item.at + 1]
       local known = before[name]
-      if not known or known.kind ~= item.kind then
+      if not known or math.max(known.kind, 1) ~= math.max(item.kind, 1) then
         known = { kind = item.kind, state = ffi.new "tw_cumulate" }
         C.tw_cumulate_init(known.state, cumulations[self.op])
       end
@@ -532,7 +570,7 @@ function fold.roll(self)
     for i, item in ipairs(list) do
       local name = s.names[item.at + 1]
       local known = before[name]
-      if not known or known.kind ~= item.kind then
+      if not known or math.max(known.kind, 1) ~= math.max(item.kind, 1) then
         known = { kind = item.kind, roll = opened(C.tw_rolling_open(fold.kinds[self.op], self.param or 0,
           self.rows or 0, self.value or 0, self.min_periods or -1), C.tw_rolling_close) }
       end

@@ -323,6 +323,70 @@ local function each_row(self, selected, body)
   self:line "end end"
 end
 
+local MASKED = 16 -- rows from which on native masks are faster than the generated loop
+local operator = { eq = 0, ne = 1, lt = 2, le = 3, gt = 4, ge = 5 } -- ORDER TW_COMPARE
+
+--- A comparison of a column with a constant, made with native code. Returns the mask's text, or nil.
+local function mask_compare(self, e)
+  local column, constant, op = e.a, e.b, e.op
+  if column.op == "constant" then column, constant, op = constant, column, mirrored[op] end
+  if column.op ~= "column" or constant.op ~= "constant" then return nil end
+  local fn, value_text
+  if column.type == F64 and constant.type == F64 or column.type == BOOL and constant.type == F64 then
+    fn, value_text = "tw_mask_num", literal(self, constant.value)
+  elseif column.type == I64 and integral(constant)
+    or column.type == TIMESTAMP and constant.type == TIMESTAMP then
+    fn, value_text = "tw_mask_i64", as_integer(self, constant)
+  elseif column.type == STRING and constant.type == STRING then
+    fn, value_text = "tw_mask_bytes", ("%s, %d"):format(self:constant(constant.value), #constant.value)
+  else
+    return nil
+  end
+  local slot = self:constant(work.column_slot())
+  self:line("checked(C.%s(%s.at, column[%d], %d, %s))", fn, slot,
+    self.input.position[column.name] - 1, operator[op], value_text)
+  return slot .. ".at[0]"
+end
+
+--- A condition as a native mask, where all of it can be one. Returns the mask's text, or nil.
+local function mask(self, e)
+  if e.op == "column" and e.type == BOOL then
+    return ("column[%d]"):format(self.input.position[e.name] - 1)
+  end
+  if expression.symbols[e.op] then return mask_compare(self, e) end
+  if e.op == "both" or e.op == "either" then
+    local a = mask(self, e.a)
+    local b = a and mask(self, e.b)
+    if not b then return nil end
+    local slot = self:constant(work.column_slot())
+    self:line("checked(C.tw_mask_%s(%s.at, %s, %s))", e.op, slot, a, b)
+    return slot .. ".at[0]"
+  end
+  if e.op == "negate" then
+    local a = mask(self, e.a)
+    if not a then return nil end
+    local slot = self:constant(work.column_slot())
+    self:line("checked(C.tw_mask_negate(%s.at, %s))", slot, a)
+    return slot .. ".at[0]"
+  end
+end
+
+--- The function that does so for many rows, by native code. Is there one?
+local function mask_function(self, e)
+  local outer = self.lines
+  self.lines = {}
+  local text = mask(self, e)
+  local lines = self.lines
+  self.lines = outer
+  if not text then return false end
+  self:line "local function select_by_mask(column, n, selection)"
+  for _, line in ipairs(lines) do self:line(line) end
+  self:line("local m = checked(tonumber(C.tw_selection_of(selection, %s)))", text)
+  self:line "return m"
+  self:line "end"
+  return true
+end
+
 --- The function that writes the selected rows' numbers into sel.
 local function filter_function(self, e)
   both_ways(self, "select_rows", "column, n, sel", function()
@@ -465,7 +529,11 @@ function loop.compile(input, filter, outputs, out_schema)
   self:line(work.names)
   if filter then prepare(self, filter) end
   for _, e in ipairs(outputs) do prepare(self, e) end
-  if filter then filter_function(self, filter) end
+  local masked = false
+  if filter then
+    filter_function(self, filter)
+    masked = mask_function(self, filter)
+  end
   local computed, plain = {}, {}
   for j, e in ipairs(outputs) do
     local list = stands(e) and plain or computed
@@ -480,8 +548,13 @@ function loop.compile(input, filter, outputs, out_schema)
   self:line("local out = renew_frame(%s, %d, %d)", slot, #outputs, out_schema.number)
   for _, name in ipairs(self.steps) do self:line("%s(column, n)", name) end
   if filter then
-    self:line "local sel = room(buffer, n)"
-    self:line "local m = select_rows(column, n, sel)"
+    self:line "local m, sel"
+    if masked then
+      self:line("if n >= %d then m = select_by_mask(column, n, buffer) sel = buffer.at else", MASKED)
+    end
+    self:line "sel = room(buffer, n)"
+    self:line "m = select_rows(column, n, sel)"
+    if masked then self:line "end" end
   end
   for _, item in ipairs(plain) do
     local from = item.e.op == "column" and ("column[%d]"):format(input.position[item.e.name] - 1)

@@ -155,14 +155,20 @@ function work.gather(out, k, col, sel, m)
 end
 
 --- Row numbers: room for n of them.
-function work.buffer() return { room = 64, at = ffi.new("int32_t[?]", 64) } end
+function work.buffer()
+  local buffer = C.tw_selection_open()
+  if buffer == nil then nomem() end
+  return ffi.gc(buffer, C.tw_selection_close)
+end
 
 function work.room(buffer, n)
-  if n > buffer.room then
-    buffer.at = ffi.new("int32_t[?]", n * 2)
-    buffer.room = n * 2
-  end
+  if n > buffer.room and C.tw_selection_reserve(buffer, n * 2) < 0 then nomem() end
   return buffer.at
+end
+
+function work.checked(status)
+  if status < 0 then nomem() end
+  return status
 end
 
 local row = ffi.new "int64_t[1]"

@@ -15,6 +15,9 @@ end
 --- Has a column no values at all? Then it fits any type.
 local function is_void(col) return C.tw_column_null_count(col) == col.len end
 
+--- Is its type unknown? A column of nothing but missing values is f64 when nobody said what it is.
+local function is_open(col) return col.type == 1 and is_void(col) end
+
 --- How frames of a schema become ours. Returns "same", or an array of positions (from 0).
 local function fit(state, from)
   local want = state.schema
@@ -75,14 +78,14 @@ local function adapt(state, pointer, positions)
   return out
 end
 
---- The types that were still unknown are those of the first frame with values.
+--- The types that were still unknown are those of the first frame that tells them.
 local function learn(state, pointer)
   local want, from = state.schema, schema.of(pointer.schema)
   local types = {}
   for i, name in ipairs(want.names) do
     types[i] = want.types[i]
     local at = from.position[name]
-    if types[i] == 0 and at and not is_void(pointer.column[at - 1]) then
+    if types[i] == 0 and at and not is_open(pointer.column[at - 1]) then
       types[i] = pointer.column[at - 1].type
     end
   end
@@ -132,7 +135,7 @@ local function schema_of(opts)
     local names, types = {}, {}
     for i = 1, s.total do
       names[i] = i <= s.count and s.names[i] or nil
-      types[i] = is_void(opts.example._frame.column[i - 1]) and s.types[i] == 1 and 0 or s.types[i]
+      types[i] = is_open(opts.example._frame.column[i - 1]) and 0 or s.types[i]
     end
     return schema.of_columns(names, types, s.index, types[s.total])
   end

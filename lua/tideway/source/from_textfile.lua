@@ -12,14 +12,14 @@ local function encoding(opts, path)
   return opts.encoding or SUFFIXES[path:match "%.(%w+)$" or ""] or "none"
 end
 
---- The paths that a path or glob means.
-local function match(pattern)
+--- The paths that a path or glob means. op: who asks.
+local function match(op, pattern)
   local size = 4096
   while true do
     local buf = ffi.new("char[?]", size)
     local n = tonumber(C.tw_paths_match(pattern, buf, size))
-    if n < 0 then error(("from_textfile: %s: the directory cannot be read"):format(pattern), 0) end
-    if n == 0 then error(("from_textfile: no file matches %s"):format(pattern), 0) end
+    if n < 0 then error(("%s: %s: the directory cannot be read"):format(op, pattern), 0) end
+    if n == 0 then error(("%s: no file matches %s"):format(op, pattern), 0) end
     if n <= size then
       local paths = {}
       for path in ffi.string(buf, n):gmatch "([^%z]+)%z" do paths[#paths + 1] = path end
@@ -48,7 +48,7 @@ local function open_one(S, source)
   o.from_end = opts.from_end and 1 or 0
   local message = ffi.new("char[?]", ERROR_SIZE)
   local file = C.tw_textfile_open(sched.loop(), o, message, ERROR_SIZE)
-  if file == nil then error("from_textfile: " .. ffi.string(message), 0) end
+  if file == nil then error(S.op .. ": " .. ffi.string(message), 0) end
   S.file = ffi.gc(file, C.tw_textfile_close) -- for one that is stopped and then dropped
   S.id, S.lines = C.tw_textfile_id(file), C.tw_textfile_lines(file)
   S.line, S.n, S.at[0] = S.lines, 0, -1
@@ -105,6 +105,9 @@ local function only_decoded(node)
 end
 
 return {
+  -- for sources of other things in files
+  match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
+
   name = "from_textfile",
   doc = [[The lines of a text file, without the delimiter. Reading, unpacking and splitting are
 native. With the default delimiter a line of a CRLF file keeps its "\r"; delimiter = "\r\n" takes
@@ -143,12 +146,12 @@ both. The files of a glob follow each other in the order of their names.]],
     local file = node.args.file
     if node.state and node.state.file then return end -- was stopped: goes on where it was
     local S = {
-      opts = node.opts, next = 1,
+      op = "from_textfile", opts = node.opts, next = 1,
       at = ffi.new("int[1]", -1), -- the line of the batch that was delivered last
       view = node.view, epoch = view.epoch,
     }
     if type(file) == "string" and file ~= "-" then
-      S.sources = match(file)
+      S.sources = match(S.op, file)
     else
       if file ~= "-" and io.type(file) ~= "file" then
         error("from_textfile: the file has been closed", 0)

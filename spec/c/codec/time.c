@@ -35,6 +35,10 @@ static void random_time(void) {
   char written[TW__TIME_LOG + 1];
   tw__time_log_write(written, want);
   CHECK(tw__time_log(written, &got) == 0 && got == want);
+  char day[TW__TIME_ISO + 1];
+  double back;
+  CHECK(tw__time_iso_write(day, want) == TW__TIME_ISO);
+  CHECKF(iso(day, &back) == 0 && back == (double)want, "%s", day);
 }
 
 int main(int argc, char **argv) {

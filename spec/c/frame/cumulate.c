@@ -46,12 +46,15 @@ static void same_as_by_hand(int type, int op) {
 
 static void keeps_what_rounding_loses(void) {
   tw_cumulate c;
-  tw_column *col = tw_column_new(TW_COL_F64, 3, NULL), *out = NULL;
-  double vals[] = {1e16, 1, -1e16};
-  for (int i = 0; i < 3; i++) tw_column_put_num(col, vals[i]);
+  tw_column *col = tw_column_new(TW_COL_F64, 1, NULL), *out = NULL;
+  double vals[] = {1e16, 1, -1e16, 0};
+  tw_column_put_num(col, 0);
   tw_cumulate_init(&c, TW_CUM_SUM);
-  CHECK(!tw_cumulate_push(&c, &out, col) && out->f64[2] == 1);
-  CHECK(!tw_cumulate_push(&c, &out, col) && out->f64[2] == 2);
+  for (int i = 0; i < 8; i++) {
+    col->f64[0] = vals[i % 4];
+    CHECK(!tw_cumulate_push(&c, &out, col));
+    if (i % 4 == 3) CHECK(out->f64[0] == (i + 1) / 4);
+  }
   tw_column_release(col), tw_column_release(out);
 }
 

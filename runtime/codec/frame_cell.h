@@ -1,0 +1,163 @@
+/* frame_cell.h -- single cells of text as values of a column's type.
+ *
+ * Numbers of up to eight bytes, point included, are taken as one word without a loop;
+ * strings are looked up by two words in a small table in front of the dict, so that those
+ * of up to sixteen bytes are neither hashed byte by byte nor compared through pointers.
+ */
+#ifndef TIDEWAY_CODEC_FRAME_CELL_H
+#define TIDEWAY_CODEC_FRAME_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "codec/number.h"
+#include "tideway.h"
+
+/* ---- strings ---- */
+
+struct tw__names_entry {
+  uint64_t low,
+      high; /* the bytes, zeros behind them; of more than 16: the first and last 8 */
+  uint32_t len, code; /* code UINT32_MAX: free */
+};
+
+/* The numbers in a dict of the short strings seen last. All zero: empty, of no dict. */
+struct tw__names {
+  tw_dict *dict; /* held */
+  struct tw__names_entry *entry;
+  uint64_t mask, factor;
+  int64_t used;
+};
+
+void tw__names_fini(struct tw__names *names);
+
+/* tw_dict_add, past the table, which learns the string. The number, or TW_ENOMEM. */
+int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
+                       int64_t len);
+
+/* The number of a string with these words when the table has one, else -1. */
+static inline int64_t tw__names_find(const struct tw__names *names, uint64_t low,
+                                     uint64_t high, uint32_t len) {
+  uint64_t hash = (low ^ (high << 23 | high >> 41)) * names->factor;
+  uint64_t at = hash >> 40;
+  for (int i = 0; i < 4; i++) {
+    const struct tw__names_entry *e = &names->entry[(at + (uint64_t)i) & names->mask];
+    if (e->low == low && e->high == high && e->len == len && e->code != UINT32_MAX)
+      return e->code;
+  }
+  return -1;
+}
+
+/* Bytes tw__names_mask + 16 - n .. are n set ones and zeros behind them, n up to 16. */
+extern const uint8_t tw__names_mask[32];
+
+/* The two words under which a string is looked up: its bytes, or the first and last eight. */
+static inline void tw__names_words(const char *bytes, int64_t len, uint64_t *low,
+                                   uint64_t *high) {
+  uint64_t word[2] = {0, 0};
+  if (len > 16) {
+    memcpy(&word[0], bytes, 8);
+    memcpy(&word[1], bytes + len - 8, 8);
+  } else if (len) {
+    memcpy(word, bytes, (size_t)len);
+  }
+  *low = word[0];
+  *high = word[1];
+}
+
+/* tw_dict_add, through the table. limit: up to where bytes may be read. */
+static inline int64_t tw__names_add(struct tw__names *names, tw_dict *dict,
+                                    const char *bytes, int64_t len, const char *limit) {
+  uint64_t low, high;
+  if (__builtin_expect(names->dict != dict, 0))
+    return tw__names_miss(names, dict, bytes, len);
+  if (__builtin_expect(len <= 16 && limit - bytes >= 16, 1)) {
+    uint64_t mask;
+    memcpy(&low, bytes, 8);
+    memcpy(&high, bytes + 8, 8);
+    memcpy(&mask, tw__names_mask + 16 - len, 8); /* no branch: lengths are any */
+    low &= mask;
+    memcpy(&mask, tw__names_mask + 24 - len, 8);
+    high &= mask;
+  } else {
+    tw__names_words(bytes, len, &low, &high);
+  }
+  int64_t code = tw__names_find(names, low, high, (uint32_t)len);
+  if (__builtin_expect(code < 0, 0) ||
+      (len > 16 && memcmp(dict->bytes + dict->start[code], bytes, (size_t)len)))
+    return tw__names_miss(names, dict, bytes, len);
+  return code;
+}
+
+/* ---- numbers ---- */
+
+/* Decimals of up to eight bytes behind the sign, not in scientific notation. limit: up
+ * to where may be read. False: look closer. */
+static inline bool tw__cell_short(const char *s, const char *e, const char *limit,
+                                  double *x) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if (s == e) return false;
+  bool negative = *s == '-';
+  s += negative;
+  uint64_t n = (uint64_t)(e - s), v;
+  if (n - 1 > 7 || limit - s < 8) return false;
+  memcpy(&v, s, sizeof v);
+  v ^= 0x3030303030303030u; /* digits become 0 .. 9 */
+  v <<= 64 - 8 * n;         /* leading zeros */
+  uint64_t odd = ((v + 0x7676767676767676u) | v) & 0x8080808080808080u;
+  unsigned scale = 0;
+  if (odd) {
+    unsigned at = (unsigned)__builtin_ctzll(odd) & ~7u; /* bits below the odd byte */
+    if ((v >> at & 0xFF) != ('.' ^ '0') || n == 1) return false;
+    scale = 7 - at / 8;
+    uint64_t below = (1ull << at) - 1;
+    v = (v & below) << 8 | (v & ~(below << 8 | 0xFF));
+    if (((v + 0x7676767676767676u) | v) & 0x8080808080808080u) return false;
+  }
+  v = v * 10 + (v >> 8);
+  v = ((v & 0x000000FF000000FFu) * 0x000F424000000064u +
+       ((v >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >>
+      32;
+  union {
+    double num;
+    uint64_t bits;
+  } y = {.num = (double)(int64_t)v / tw__number_tens[scale]};
+  y.bits |= (uint64_t)negative << 63; /* no branch: signs are any */
+  *x = y.num;
+  return true;
+#else
+  (void)s, (void)e, (void)limit, (void)x;
+  return false;
+#endif
+}
+
+/* ---- any cell ---- */
+
+/* The bytes s .. e, blanks around them not counted, as a number (as tw__number_read), a
+ * whole one, a boolean (true, false, any case, 1, 0), nanoseconds since 1970 (ISO 8601
+ * or a number of seconds). 0, or -1. */
+int tw__cell_f64(const char *s, const char *e, double *x);
+int tw__cell_i64(const char *s, const char *e, int64_t *x);
+int tw__cell_bool(const char *s, const char *e, int *x);
+int tw__cell_time(const char *s, const char *e, int64_t *ns);
+
+/* ---- guessing ---- */
+
+/* What cells have looked like, or'ed together. */
+enum tw__look {
+  TW__LOOK_NUMBER = 1,
+  TW__LOOK_BROKEN = 2, /* a number with a fraction, an exponent, or too large */
+  TW__LOOK_HUGE = 4,   /* whole, and no double has it */
+  TW__LOOK_BOOL = 8,
+  TW__LOOK_TIME = 16, /* ISO 8601 */
+  TW__LOOK_TEXT = 32
+};
+
+/* How a cell looks; 0: empty. */
+int tw__cell_look(const char *s, const char *e);
+
+/* The type of a column of cells that looked so. */
+int tw__cell_type(int looks);
+
+#endif
