@@ -15,6 +15,11 @@ local over -- is the test?
 
 -- operator -> functions (s, another) that put it below s, a stream of 1, 2, ...; `another()` is a
 -- further stream like it. What each gives goes to the sink.
+--- A dataframe of frames of one row, x.
+local function framed(s)
+  return s:map(function(x) return tw.frame { x = { x } } end):to_dataframe { schema = { x = "f64" } }
+end
+
 local cases = {
   map = { function(s) return s:map(same) end },
   starmap = { function(s) return s:map(pair):starmap(same) end },
@@ -91,6 +96,12 @@ local cases = {
     end,
   },
   timeout = { function(s) return s:timeout "1000d" end },
+  to_dataframe = {
+    function(s) return framed(s).x:sum().stream end,
+    function(s) return framed(s):window(100).x:mean().stream end,
+    function(s) return framed(s):rolling(10).x:max().stream end,
+  },
+  to_batch = { function(s) return s:partition(2):to_batch():map(same):to_stream() end },
 }
 
 -- The same for operators that take elements in without end by what they are: they emit at the end, now
@@ -265,6 +276,14 @@ describe("a sink that never returns", function()
     end,
     from_range = function() return tw.from_range(1, math.huge) end,
     from_periodic = function() return tw.from_periodic(function() return 1 end, "1ms") end,
+    random_dataframe = function()
+      return tw.random_dataframe { freq = "1ms", interval = "5ms", seed = 1 }.stream
+    end,
+    periodic_dataframe = function()
+      return tw.periodic_dataframe(function() return tw.frame { x = { 1 } } end, "1ms").stream
+    end,
+    from_csv = function() return rows("x\n", "1\n", tw.from_csv) end,
+    from_json = function() return rows("", '{"x": 1}\n', tw.from_json) end,
     from_textfile = function()
       path = os.tmpname()
       local file = assert(io.open(path, "w"))

@@ -223,6 +223,13 @@ describe("metadata", function()
       end, inputs = { 3, 2, 1 }, want = { { 3 }, { 2 }, { 1 } } },
     },
     timeout = { { function(s) return s:timeout "1s" end, want = one_each } },
+    to_dataframe = { { function(s)
+      return s:map(function(x) return tw.frame { x = { x } } end)
+        :to_dataframe { schema = { x = "f64" } }.x:sum().stream
+    end, want = one_each } },
+    to_batch = { { function(s)
+      return s:map(function(x) return { x } end):to_batch():to_stream()
+    end, want = one_each } },
   }
 
   for _, name in ipairs(catalog.op) do
