@@ -48,7 +48,8 @@ describe("to_json (seed " .. seed .. ")", function()
   end)
 
   it("writes some columns", function()
-    assert.equal('{"c":3,"a":1}\n', (written({ tw.frame { a = { 1 }, b = { 2 }, c = { 3 } } }, { columns = { "c", "a" } })))
+    assert.equal('{"c":3,"a":1}\n',
+      (written({ tw.frame { a = { 1 }, b = { 2 }, c = { 3 } } }, { columns = { "c", "a" } })))
   end)
 
   it("writes other elements as they are", function()
