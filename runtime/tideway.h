@@ -945,8 +945,7 @@ typedef struct tw_window {
   const tw_frame *came;     /* the frame that was added (borrowed), or a part of it */
   int64_t came_first, came_rows; /* which of its rows have just come */
   int32_t anew;                  /* nothing of what was in the window is left */
-  int32_t
-      through; /* to be set: rows that come and leave in one call are shown in both */
+  int32_t through; /* to be set: show rows that come and leave in one call in both */
 } tw_window;
 
 /* A window of the last n rows, or of those whose index (column number `index` of every
