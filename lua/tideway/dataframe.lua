@@ -1019,7 +1019,14 @@ local function known_names(...)
   return names
 end
 
+local of_streams = {
+  sink = true, sink_to_list = true, sink_to_textfile = true, print = true, to_csv = true, to_json = true,
+}
+
 local function nothing(what, name, plan, ...)
+  if what == "dataframe" and of_streams[name] then
+    misuse("dataframe: %s is a method of streams: df.stream:%s(...)", name, name)
+  end
   local columns = plan and names_of(plan, true) or {}
   local names = known_names(columns, ...)
   if plan then
