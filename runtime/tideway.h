@@ -1071,7 +1071,7 @@ int tw_frame_json_field(tw_frame_text *reader, const char *name, int64_t len,
  * max   rows that the frame shall have in the end.
  * Returns how many bytes were used; then either fault is set, and the last row used was a
  * wrong one that is not in the frame, or the frame has max rows, or there is no whole row left.
- * Or TW_ENOMEM, TW_EINVAL: the frame is as before. Csv 3-4 ns a number, 4 ns a string. */
+ * Or TW_ENOMEM, TW_EINVAL: the frame is as before. Csv: some 100 instructions a cell. */
 int64_t tw_frame_csv_read(tw_frame_text *reader, tw_frame *frame, const char *text,
                           int64_t len, int last, int64_t max);
 int64_t tw_frame_json_read(tw_frame_text *reader, tw_frame *frame, const char *text,
@@ -1084,9 +1084,9 @@ int64_t tw_frame_csv_record(const char *text, int64_t len, int last, int delimit
  * and some too large for F64; BOOL, TIMESTAMP (ISO 8601), else STRING. */
 int tw_frame_csv_guess(const tw_column *col);
 
-/* Look at the JSON objects in text (as tw_frame_json_read) and note their fields: *type is a
- * STRING column that gets the names as they come, *guess an I64 column with their types (0:
- * no value yet). max: rows to look at. TW_OK or TW_ENOMEM. */
+/* Look at the JSON objects in text (as tw_frame_json_read) and note their fields: names, an
+ * empty STRING column, gets their names as they come, types, an empty I64 column, what they
+ * look like (0: no value yet). max: rows to look at. TW_OK or TW_ENOMEM. */
 int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
                         tw_column *names, tw_column *types);
 
