@@ -802,8 +802,8 @@ enum tw_column_type {
 /* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows;
  * counted, shared by the columns of all frames of one source. */
 typedef struct tw_dict {
-  int64_t count;       /* strings in it */
-  const char *bytes;   /* string k is bytes + start[k] .. bytes + start[k + 1] */
+  int64_t count;     /* strings in it */
+  const char *bytes; /* string k is bytes + start[k] .. bytes + start[k + 1] */
   const int64_t *start;
   struct tw_dict_index *index;
   int32_t refs;
@@ -818,12 +818,12 @@ typedef struct tw_column {
     uint32_t *code;
     void *data;
   };
-  uint8_t *valid;  /* as Arrow's: bit k % 8 of byte k / 8 says that there is a value; NULL: all */
-  tw_dict *dict;   /* of a string column */
+  uint8_t *valid; /* bit k % 8 of byte k / 8: value k is there; NULL: all are */
+  tw_dict *dict;  /* of a string column */
   int64_t len;
-  int64_t room;    /* values that data (and valid) have place for */
-  int64_t nulls;   /* missing values; of an F64 column not counted, 0 */
-  int32_t type;    /* enum tw_column_type */
+  int64_t room;  /* values that data (and valid) have place for */
+  int64_t nulls; /* missing values; of an F64 column not counted, 0 */
+  int32_t type;  /* enum tw_column_type */
   int32_t refs;
 } tw_column;
 
@@ -832,9 +832,9 @@ typedef struct tw_frame {
   int64_t rows;
   tw_column **column;
   int32_t columns;
-  int32_t schema;  /* its number (lua/tideway/schema.lua); the index column is the last one */
+  int32_t schema; /* its number (lua/tideway/schema.lua); the index stands last */
   int32_t refs;
-  int32_t room;    /* columns that there is place for */
+  int32_t room; /* columns that there is place for */
 } tw_frame;
 
 /* ---- dicts (frame/dict.c) -------------------------------------------------- */
@@ -903,7 +903,8 @@ int tw_column_set_null(tw_column *col, int64_t k);
 
 /* Append count values of from (of the same type) from `first` on; the strings of another
  * dict are put into col's. TW_OK, TW_ENOMEM, TW_ETYPE, TW_EINVAL. */
-int tw_column_append(tw_column *col, const tw_column *from, int64_t first, int64_t count);
+int tw_column_append(tw_column *col, const tw_column *from, int64_t first,
+                     int64_t count);
 
 /* 1 when value k is missing, also NaN in an F64; else 0. */
 int tw_column_is_null(const tw_column *col, int64_t k);
@@ -926,7 +927,8 @@ int tw_column_equal(const tw_column *a, const tw_column *b);
 
 /* Values first .. first + count - 1, or those at the positions at[0 .. count - 1], each
  * of 0 .. len - 1 (not looked at). */
-int tw_column_slice(tw_column **out, const tw_column *col, int64_t first, int64_t count);
+int tw_column_slice(tw_column **out, const tw_column *col, int64_t first,
+                    int64_t count);
 int tw_column_gather(tw_column **out, const tw_column *col, const int32_t *at,
                      int64_t count);
 
@@ -1011,8 +1013,8 @@ typedef struct tw_selection {
   int64_t room;
 } tw_selection;
 
-tw_selection *tw_selection_open(void);          /* new; NULL: no memory */
-void tw_selection_close(tw_selection *sel);     /* taken; NULL is fine */
+tw_selection *tw_selection_open(void);                     /* new; NULL: no memory */
+void tw_selection_close(tw_selection *sel);                /* taken; NULL is fine */
 int tw_selection_reserve(tw_selection *sel, int64_t room); /* 0 or TW_ENOMEM */
 
 /* The positions at which the mask is true and not missing. Returns the count, TW_ENOMEM, or
@@ -1047,7 +1049,7 @@ typedef struct tw_reduce {
  * live  1: rows will be dropped again (windows), 0: never.
  * NULL: an argument that does not fit, or no memory. */
 tw_reduce *tw_reduce_open(int agg, int type, double ddof, int live);
-void tw_reduce_close(tw_reduce *r); /* taken; NULL is fine */
+void tw_reduce_close(tw_reduce *r);            /* taken; NULL is fine */
 tw_reduce *tw_reduce_copy(const tw_reduce *r); /* new, independent; NULL: no memory */
 void tw_reduce_clear(tw_reduce *r);
 
@@ -1100,7 +1102,7 @@ typedef struct tw_group tw_group;
  * NULL: an argument that does not fit, or no memory. */
 tw_group *tw_group_open(const int32_t *key, int keys, const int32_t *col,
                         const int32_t *agg, int cols, double ddof, int live);
-void tw_group_close(tw_group *g); /* taken; NULL is fine */
+void tw_group_close(tw_group *g);           /* taken; NULL is fine */
 tw_group *tw_group_copy(const tw_group *g); /* new, independent; NULL: no memory */
 void tw_group_clear(tw_group *g);
 
@@ -1127,11 +1129,11 @@ int tw_group_result(tw_group *g, tw_frame **out, int schema);
 typedef struct tw_window {
   tw_frame *store; /* rows first .. first + rows - 1 of it are in the window */
   int64_t first, rows;
-  int64_t left_first, left;   /* rows of the store that have just left, oldest first */
-  const tw_frame *came;       /* rows came_first .. of it have just come: the frame that was */
-  int64_t came_first, came_rows; /* added, as long as it lives, or a part of it */
-  int32_t anew;    /* nothing of what was in the window is left */
-  int32_t through; /* to be set: rows that come and leave in one call are shown in both */
+  int64_t left_first, left; /* rows of the store that have just left, oldest first */
+  const tw_frame *came;     /* the frame that was added (borrowed), or a part of it */
+  int64_t came_first, came_rows; /* which of its rows have just come */
+  int32_t anew;                  /* nothing of what was in the window is left */
+  int32_t through; /* to be set: show rows that come and leave in one call in both */
 } tw_window;
 
 /* A window of the last n rows, or of those whose index (column number `index` of every
@@ -1139,7 +1141,7 @@ typedef struct tw_window {
  * the number counts. NULL: n below 1, value not above 0, or no memory. */
 tw_window *tw_window_open(int64_t n);
 tw_window *tw_window_open_value(double value, int index);
-void tw_window_close(tw_window *win); /* taken; NULL is fine */
+void tw_window_close(tw_window *win);            /* taken; NULL is fine */
 tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no memory */
 
 /* Let the rows of a frame come, and those leave that do not belong to the window any
@@ -1166,7 +1168,8 @@ typedef struct tw_rolling tw_rolling;
 tw_rolling *tw_rolling_open(int agg, double param, int64_t rows, double value,
                             int64_t min_periods);
 void tw_rolling_close(tw_rolling *r); /* taken; NULL is fine */
-tw_rolling *tw_rolling_copy(const tw_rolling *r); /* new, independent; NULL: no memory */
+tw_rolling *
+tw_rolling_copy(const tw_rolling *r); /* new, independent; NULL: no memory */
 
 /* Make *out an F64 column with the result for each row of col. Missing values, and as in
  * pandas infinite ones, are left out.
@@ -1202,8 +1205,8 @@ struct ArrowArray {
  * (uint32 -> large utf8), timestamps "tsn:UTC".
  * names  one for each column, ended by a 0.
  * TW_OK, TW_ENOMEM, and then both are untouched. */
-int tw_arrow_export(tw_frame *frame, const char *const *names, struct ArrowSchema *schema,
-                    struct ArrowArray *array);
+int tw_arrow_export(tw_frame *frame, const char *const *names,
+                    struct ArrowSchema *schema, struct ArrowArray *array);
 
 /* Call release, unless it has been; for who has no C at hand. */
 void tw_arrow_release_schema(struct ArrowSchema *schema);
@@ -1220,16 +1223,17 @@ int tw_arrow_import(tw_frame **out, const struct ArrowSchema *schema,
 
 /* Takes rows of text apart into the columns of a frame. The fields are for reading. */
 typedef struct tw_frame_text {
-  int64_t row;        /* rows so far, wrong ones too: the number, from 1, of the last one */
+  int64_t row; /* rows so far, wrong ones too: the number, from 1, of the last one */
   const char *record; /* of a wrong row: its text, without the line's end */
   int64_t record_len;
-  const char *cell;   /* the text of the wrong cell, as far as there is one */
+  const char *cell; /* the text of the wrong cell, as far as there is one */
   int64_t cell_len;
-  int64_t at;         /* where in the record it is wrong, from 0, if the record does not parse */
-  int32_t fault;      /* enum tw_fault; 0: nothing was wrong */
-  int32_t field;      /* which field, from 0; -1: the row as a whole */
-  int32_t filled;     /* fields that it has (TW_FAULT_WIDTH) */
-  int32_t width;      /* that it should have */
+  int64_t
+      at; /* where in the record it is wrong, from 0, if the record does not parse */
+  int32_t fault;  /* enum tw_fault; 0: nothing was wrong */
+  int32_t field;  /* which field, from 0; -1: the row as a whole */
+  int32_t filled; /* fields that it has (TW_FAULT_WIDTH) */
+  int32_t width;  /* that it should have */
 } tw_frame_text;
 
 /* A reader of csv (RFC 4180; text that begins without a quote is taken as it is, quotes
@@ -1243,7 +1247,8 @@ void tw_frame_json_close(tw_frame_text *reader);
 /* One field more: its values go to column number `column` of the frame; of csv, in the order
  * of the text, -1: nowhere. Of JSON, under a name, copied. TW_OK, TW_ENOMEM, TW_EINVAL. */
 int tw_frame_csv_field(tw_frame_text *reader, int column);
-int tw_frame_json_field(tw_frame_text *reader, const char *name, int64_t len, int column);
+int tw_frame_json_field(tw_frame_text *reader, const char *name, int64_t len,
+                        int column);
 
 /* Append rows to the frame, whose columns (one holder, of the same length) say by their types
  * how cells are read. An empty cell is missing, `""` an empty string; of JSON null and what is
@@ -1254,7 +1259,7 @@ int tw_frame_json_field(tw_frame_text *reader, const char *name, int64_t len, in
  * max   rows that the frame shall have in the end.
  * Returns how many bytes were used; then either fault is set, and the last row used was a
  * wrong one that is not in the frame, or the frame has max rows, or there is no whole row left.
- * Or TW_ENOMEM, TW_EINVAL: the frame is as before. Csv 3-4 ns a number, 4 ns a string. */
+ * Or TW_ENOMEM, TW_EINVAL: the frame is as before. Csv: some 100 instructions a cell. */
 int64_t tw_frame_csv_read(tw_frame_text *reader, tw_frame *frame, const char *text,
                           int64_t len, int last, int64_t max);
 int64_t tw_frame_json_read(tw_frame_text *reader, tw_frame *frame, const char *text,
@@ -1267,9 +1272,9 @@ int64_t tw_frame_csv_record(const char *text, int64_t len, int last, int delimit
  * and some too large for F64; BOOL, TIMESTAMP (ISO 8601), else STRING. */
 int tw_frame_csv_guess(const tw_column *col);
 
-/* Look at the JSON objects in text (as tw_frame_json_read) and note their fields: *type is a
- * STRING column that gets the names as they come, *guess an I64 column with their types (0:
- * no value yet). max: rows to look at. TW_OK or TW_ENOMEM. */
+/* Look at the JSON objects in text (as tw_frame_json_read) and note their fields: names, an
+ * empty STRING column, gets their names as they come, types, an empty I64 column, what they
+ * look like (0: no value yet). max: rows to look at. TW_OK or TW_ENOMEM. */
 int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
                         tw_column *names, tw_column *types);
 
@@ -1278,13 +1283,14 @@ int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
 /* Append the rows first .. first + count - 1 as csv: the columns at order[0 .. n - 1]. A
  * missing cell is empty, timestamps are ISO 8601 in UTC. out->status says whether there was
  * memory. */
-void tw_frame_csv_write(tw_out *out, const tw_frame *frame, int64_t first, int64_t count,
-                        const int32_t *order, int n, int delimiter);
+void tw_frame_csv_write(tw_out *out, const tw_frame *frame, int64_t first,
+                        int64_t count, const int32_t *order, int n, int delimiter);
 
 /* The same as a JSON object per line. head: n texts, `{"a":`, `,"b":` ...; missing and
  * infinite is null. */
-void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first, int64_t count,
-                         const int32_t *order, const tw_slice *head, int n);
+void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
+                         int64_t count, const int32_t *order, const tw_slice *head,
+                         int n);
 
 /* cdef: end */
 

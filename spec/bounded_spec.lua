@@ -266,6 +266,16 @@ describe("a sink that never returns", function()
   end
 
   local path
+  --- A source of a long file of equal lines.
+  local function lines(head, line, source)
+    path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(head)
+    for _ = 1, 64 do file:write(line:rep(16384)) end -- 2 to 15 MB
+    file:close()
+    return source(path)
+  end
+
   local from = {
     from_iterable = function()
       local i = 0
@@ -282,15 +292,9 @@ describe("a sink that never returns", function()
     periodic_dataframe = function()
       return tw.periodic_dataframe(function() return tw.frame { x = { 1 } } end, "1ms").stream
     end,
-    from_csv = function() return rows("x\n", "1\n", tw.from_csv) end,
-    from_json = function() return rows("", '{"x": 1}\n', tw.from_json) end,
-    from_textfile = function()
-      path = os.tmpname()
-      local file = assert(io.open(path, "w"))
-      for _ = 1, 64 do file:write(("a line of text\n"):rep(16384)) end -- 15 MB
-      file:close()
-      return tw.from_textfile(path)
-    end,
+    from_csv = function() return lines("x\n", "1\n", tw.from_csv) end,
+    from_json = function() return lines("", '{"x": 1}\n', tw.from_json) end,
+    from_textfile = function() return lines("", "a line of text\n", tw.from_textfile) end,
   }
 
   -- sources that others feed: the test of their own spec that shows it

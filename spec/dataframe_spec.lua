@@ -294,6 +294,7 @@ describe("dataframe: structure", function()
   it("says which column there is not, and what does not fit", function()
     local df = tw.stream():to_dataframe { schema = types, index = "ts" }
     helper.misuse(function() return df.nam end, "nam", "did you mean 'name'")
+    helper.misuse(function() df:sink(print) end, "df.stream:sink")
     helper.misuse(function() return df[{ "x", "yy" }] end, "yy", "did you mean 'y'")
     helper.misuse(function() return df.name + 1 end, "+", 'column "name" (string)', "1 (f64)")
     helper.misuse(function() assert(df.name:gt(1)) end, "gt", 'column "name" (string)', "1 (f64)")

@@ -161,7 +161,7 @@ static void value_sum(int64_t at) {
   column(&total, 1);
 }
 
-/* Rolling: two stacks for sum and max, Welford's update for std, a sorted array for median. */
+/* Rolling: two stacks for sum and max, Welford's update for std, two heaps for median. */
 static int64_t size, fill;
 static double *in, *front, back;
 static int64_t flip_left, back_count;
@@ -222,30 +222,58 @@ static void rolling_std(int64_t at) {
   column(out_x, rows_of_batch);
 }
 
-static int64_t below(double v) { /* sorted values under v */
-  int64_t low = 0, high = fill;
-  while (low < high) {
-    int64_t middle = (low + high) / 2;
-    if (front[middle] < v) low = middle + 1;
-    else high = middle;
+/* Two heaps of slots of the ring: the lower half, its largest on top, and the upper half. A new
+ * value takes the slot, and so the half, of the one that leaves; the tops then change places when
+ * they are the wrong way round. */
+static struct heap {
+  int64_t *slot, n;
+  double sign; /* -1: the largest on top */
+} heaps[2] = {{.sign = -1}, {.sign = 1}};
+static int64_t *place; /* of a slot in its heap */
+static char *half;     /* the heap that it is in */
+
+static inline double key(const struct heap *h, int64_t k) { return h->sign * in[h->slot[k]]; }
+
+static inline void put_at(struct heap *h, int64_t k, int64_t slot) {
+  h->slot[k] = slot;
+  place[slot] = k;
+}
+
+/* Element k has changed. */
+static void settle(struct heap *h, int64_t k) {
+  int64_t slot = h->slot[k], next;
+  double v = h->sign * in[slot];
+  for (; k > 0 && key(h, (k - 1) / 2) > v; k = (k - 1) / 2) put_at(h, k, h->slot[(k - 1) / 2]);
+  for (; (next = 2 * k + 1) < h->n; k = next) {
+    if (next + 1 < h->n && key(h, next + 1) < key(h, next)) next++;
+    if (key(h, next) >= v) break;
+    put_at(h, k, h->slot[next]);
   }
-  return low;
+  put_at(h, k, slot);
 }
 
 static void rolling_median(int64_t at) {
+  struct heap *low = &heaps[0], *high = &heaps[1];
+  if (!place) {
+    place = calloc((size_t)size, sizeof *place), half = calloc((size_t)size, 1);
+    low->slot = calloc((size_t)size, sizeof *place), high->slot = calloc((size_t)size, sizeof *place);
+  }
   for (int64_t i = 0; i < rows_of_batch; i++) {
-    double v = amount[at + i];
-    if (fill == size) {
-      int64_t k = below(in[head % (uint64_t)size]);
-      memmove(front + k, front + k + 1, (size_t)(fill - k - 1) * sizeof *front);
-      fill--;
+    int64_t slot = (int64_t)(head++ % (uint64_t)size);
+    in[slot] = amount[at + i];
+    if (fill < size) {
+      half[slot] = (char)(fill++ % 2);
+      struct heap *h = &heaps[(int)half[slot]];
+      put_at(h, h->n++, slot);
     }
-    int64_t k = below(v);
-    memmove(front + k + 1, front + k, (size_t)(fill - k) * sizeof *front);
-    front[k] = v;
-    fill++;
-    in[head++ % (uint64_t)size] = v;
-    out_x[i] = fill < size ? NAN : (front[(size - 1) / 2] + front[size / 2]) / 2;
+    settle(&heaps[(int)half[slot]], place[slot]);
+    if (high->n && in[low->slot[0]] > in[high->slot[0]]) {
+      int64_t a = low->slot[0], b = high->slot[0];
+      half[a] = 1, half[b] = 0;
+      put_at(low, 0, b), put_at(high, 0, a);
+      settle(low, 0), settle(high, 0);
+    }
+    out_x[i] = fill < size ? NAN : size % 2 ? in[low->slot[0]] : (in[low->slot[0]] + in[high->slot[0]]) / 2;
   }
   column(out_x, rows_of_batch);
 }

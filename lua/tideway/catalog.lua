@@ -14,7 +14,7 @@ return {
     "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
   },
-  sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_http" },
+  sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_csv", "to_json", "to_http" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {
     "count", "sum", "mean", "min", "max", "var", "std", "median", "quantile", "first", "last",
@@ -25,7 +25,7 @@ return {
   later = {
     "scatter", "gather", "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern", "through", "to_kafka",
-    "to_csv", "to_json", "to_tcp", "to_websocket", "to_mqtt", "to_process", "output",
+    "to_tcp", "to_websocket", "to_mqtt", "to_process", "output",
     "visualize",
   },
 }

@@ -19,22 +19,29 @@ local frame = require "tideway.frame"
 local graph = require "tideway.graph"
 local nodes = require "tideway.dataframe.nodes"
 local null = require "tideway.null"
+local plans = require "tideway.dataframe.plan"
 local query = require "tideway.query"
+local result = require "tideway.dataframe.result"
 local schema = require "tideway.schema"
 local stream = require "tideway.stream"
 
 local misuse = errors.misuse
+local whole, copy_plan, names_of, lookup, find = plans.whole, plans.copy, plans.names, plans.lookup, plans.find
+local outputs_of, base_below, node_of = plans.outputs, plans.base_below, plans.node_of
+local materialise, same_filter, align = plans.materialise, plans.same_filter, plans.align
+local stream_of = plans.stream_of
+local is_result, new_result, result_binary = result.is, result.new, result.binary
 
 local dataframe = {}
 
 local P = {} -- the key of an object's inside
-local Frame, Window, Rolling, GroupBy, Ewm, Result = {}, {}, {}, {}, {}, {} -- metatables
+local Frame, Window, Rolling, GroupBy, Ewm = {}, {}, {}, {}, {} -- metatables
+local Result = result.class
 
 local function inside(x) return type(x) == "table" and rawget(x, P) or nil end
 
 local function is_frame(x) return type(x) == "table" and getmetatable(x) == Frame end
 local function is_window(x) return type(x) == "table" and getmetatable(x) == Window end
-local function is_result(x) return type(x) == "table" and getmetatable(x) == Result end
 dataframe.is = is_frame
 
 --- The dataframe that an argument is, that of a window too.
@@ -43,218 +50,11 @@ local function frame_of(x)
   return is_frame(x) and x or nil
 end
 
--- Plans -----------------------------------------------------------------------------------------
-
 local function new_frame(plan, single)
   return setmetatable({ [P] = { plan = plan, single = single or false } }, Frame)
 end
 
 local function plan_of(df) return inside(df).plan end
-
---- The plan of a node as it stands.
-local function whole(base)
-  local s, cols = base.schema, {}
-  for i = 1, s.count do
-    cols[i] = { name = s.names[i], e = expression.column(s.names[i], s.types[i]) }
-  end
-  local index = s.index and { name = s.index, e = expression.column(s.index, s.types[s.total]) } or nil
-  return { base = base, cols = cols, index = index, keys = base.keys }
-end
-
-local function copy_plan(plan, changes)
-  local copy = { base = plan.base, filter = plan.filter, cols = plan.cols, index = plan.index, keys = plan.keys }
-  for key, value in pairs(changes) do copy[key] = value end
-  return copy
-end
-
-local function names_of(plan, with_index)
-  local names = {}
-  for i, item in ipairs(plan.cols) do names[i] = item.name end
-  if with_index and plan.index then names[#names + 1] = plan.index.name end
-  return names
-end
-
---- A column of a plan (the index too), or nil.
-local function lookup(plan, name)
-  for _, item in ipairs(plan.cols) do
-    if item.name == name then return item end
-  end
-  if plan.index and plan.index.name == name then return plan.index end
-end
-
-local function find(plan, name, op)
-  if type(name) ~= "string" then misuse("%s: a column's name must be a string, got %s", op, check.show(name)) end
-  local item = lookup(plan, name)
-  if item then return item end
-  local names = names_of(plan, true)
-  misuse("%s: there is no column %q%s; there are: %s", op, name, errors.suggestion(name, names),
-    table.concat(names, ", "))
-end
-
---- The outputs of a plan: its columns, then the index.
-local function outputs_of(plan)
-  local list = {}
-  for i, item in ipairs(plan.cols) do list[i] = item end
-  if plan.index then list[#list + 1] = plan.index end
-  return list
-end
-
---- Does a plan change nothing?
-local function identical(plan)
-  local s = plan.base.schema
-  if plan.filter or #plan.cols ~= s.count or (plan.index and plan.index.name) ~= s.index then return false end
-  for i, item in ipairs(outputs_of(plan)) do
-    if item.e.op ~= "column" or item.e.name ~= s.names[i] or item.name ~= s.names[i] then return false end
-  end
-  return true
-end
-
---- A new node below others, as a base.
-local function base_below(desc, args, ups, fields)
-  local node = graph.node(desc, args, nil, nil, ups)
-  fields.node, fields.handle = node, stream.wrap(node)
-  return fields
-end
-
-local function node_of(base) return stream.node_of(base.handle, "dataframe") end
-
-local function columns_base(plan, outputs, filter)
-  local index = plan.index and plan.index.name
-  local args = { state = nodes.columns_state(filter, outputs, index) }
-  local fns = 0
-  local function functions(e) -- that the builder looks at
-    if e.fn and fns < 4 then
-      fns = fns + 1
-      args[fns == 1 and "fn" or "fn" .. fns] = e.fn
-    end
-    if e.a then functions(e.a) end
-    if e.b then functions(e.b) end
-  end
-  for _, item in ipairs(outputs) do functions(item.e) end
-  if filter then functions(filter) end
-  local up = plan.base
-  local base
-  base = base_below(nodes.columns, args, { node_of(up) }, {
-    schema = nodes.schema_of(outputs, index), updating = up.updating, keys = plan.keys,
-    example = function()
-      local example = up.example and up.example()
-      if not example then return nil end
-      local s = frame.schema_of(example)
-      return frame.keep(nodes.columns_state(filter, outputs, index).bind(s)(example._frame))
-    end,
-  })
-  return base
-end
-
-local function careful(outputs)
-  for _, item in ipairs(outputs) do
-    if item.e.careful then return true end
-  end
-  return false
-end
-
---- A base whose frames are what the plan says. with_index: else it is left out.
-local function materialise(plan, with_index)
-  if plan.index and not with_index then plan = copy_plan(plan, { index = false }) end
-  if identical(plan) then return plan.base end
-  local outputs = outputs_of(plan)
-  if plan.filter and careful(outputs) then
-    -- what may fail or calls functions is done for the selected rows only: in a second node
-    local used, needed = {}, {}
-    for _, item in ipairs(outputs) do expression.columns(item.e, used) end
-    local s = plan.base.schema
-    for i = 1, s.total do
-      local name = s.names[i]
-      if used[name] then needed[#needed + 1] = { name = name, e = expression.column(name, s.types[i]) } end
-    end
-    local first = columns_base({ base = plan.base, keys = plan.keys }, needed, plan.filter)
-    return columns_base(copy_plan(plan, { base = first, filter = false }), outputs, nil)
-  end
-  return columns_base(plan, outputs, plan.filter or nil)
-end
-
--- Two plans together ------------------------------------------------------------------------------
-
-local function same_filter(a, b) return (a and a.key) == (b and b.key) end
-
-local function unequal(a, b)
-  error(("dataframe: two dataframes with %d and %d rows cannot be combined row by row")
-    :format(tonumber(a), tonumber(b)), 0)
-end
-
-local function combine_step(state, tuple)
-  local a, b = tuple[1]._frame, tuple[2]._frame
-  if a.rows ~= b.rows then unequal(a.rows, b.rows) end
-  if a.schema ~= state.a or b.schema ~= state.b then state.bind(a, b) end
-  frame.checked(C.tw_frame_renew(state.slot.at, state.total, state.number))
-  local out = state.slot.at[0]
-  for i = 0, state.left - 1 do C.tw_frame_set(out, i, a.column[i]) end
-  for i = 0, state.right - 1 do C.tw_frame_set(out, state.left + i, b.column[i]) end
-  if state.index then C.tw_frame_set(out, state.left + state.right, a.column[state.left]) end
-  state.held, out.rows = tuple, a.rows
-  return out
-end
-
-local combine_desc = {
-  name = "combine", args = {}, outputs = "1", doc = "The columns of two frames side by side.",
-  emit = function(b, node, x) b:downstream(node, b:call(node, combine_step, b:constant(node.args.state), x)) end,
-}
-
-local function side_by_side(a, b)
-  local names, types = {}, {}
-  for i = 1, a.count do names[i], types[i] = "1:" .. a.names[i], a.types[i] end
-  for i = 1, b.count do names[#names + 1], types[#types + 1] = "2:" .. b.names[i], b.types[i] end
-  return schema.of_columns(names, types, a.index and "1:" .. a.index, a.types[a.total])
-end
-
-local function stream_of(base)
-  if not base.frames then
-    base.frames = stream.wrap(graph.node(nodes.leave, nil, nil, nil, { node_of(base) }))
-  end
-  return base.frames
-end
-
---- A plan's columns as they stand in the combined base.
-local function renamed(plan, base, prefix, indexed)
-  local cols = {}
-  for i, item in ipairs(plan.cols) do
-    local name = prefix .. item.name
-    local e = expression.column(name, base.schema.types[base.schema.position[name]])
-    e.label = item.name
-    cols[i] = { name = item.name, e = e }
-  end
-  local index = indexed and plan.index and { name = plan.index.name,
-    e = expression.column(prefix .. plan.index.name, base.schema.types[base.schema.total]) } or nil
-  return { base = base, cols = cols, index = index, keys = plan.keys }
-end
-
-local zips = setmetatable({}, { __mode = "k" }) -- base -> other base -> combined base
-
---- Both plans over one base with the same rows. Where they come from different nodes, or
--- select different rows, their frames are zipped: these must have the same number of rows.
-local function align(a, b)
-  if a.base == b.base and same_filter(a.filter, b.filter) then return a, b end
-  local left, right = materialise(a, true), materialise(b, false)
-  local known = zips[left] and zips[left][right]
-  if not known then
-    local zip = require "tideway.op.zip"
-    local tuples = stream.join_list(zip, { stream_of(left), stream_of(right) }, 2)
-    local combined = side_by_side(left.schema, right.schema)
-    local state = { slot = frame.slot(), a = -1, b = -1 }
-    function state.bind(x, y)
-      local p, q = schema.of(x.schema), schema.of(y.schema)
-      state.a, state.b, state.left, state.right = x.schema, y.schema, p.count, q.count
-      state.index, state.number = p.index ~= nil, side_by_side(p, q).number
-      state.total = p.total + q.count
-    end
-    known = base_below(combine_desc, { state = state }, { stream.node_of(tuples, "dataframe") }, {
-      schema = combined, updating = left.updating or right.updating,
-    })
-    zips[left] = zips[left] or setmetatable({}, { __mode = "k" })
-    zips[left][right] = known
-  end
-  return renamed(a, known, "1:", true), renamed(b, known, "2:")
-end
 
 -- Columns calculated ---------------------------------------------------------------------------
 
@@ -332,61 +132,6 @@ local function windowed(op, make, x, y)
   local df = binary(op, make, x, y)
   if not win then return df end
   return setmetatable({ [P] = { df = df, spec = win.spec } }, Window)
-end
-
--- Results of reductions ----------------------------------------------------------------------------
-
-local function new_result(handle)
-  return setmetatable({ [P] = { stream = handle } }, Result)
-end
-
-local function number(x)
-  if type(x) == "cdata" then return tonumber(x) end
-  return x
-end
-
---- a OP b of numbers, or of tables name -> number, name by name.
-local function calculate(op, fn, a, b)
-  if type(a) == "table" and a ~= null or type(b) == "table" and b ~= null then
-    local y = {}
-    for name in pairs(type(a) == "table" and a or b) do
-      local l, r = a, b
-      if type(a) == "table" then l = a[name] end
-      if type(b) == "table" then r = b[name] end
-      if l ~= nil and r ~= nil then y[name] = calculate(op, fn, l, r) end
-    end
-    return y
-  end
-  a, b = number(a), number(b)
-  if type(a) ~= "number" or type(b) ~= "number" then
-    error(("%s: takes numbers, got %s and %s"):format(op, check.show(a), check.show(b)), 0)
-  end
-  return fn(a, b)
-end
-
-local operators = {
-  ["+"] = function(a, b) return a + b end, ["-"] = function(a, b) return a - b end,
-  ["*"] = function(a, b) return a * b end, ["/"] = function(a, b) return a / b end,
-  ["%"] = function(a, b) return a % b end, ["^"] = function(a, b) return a ^ b end,
-}
-
-local function result_binary(op, x, y)
-  local fn = operators[op]
-  local a, b = is_result(x), is_result(y)
-  if a and b then
-    local zip = require "tideway.op.zip"
-    local tuples = stream.join_list(zip, { inside(x).stream, inside(y).stream }, 2)
-    return new_result(tuples:map(function(t) return calculate(op, fn, t[1], t[2]) end))
-  end
-  local constant = a and y or x
-  if frame_of(constant) then
-    misuse("%s: a dataframe and the result of a reduction cannot be combined row by row", op)
-  end
-  if type(constant) ~= "number" and type(constant) ~= "table" then
-    misuse("%s: takes numbers, got %s", op, check.show(constant))
-  end
-  if a then return new_result(inside(x).stream:map(function(v) return calculate(op, fn, v, constant) end)) end
-  return new_result(inside(y).stream:map(function(v) return calculate(op, fn, constant, v) end))
 end
 
 -- Operators ------------------------------------------------------------------------------------
@@ -1028,7 +773,7 @@ function window_methods.apply(self, fn, ...)
   bounded(self, "apply")
   local full = window_methods.full(self)
   if is_result(full) then
-    return new_result(inside(full).stream:map(function(pair, ...) return { pair[1], fn(pair[2], ...) } end, ...))
+    return new_result(full.stream:map(function(pair, ...) return { pair[1], fn(pair[2], ...) } end, ...))
   end
   return new_result(stream_for(full):map(fn, ...))
 end
@@ -1274,7 +1019,14 @@ local function known_names(...)
   return names
 end
 
+local of_streams = {
+  sink = true, sink_to_list = true, sink_to_textfile = true, print = true, to_csv = true, to_json = true,
+}
+
 local function nothing(what, name, plan, ...)
+  if what == "dataframe" and of_streams[name] then
+    misuse("dataframe: %s is a method of streams: df.stream:%s(...)", name, name)
+  end
   local columns = plan and names_of(plan, true) or {}
   local names = known_names(columns, ...)
   if plan then
@@ -1366,15 +1118,6 @@ builder_class(GroupBy, "groupby", group_methods, function(self, key)
 end)
 
 function Window.__tostring() return "<window>" end
-
-function Result.__index(self, key)
-  local own = rawget(self, P)
-  if key == "stream" then return own and own.stream end
-  if type(key) ~= "string" or key:sub(1, 1) == "_" then return nil end
-  misuse("result: there is no method %s; the results are a stream, .stream", check.show(key))
-end
-function Result.__newindex() misuse "result: nothing can be assigned" end
-function Result.__tostring(self) return "<result: " .. tostring(inside(self).stream) .. ">" end
 
 -- Making them ----------------------------------------------------------------------------------------
 

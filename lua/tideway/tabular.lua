@@ -1,10 +1,11 @@
 --- tideway.tabular -- files whose rows become frames: what from_csv and from_json share.
 --
 -- A *format* says how a file begins and how rows are read:
---     op = "from_csv", open = function(S) -> native reader, read = C function,
---     begin = function(S) -> true | false (more of the text is needed) | nil (there is none);
---             sets S.fields (array of {name =, type = or nil}) and takes the head off the text
---     field = function(S, reader, field, position), guess = function(S) (sets missing types)
+--     begin(S)                the fields of the file, an array of {name = ...}, and the head is
+--                             off the text; nil: more of the text is needed, or there is nothing
+--     guess(S, fields)        gives each field that has no type the one that it looks like
+--     reader(S, fields, find) a native reader into frames of S.schema; sets S.read_fields
+--     read                    the C function that it reads with
 -- The state S of a source: S.block[0] is the text at hand, of which S.used bytes are done with;
 -- S.last: nothing comes behind it; S.reader of this file; S.slot has the frame
 -- being filled (S.fresh), S.item the one delivered.

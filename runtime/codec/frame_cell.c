@@ -17,6 +17,8 @@ const uint8_t tw__names_mask[32] = {
     0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
 };
 
+const double tw__cell_tens[9] = {1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0, 1e0};
+
 void tw__names_fini(struct tw__names *names) {
   tw__free(names->entry);
   tw_dict_release(names->dict);

@@ -37,13 +37,15 @@ int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes
                        int64_t len);
 
 /* The number of a string with these words when the table has one, else -1. */
-static inline int64_t tw__names_find(const struct tw__names *names, uint64_t low,
-                                     uint64_t high, uint32_t len) {
+static inline __attribute__((always_inline)) int64_t
+tw__names_find(const struct tw__names *names, uint64_t low, uint64_t high,
+               uint32_t len) {
   uint64_t hash = (low ^ (high << 23 | high >> 41)) * names->factor;
   uint64_t at = hash >> 40;
-  for (int i = 0; i < 4; i++) {
-    const struct tw__names_entry *e = &names->entry[(at + (uint64_t)i) & names->mask];
-    if (e->low == low && e->high == high && e->len == len && e->code != UINT32_MAX)
+  for (uint64_t i = 0; i < 4; i++) {
+    const struct tw__names_entry *e = &names->entry[(at + i) & names->mask];
+    if (__builtin_expect(!((e->low ^ low) | (e->high ^ high) | (e->len ^ len)), 1) &&
+        e->code != UINT32_MAX)
       return e->code;
   }
   return -1;
@@ -67,8 +69,9 @@ static inline void tw__names_words(const char *bytes, int64_t len, uint64_t *low
 }
 
 /* tw_dict_add, through the table. limit: up to where bytes may be read. */
-static inline int64_t tw__names_add(struct tw__names *names, tw_dict *dict,
-                                    const char *bytes, int64_t len, const char *limit) {
+static inline __attribute__((always_inline)) int64_t
+tw__names_add(struct tw__names *names, tw_dict *dict, const char *bytes, int64_t len,
+              const char *limit) {
   uint64_t low, high;
   if (__builtin_expect(names->dict != dict, 0))
     return tw__names_miss(names, dict, bytes, len);
@@ -92,10 +95,13 @@ static inline int64_t tw__names_add(struct tw__names *names, tw_dict *dict,
 
 /* ---- numbers ---- */
 
+/* What eight digits are to be divided by when a point stood at 0 .. 7; 8: there was none. */
+extern const double tw__cell_tens[9];
+
 /* Decimals of up to eight bytes behind the sign, not in scientific notation. limit: up
  * to where may be read. False: look closer. */
-static inline bool tw__cell_short(const char *s, const char *e, const char *limit,
-                                  double *x) {
+static inline __attribute__((always_inline)) bool
+tw__cell_short(const char *s, const char *e, const char *limit, double *x) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   if (s == e) return false;
   bool negative = *s == '-';
@@ -106,14 +112,13 @@ static inline bool tw__cell_short(const char *s, const char *e, const char *limi
   v ^= 0x3030303030303030u; /* digits become 0 .. 9 */
   v <<= 64 - 8 * n;         /* leading zeros */
   uint64_t odd = ((v + 0x7676767676767676u) | v) & 0x8080808080808080u;
-  unsigned scale = 0;
+  unsigned whole = 8; /* digits before the point, leading zeros too */
   if (odd) {
-    unsigned at = (unsigned)__builtin_ctzll(odd) & ~7u; /* bits below the odd byte */
-    if ((v >> at & 0xFF) != ('.' ^ '0') || n == 1) return false;
-    scale = 7 - at / 8;
-    uint64_t below = (1ull << at) - 1;
-    v = (v & below) << 8 | (v & ~(below << 8 | 0xFF));
-    if (((v + 0x7676767676767676u) | v) & 0x8080808080808080u) return false;
+    uint64_t at = odd >> 7; /* 1 in the place of the point */
+    v ^= at * ('.' ^ '0');  /* which becomes a 0 */
+    if ((odd & (odd - 1)) | (v & ((at << 8) - at)) | (n == 1)) return false;
+    whole = (unsigned)__builtin_ctzll(odd) >> 3;
+    v += (v & (at - 1)) * 255; /* the digits before it one place on, over it */
   }
   v = v * 10 + (v >> 8);
   v = ((v & 0x000000FF000000FFu) * 0x000F424000000064u +
@@ -122,7 +127,7 @@ static inline bool tw__cell_short(const char *s, const char *e, const char *limi
   union {
     double num;
     uint64_t bits;
-  } y = {.num = (double)(int64_t)v / tw__number_tens[scale]};
+  } y = {.num = (double)(int64_t)v / tw__cell_tens[whole]};
   y.bits |= (uint64_t)negative << 63; /* no branch: signs are any */
   *x = y.num;
   return true;

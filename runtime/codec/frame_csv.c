@@ -81,6 +81,15 @@ int tw_frame_csv_field(tw_frame_text *pub, int column) {
   return TW_OK;
 }
 
+/* Whether the processor has what the functions called so want. */
+static bool fast(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+#else
+  return false;
+#endif
+}
+
 /* ---- where fields end ---- */
 
 #if defined(__x86_64__)
@@ -115,7 +124,7 @@ static void look_slow(const char *p, int blocks, char delimiter, struct masks *m
 static void look_blocks(const char *p, int blocks, char delimiter,
                         struct masks *masks) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
+  if (fast()) {
     look_fast(p, blocks, delimiter, masks);
     return;
   }
@@ -203,8 +212,7 @@ static uint32_t *collect_any(struct scan *scan, const struct masks *masks, int b
                              uint32_t base, const char *text, int64_t len,
                              uint32_t *pos) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
-    return collect_fast(scan, masks, blocks, base, text, len, pos);
+  if (fast()) return collect_fast(scan, masks, blocks, base, text, len, pos);
 #endif
   return collect(scan, masks, blocks, base, text, len, pos);
 }
@@ -337,8 +345,9 @@ static int put(struct reader *r, struct field *field, tw_column *col, int64_t i,
  * when not all: a fault, or TW_ENOMEM. Not inlined, so that each loop has its registers. */
 #define LOOP static __attribute__((noinline)) int64_t
 
-LOOP put_f64(struct reader *r, struct field *field, tw_column *col,
-             const struct run *run, int64_t to, int64_t n, int *fault) {
+static inline __attribute__((always_inline)) int64_t
+put_f64(struct reader *r, struct field *field, tw_column *col, const struct run *run,
+        int64_t to, int64_t n, int *fault) {
   const char *text = run->text, *limit = run->limit, *e;
   const uint32_t *pos = run->pos;
   const int64_t width = run->width;
@@ -351,6 +360,21 @@ LOOP put_f64(struct reader *r, struct field *field, tw_column *col,
   }
   return n;
 }
+
+LOOP put_f64_any(struct reader *r, struct field *field, tw_column *col,
+                 const struct run *run, int64_t to, int64_t n, int *fault) {
+  return put_f64(r, field, col, run, to, n, fault);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,bmi,bmi2"))) LOOP
+put_f64_fast(struct reader *r, struct field *field, tw_column *col,
+             const struct run *run, int64_t to, int64_t n, int *fault) {
+  return put_f64(r, field, col, run, to, n, fault);
+}
+#else
+#define put_f64_fast put_f64_any
+#endif
 
 LOOP put_i64(struct reader *r, struct field *field, tw_column *col,
              const struct run *run, int64_t to, int64_t n, int *fault) {
@@ -416,7 +440,9 @@ static int64_t put_cells(struct reader *r, struct field *field, tw_column *col,
                          const struct run *run, int64_t to, int64_t n, int *fault) {
   switch (col ? col->type : 0) {
   case 0: return pass_over(r, run, n, fault);
-  case TW_COL_F64: return put_f64(r, field, col, run, to, n, fault);
+  case TW_COL_F64:
+    return fast() ? put_f64_fast(r, field, col, run, to, n, fault)
+                  : put_f64_any(r, field, col, run, to, n, fault);
   case TW_COL_I64: return put_i64(r, field, col, run, to, n, fault);
   case TW_COL_STRING: return put_string(r, field, col, run, to, n, fault);
   default: return put_other(r, field, col, run, to, n, fault);
@@ -487,11 +513,17 @@ static int64_t regular(const struct reader *r, const char *text, int64_t len,
                        int64_t at, int64_t n) {
   const int width = r->fields;
   const uint32_t *pos = r->pos + at;
-  for (int64_t i = 0; i < n; i++, pos += width) {
+  /* the end of the text stands for a newline, in the last row only */
+  bool open = n > 0 && pos[n * width - 1] == len;
+  int64_t i = 0;
+  for (; i < n - open; i++, pos += width) {
     int early = 0;
-    for (int k = 0; k < width - 1; k++) early |= ends_line(text, len, pos[k]);
-    if (early || !ends_line(text, len, pos[width - 1])) return i;
+    for (int k = 0; k < width - 1; k++) early |= text[pos[k]] == '\n';
+    if (early | (text[pos[width - 1]] != '\n')) return i;
   }
+  if (i == n) return n;
+  for (int k = 0; k < width - 1; k++)
+    if (text[pos[k]] == '\n') return i;
   return n;
 }
 

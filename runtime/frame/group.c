@@ -16,14 +16,14 @@
 
 #include <string.h>
 
-enum { PIECE = 4096, KEYS_MAX = 16, NUMBERS_MIN = 64 };
+enum { PIECE = 4096, NUMBERS_MIN = 64 };
 
 struct tw_group {
   int keys, cols, live;
   int32_t *key, *col, *agg; /* one block */
   double ddof;
   int ready; /* the types are known */
-  int32_t key_type[KEYS_MAX];
+  int32_t key_type[TW__KEYS_MAX];
   struct tw__keys known;
   struct tw__cells *cells;
   int64_t *rows, rows_room; /* of each number, when live */
@@ -43,7 +43,7 @@ enum { TOUCHED_ROOM = PIECE, TOO_MANY = -1 };
 
 tw_group *tw_group_open(const int32_t *key, int keys, const int32_t *col,
                         const int32_t *agg, int cols, double ddof, int live) {
-  if (keys < 1 || keys > KEYS_MAX || cols < 0) return NULL;
+  if (keys < 1 || keys > TW__KEYS_MAX || cols < 0) return NULL;
   tw_group *g = tw__calloc(1, sizeof *g);
   if (!g) return NULL;
   g->keys = keys, g->cols = cols, g->live = live, g->ddof = ddof;
@@ -245,20 +245,17 @@ int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t coun
 
 /* Numbers that have no rows any more are given up. */
 static int compact(tw_group *g) {
-  struct tw__keys kept;
   int64_t n = 0;
   if (g->known.count < NUMBERS_MIN || g->alive > g->known.count / 4) return TW_OK;
   uint32_t *number = tw__malloc((size_t)g->alive * sizeof *number);
   if (!number) return TW_ENOMEM;
   for (uint32_t i = 1; i <= g->known.count; i++)
     if (g->rows[i]) number[n++] = i;
-  int rc = tw__keys_keep(&kept, &g->known, number, n);
+  int rc = tw__keys_compact(&g->known, number, n);
   if (!rc) {
     for (int k = 0; k < g->cols; k++) tw__cells_keep(&g->cells[k], number, n, 1);
     for (int64_t i = 0; i < n; i++) g->rows[i + 1] = g->rows[number[i]];
     memset(&g->rows[n + 1], 0, (size_t)(g->rows_room - n - 1) * sizeof *g->rows);
-    tw__keys_fini(&g->known);
-    g->known = kept;
     g->same = 0;
   }
   tw__free(number);

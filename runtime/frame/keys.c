@@ -303,10 +303,26 @@ int tw__keys_column(const struct tw__keys *keys, int k, const uint32_t *number,
   return TW_OK;
 }
 
-int tw__keys_keep(struct tw__keys *to, const struct tw__keys *keys,
-                  const uint32_t *number, int64_t n) {
-  int32_t type[16], at[16];
-  tw_column *col[16] = {NULL};
+/* The array that belongs to the dict of the only source goes over, with the entries of all
+ * numbers forgotten: it may be much larger than they are many. */
+static void hand_over(struct tw__key *to, struct tw__key *key) {
+  if (!key->names || key->own) return;
+  for (int k = 0; k < TW__KEYS_KNOWN; k++) {
+    struct tw__key_dict *known = &key->known[k];
+    if (known->dict != key->names) continue;
+    for (uint32_t number = 1; number <= key->table.count; number++)
+      known->number[key->table.val[number]] = 0;
+    to->names = tw_dict_retain(key->names);
+    to->known[0] = *known;
+    *known = (struct tw__key_dict){NULL};
+    return;
+  }
+}
+
+static int keep(struct tw__keys *to, struct tw__keys *keys, const uint32_t *number,
+                int64_t n, int compact) {
+  int32_t type[TW__KEYS_MAX], at[TW__KEYS_MAX];
+  tw_column *col[TW__KEYS_MAX] = {NULL};
   uint32_t *given = tw__malloc((size_t)n * sizeof *given);
   int rc = TW_ENOMEM;
   *to = (struct tw__keys){0};
@@ -315,11 +331,28 @@ int tw__keys_keep(struct tw__keys *to, const struct tw__keys *keys,
   rc = tw__keys_init(to, type, keys->columns);
   for (int k = 0; k < keys->columns && !rc; k++)
     rc = tw__keys_column(keys, k, number, n, &col[k]);
+  for (int k = 0; k < keys->columns && !rc && compact; k++)
+    hand_over(&to->key[k], &keys->key[k]);
   if (!rc && n) rc = tw__keys_numbers(to, col, at, 0, n, given);
   for (int k = 0; k < keys->columns; k++) tw_column_release(col[k]);
   tw__free(given);
   if (rc) tw__keys_fini(to);
   return rc;
+}
+
+int tw__keys_keep(struct tw__keys *to, const struct tw__keys *keys,
+                  const uint32_t *number, int64_t n) {
+  struct tw__keys from = *keys; /* which is only read */
+  return keep(to, &from, number, n, 0);
+}
+
+int tw__keys_compact(struct tw__keys *keys, const uint32_t *number, int64_t n) {
+  struct tw__keys kept;
+  int rc = keep(&kept, keys, number, n, 1);
+  if (rc) return rc;
+  tw__keys_fini(keys);
+  *keys = kept;
+  return TW_OK;
 }
 
 /* ---- the order ----

@@ -10,7 +10,7 @@
 
 #include "tideway.h"
 
-enum { TW__KEYS_KNOWN = 4 };
+enum { TW__KEYS_KNOWN = 4, TW__KEYS_MAX = 16 /* columns */ };
 
 /* Integers of 64 bits to numbers. */
 struct tw__table {
@@ -78,6 +78,10 @@ int tw__keys_sort(struct tw__keys *keys);
 /* Make *out the values that column k of the key has in these numbers. */
 int tw__keys_column(const struct tw__keys *keys, int k, const uint32_t *number,
                     int64_t n, tw_column **out);
+
+/* Give up all numbers but number[0 .. n - 1], which become 1 .. n. O(numbers). TW_OK;
+ * TW_ENOMEM, and then the keys are of no use. */
+int tw__keys_compact(struct tw__keys *keys, const uint32_t *number, int64_t n);
 
 /* Other keys in which number[i] of these has number i + 1. TW_OK or TW_ENOMEM. */
 int tw__keys_keep(struct tw__keys *to, const struct tw__keys *keys,

@@ -28,7 +28,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PIECE = 1024, ORDER_FIRST = 64 };
+enum { PIECE = 1024, BLOCK = 32, ORDER_FIRST = 64, LARGE = 1 << 14 };
 
 struct tw_rolling {
   int agg;
@@ -126,8 +126,9 @@ static int make_room(tw_rolling *r, int64_t n) {
   int64_t held = r->tail - r->head;
   size_t size = cell_size(r);
   if (r->tail + n <= r->room) return TW_OK;
-  if (r->head > 0 &&
-      r->head >= held) { /* more has gone than is held: move it to the front */
+  /* What is held moves to the front when so much more has gone that it costs little. */
+  int64_t gone = held < LARGE ? 4 * held : held;
+  if (r->head > 0 && r->head >= gone) {
     memmove(r->val, r->val + r->head, (size_t)held * sizeof *r->val);
     if (!r->rows) memmove(r->key, r->key + r->head, (size_t)held * sizeof *r->key);
     if (size)
@@ -147,11 +148,25 @@ static int make_room(tw_rolling *r, int64_t n) {
 
 /* ---- sums ---- */
 
+/* Cells of rows first .. end - 1, plain sums from each to the last. */
+static inline double sum_back(const double *val, struct tw__sum *cell, int64_t first,
+                              int64_t end, struct tw__sum behind) {
+  double block = 0;
+  for (int64_t i = end - 1; i >= first; i--) {
+    block += val[i] == val[i] ? val[i] : 0;
+    cell[i] = (struct tw__sum){behind.s, behind.c + block};
+  }
+  return block;
+}
+
+/* Within a block values are added plainly, to the compensated sum of those behind it:
+ * so the additions of a block wait for each other, but not for their roundings. */
 static __attribute__((noinline)) void flip_sums(tw_rolling *r) {
   struct tw__sum sum = {0, 0}, *cell = r->cell;
-  for (int64_t i = r->tail - 1; i >= r->head; i--) {
-    if (r->val[i] == r->val[i]) tw__sum_add(&sum, r->val[i]);
-    cell[i] = sum;
+  for (int64_t end = r->tail; end > r->head;) {
+    int64_t first = end - BLOCK > r->head ? end - BLOCK : r->head;
+    tw__sum_add(&sum, sum_back(r->val, cell, first, end, sum));
+    end = first;
   }
   r->flip = r->tail;
   r->sum = cell[r->tail] = (struct tw__sum){0, 0};
@@ -365,10 +380,15 @@ run_front(tw_rolling *r, int mean, double *restrict out, int64_t run) {
   const double rows = (double)r->rows, *restrict val = r->val + r->tail;
   const struct tw__sum *restrict front = (const struct tw__sum *)r->cell + r->head + 1;
   struct tw__sum sum = r->sum;
-  for (int64_t i = 0; i < run; i++) {
-    tw__sum_add(&sum, val[i]);
-    double now = (front[i].s + sum.s) + (front[i].c + sum.c);
-    out[i] = mean ? now / rows : now;
+  for (int64_t base = 0; base < run; base += BLOCK) {
+    int64_t end = base + BLOCK < run ? base + BLOCK : run;
+    double block = 0;
+    for (int64_t i = base; i < end; i++) {
+      block += val[i];
+      double now = (front[i].s + sum.s) + ((front[i].c + sum.c) + block);
+      out[i] = mean ? now / rows : now;
+    }
+    tw__sum_add(&sum, block);
   }
   r->sum = sum;
 }

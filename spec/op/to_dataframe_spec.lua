@@ -32,6 +32,22 @@ describe("to_dataframe", function()
     assert.same({ a = { 1, 2 }, b = { "x", "y" } }, out[1]:to_table())
   end)
 
+  it("takes frames of several schemas in turn", function()
+    local s = tw.stream()
+    local out = tables(s:to_dataframe { schema = { a = "f64", b = "string" } })
+    for i = 1, 200 do
+      s:emit(tw.frame { a = { i }, b = { "x" } })
+      s:emit(tw.frame({ a = { i }, b = { "y" } }, { columns = { "b", "a" } }))
+      s:emit(tw.frame { a = { i, i }, b = { "z", tw.null }, c = { 1, 2 } })
+      s:emit(tw.frame { a = { tw.null }, b = { tw.null }, c = { true } })
+    end
+    for i = 1, 200 do
+      helper.expect({ { a = { i }, b = { "x" } }, { a = { i }, b = { "y" } },
+        { a = { i, i }, b = { "z", tw.null } }, { a = { tw.null }, b = { tw.null } } },
+        { out[4 * i - 3], out[4 * i - 2], out[4 * i - 1], out[4 * i] })
+    end
+  end)
+
   it("takes a schema instead, with its index", function()
     local s = tw.stream()
     local df = s:to_dataframe { schema = { ts = "timestamp", x = "f64" }, index = "ts" }

@@ -186,6 +186,35 @@ describe("from_csv (seed " .. seed .. ")", function()
     assert.same({ 1, 2 }, list[1].a:to_table())
   end)
 
+  it("goes on where it was stopped", function()
+    local lines = { "x" }
+    for i = 1, 50 do lines[i + 1] = i end
+    local seen = {}
+    local source = tw.from_csv(file(table.concat(lines, "\n")), { batch = 10 })
+    source:sink(function(f)
+      seen[#seen + 1] = f.x[1]
+      if #seen == 2 then source:stop() end
+    end)
+    tw.run()
+    assert.same({ 1, 11 }, seen)
+    source:start()
+    tw.run()
+    assert.same({ 1, 11, 21, 31, 41 }, seen)
+  end)
+
+  it("reads standard input and open files", function()
+    local path = file "a\n1\n2\n"
+    local f = assert(io.open(path, "rb"))
+    local list = tw.from_csv(f):sink_to_list()
+    tw.run()
+    f:close()
+    assert.same({ 1, 2 }, list[1].a:to_table())
+    local pipe = assert(io.popen("cat " .. path .. " | " .. (os.getenv "TIDEWAY_BIN" or "build/bin/tideway")
+      .. " -e 'from_csv(\"-\"):map(function(f) return #f end):print()'"))
+    assert.equal("2\n", pipe:read "*a")
+    pipe:close()
+  end)
+
   it("feeds dataframes, whose frames are used again", function()
     local lines = { "k,x" }
     for i = 1, 1000 do lines[i + 1] = "k" .. i % 7 .. "," .. i end

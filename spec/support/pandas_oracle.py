@@ -223,31 +223,30 @@ def EWM(d, **kw):
 
 # Batches -----------------------------------------------------------------------------------------
 
-BATCHES, NAMES = [], []
+ALL, ENDS, NAMES = pd.DataFrame(), [], []
+
+
+def column(values, kind, exact):
+    if kind == "string":
+        return np.array(values, dtype=object)
+    if kind == "timestamp":
+        return np.array(["NaT" if v is None else int(Fraction(v) * 10 ** 9) for v in values], dtype="datetime64[ns]")
+    if exact and kind == "i64":
+        return np.array(values, dtype="int64")
+    return np.array([math.nan if v is None else v for v in values], dtype=float)
 
 
 def load(request):
-    global BATCHES, NAMES
-    types = request["types"]
-    index = request.get("index")
+    global ALL, ENDS, NAMES
+    types, index, batches = request["types"], request.get("index"), request["batches"]
     NAMES = request["columns"]
-    BATCHES = []
-    for data in request["batches"]:
-        made = {}
-        for name in NAMES + ([index] if index else []):
-            values = data[name]
-            kind = types[name]
-            if kind == "string":
-                made[name] = pd.Series(values, dtype=object)
-            elif kind == "timestamp":
-                made[name] = pd.Series(pd.to_datetime(
-                    [None if v is None else int(Fraction(v) * 10 ** 9) for v in values]), dtype="datetime64[ns]")
-            elif request.get("exact") and kind == "i64":
-                made[name] = pd.Series(values, dtype="int64")
-            else:
-                made[name] = pd.Series([math.nan if v is None else float(v) for v in values], dtype=float)
-        f = pd.DataFrame(made, columns=NAMES + ([index] if index else []))
-        BATCHES.append(f.set_index(index) if index else f)
+    made, ENDS = {}, []
+    for name in NAMES + ([index] if index else []):
+        made[name] = column([v for data in batches for v in data[name]], types[name], request.get("exact"))
+    at = pd.Index(made.pop(index), name=index) if index else None
+    ALL = pd.DataFrame(made, columns=NAMES, index=at)
+    for data in batches:
+        ENDS.append((ENDS[-1] if ENDS else 0) + len(data[NAMES[0]]))
 
 
 def window(d, request):
@@ -268,21 +267,19 @@ def evaluate(request):
     def of(d):
         return eval(code, dict(globals(), d=d))
     mode = request["mode"]
-    out = []
+    out, starts = [], [0] + ENDS
     if mode == "batch":
-        for b in BATCHES:
-            out.append(result(of(b), True))
+        for start, end in zip(starts, ENDS):
+            out.append(result(of(ALL.iloc[start:end]), True))
     elif mode == "split":
-        d = pd.concat(BATCHES)
-        x, start = of(d), 0
-        if len(x) != len(d):
-            raise ValueError("%d rows of %d" % (len(x), len(d)))
-        for b in BATCHES:
-            out.append(result(x.iloc[start:start + len(b)], True))
-            start += len(b)
+        x = of(ALL)
+        if len(x) != len(ALL):
+            raise ValueError("%d rows of %d" % (len(x), len(ALL)))
+        for start, end in zip(starts, ENDS):
+            out.append(result(x.iloc[start:end], True))
     else:
-        for i in range(len(BATCHES)):
-            d = eval(rows, dict(globals(), d=pd.concat(BATCHES[:i + 1])))
+        for end in ENDS:
+            d = eval(rows, dict(globals(), d=ALL.iloc[:end]))
             out.append(result(of(window(d, request) if mode == "window" else d), False))
     return "{" + ",".join(out) + "}"
 

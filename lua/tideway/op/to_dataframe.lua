@@ -56,6 +56,9 @@ local function adapt(state, pointer, positions)
   local names = {}
   for i = 1, want.count do names[i] = want.names[i] end
   local out_schema = schema.of_columns(names, types, want.index, types[want.total])
+  if same and not state.open then
+    state.known[pointer.schema] = { positions = positions, total = want.total, number = out_schema.number }
+  end
   frame.checked(C.tw_frame_renew(state.out.at, want.total, out_schema.number))
   local out = state.out.at[0]
   for i, at in ipairs(positions) do
@@ -110,11 +113,26 @@ local function enter_other(state, x)
 end
 jit.off(enter_other)
 
+--- Our columns of a frame of a schema that has come before.
+local function pick(state, pointer, known)
+  frame.checked(C.tw_frame_renew(state.out.at, known.total, known.number))
+  local out, positions = state.out.at[0], known.positions
+  for i = 1, known.total do C.tw_frame_set(out, i - 1, pointer.column[positions[i]]) end
+  out.rows = pointer.rows
+  return out
+end
+
 --- The native frame of an element that fits; it is held until the next one comes.
 local function enter(state, x)
   if istype(handle, x) and x._frame.schema == state.number then
     state.held = x
     return x._frame
+  end
+  local known = istype(handle, x) and state.known[x._frame.schema]
+  if known then
+    local picked = pick(state, x._frame, known)
+    state.held = x
+    return picked
   end
   local pointer = enter_other(state, x)
   state.held = x
@@ -175,7 +193,8 @@ tw.from_iterable{tw.frame{x = {1, 2}}, tw.frame{x = {3}}}
     local s = schema_of(node.opts)
     local open = false
     for i = 1, s.total do open = open or s.types[i] == 0 end
-    node.state = { schema = s, declared = s, open = open, number = open and -1 or s.number, out = frame.slot() }
+    node.state = { schema = s, declared = s, open = open, number = open and -1 or s.number,
+      known = {}, out = frame.slot() }
   end,
   result = function(node, handle_of_node)
     return require("tideway.dataframe").root(node, handle_of_node, node.state.schema, node.opts.example)

@@ -12,8 +12,8 @@ local istype, ctype = ffi.istype, view.ctype
 
 local open_sinks = setmetatable({}, { __mode = "k" }) -- nodes that have not been destroyed
 
-local function fail(sink)
-  error("sink_to_textfile: " .. ffi.string(C.tw_textsink_error(sink)), 0)
+local function fail(sink, op)
+  error((op or "sink_to_textfile") .. ": " .. ffi.string(C.tw_textsink_error(sink)), 0)
 end
 
 --- The native sink, opened when the first element comes or the run ends: a graph that is
@@ -22,15 +22,15 @@ local function open(node)
   local file, opts = node.args.file, node.opts
   local name, fd = file, -1
   if type(file) ~= "string" then
-    if io.type(file) ~= "file" then error("sink_to_textfile: the file has been closed", 0) end
+    if io.type(file) ~= "file" then error(node.kind .. ": the file has been closed", 0) end
     file:flush()
     name, fd = tostring(file), C.tw_file_number(file)
   end
-  local delim = opts.delimiter or "\n"
+  local delim = node.state.delimiter or opts.delimiter or "\n"
   local message = ffi.new("char[?]", ERROR_SIZE)
-  local sink = C.tw_textsink_open(name, fd, opts.mode == "w" and 1 or 0, delim, #delim,
+  local sink = C.tw_textsink_open(name, fd, (opts.mode or node.state.mode) == "w" and 1 or 0, delim, #delim,
     message, ERROR_SIZE)
-  if sink == nil then error("sink_to_textfile: " .. ffi.string(message), 0) end
+  if sink == nil then error(node.kind .. ": " .. ffi.string(message), 0) end
   node.state.sink = ffi.gc(sink, C.tw_textsink_close)
   return node.state.sink
 end
@@ -66,7 +66,28 @@ end
 local function flush(node)
   local sink, file = node.state.sink or open(node), node.args.file
   if io.type(file) == "file" then file:flush() end
-  if C.tw_textsink_flush(sink) ~= 0 then fail(sink) end
+  if C.tw_textsink_flush(sink) ~= 0 then fail(sink, node.kind) end
+end
+
+--- Check the file, and have it completed at the end of runs. state: the node's.
+local function prepare(node, state)
+  local file = node.args.file
+  if type(file) ~= "string" and io.type(file) ~= "file" then
+    errors.misuse("%s: file must be a path or an open file, got %s", node.kind, io.type(file) or type(file))
+  end
+  if type(file) == "string" then
+    local wrong = C.tw_textsink_check(file)
+    if wrong ~= nil then errors.misuse("%s: %s: %s", node.kind, file, ffi.string(wrong)) end
+  end
+  node.state = state
+  open_sinks[node] = true
+end
+
+--- Write the bytes of a tw_out.
+local function put_out(node, out)
+  if out.status ~= 0 then error(node.kind .. ": no memory", 0) end
+  local sink = node.state.sink or open(node)
+  if C.tw_textsink_put(sink, out.bytes, out.len) ~= 0 then fail(sink, node.kind) end
 end
 
 --- The interval has passed since the first element that is buffered.
@@ -94,6 +115,9 @@ local function later(opts, name)
 end
 
 local desc = {
+  -- for sinks that write something else to files
+  prepare = prepare, put_out = put_out,
+
   name = "sink_to_textfile",
   doc = [[Write each element, a string, number or view, and a delimiter to a file. Buffered; complete
 after tw.run, destroy or flush_interval. Numbers are written as tostring does, with as many digits more as it takes
@@ -114,22 +138,11 @@ time the file that it leads to.]],
   prints = "a\n1.5\n",
 
   new = function(node)
-    local file, opts = node.args.file, node.opts
-    if type(file) ~= "string" and io.type(file) ~= "file" then
-      errors.misuse("sink_to_textfile: file must be a path or an open file, got %s",
-        io.type(file) or type(file))
-    end
+    local opts = node.opts
     later(opts, "fsync")
     later(opts, "rotate")
-    if type(file) == "string" then
-      local wrong = C.tw_textsink_check(file)
-      if wrong ~= nil then
-        errors.misuse("sink_to_textfile: %s: %s", file, ffi.string(wrong))
-      end
-    end
-    node.state = {}
+    prepare(node, {})
     node.state.write = opts.flush_interval and timed_writer(node, opts.flush_interval) or writer(node)
-    open_sinks[node] = true
   end,
 
   emit = function(b, node, x) b:effect(node, node.state.write, x) end,
@@ -145,7 +158,7 @@ time the file that it leads to.]],
       message = tostring(node.args.file) .. ": the system could not keep all that was written"
     end
     node.state.sink = nil
-    if message then error("sink_to_textfile: " .. message, 0) end
+    if message then error(node.kind .. ": " .. message, 0) end
   end,
 }
 
