@@ -267,7 +267,7 @@ end
 --- The type of an aggregate's column. ORDER of the contract of tw_group_result
 local function result_type(name, kind)
   if name == "count" or name == "size" then return I64 end
-  if kind == 0 then return 0 end
+  if kind == 0 then return name == "sum" and F64 or 0 end -- a sum of nothing is 0
   if name == "sum" then return (kind == I64 or kind == BOOL) and I64 or F64 end
   if name == "min" or name == "max" then return kind == BOOL and I64 or kind end
   return F64
