@@ -45,11 +45,12 @@ void tw_queue_close(tw_queue *q) {
 static int grow(tw_queue *q) {
   uint64_t places = (uint64_t)q->mask + 1;
   if (places > UINT32_MAX / 2) return TW_ENOMEM;
-  tw_value *vals = tw__malloc(2 * places * sizeof *vals);
+  tw_value *vals = tw__realloc(q->vals, 2 * places * sizeof *vals);
   if (!vals) return TW_ENOMEM;
   uint32_t mask = (uint32_t)(2 * places - 1);
-  for (uint64_t i = q->head; i != q->tail; i++) vals[i & mask] = q->vals[i & q->mask];
-  tw__free(q->vals);
+  /* an element stays where it is, or goes as many places up as there were */
+  for (uint64_t i = q->head; i != q->tail; i++)
+    if ((i & mask) != (i & q->mask)) vals[i & mask] = vals[i & q->mask];
   q->vals = vals;
   q->mask = mask;
   return TW_OK;
