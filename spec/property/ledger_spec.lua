@@ -497,7 +497,7 @@ local function audit(w)
   for id, ref in ipairs(w.refs) do
     local what = state(ref)
     local want = (w.failed[id] or held[id]) and "held" or "done"
-    if w.loose[id] and not w.failed[id] then
+    if w.ended and w.raises or w.loose[id] and not w.failed[id] then
       if what ~= "held" and what ~= "done" then w.problem("%d is %s", id, what) end
     elseif what ~= want then
       w.problem("in the end %d is %s, expected %s", id, what, want)

@@ -61,8 +61,10 @@ return {
     { "seed", "number?", "default: one of the clock's" },
   },
   outputs = "1 frame every interval",
-  example = [[ tw.random_dataframe{freq = "10ms", interval = "20ms", seed = 1}:count().stream:take(2) ]],
-  gives = { { x = 2, y = 2, z = 2 }, { x = 4, y = 4, z = 4 } },
+  example = [[
+tw.random_dataframe{freq = "1ms", interval = "5ms", seed = 1}.stream:take(1)
+  :map(function(frame) return frame:columns() end) ]],
+  gives = { { "x", "y", "z" } },
   new = function(node)
     for _, name in ipairs { "freq", "interval" } do
       if node.opts[name] and node.opts[name] <= 0 then
