@@ -40,7 +40,7 @@ local lib, client
 --- The library and the client of this loop, made by the first request.
 local function connect()
   if not client then
-    lib = require("tideway.extra").library "http"
+    lib = require("tideway.extra").load "http"
     client = lib.tw_http_open(sched.loop())
     if client == nil then
       client = nil

@@ -38,7 +38,7 @@ local function locate(name)
 end
 
 --- The namespace of a library; raises, with what to install, where it is missing.
-function extra.library(name)
+function extra.load(name)
   if loaded[name] then return loaded[name] end
   local who, needs, package_name = unpack(libraries[name])
   local path = locate(name)

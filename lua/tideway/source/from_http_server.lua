@@ -59,7 +59,7 @@ end
 -- The server --------------------------------------------------------------------------------
 
 local function bind(node)
-  lib = lib or require("tideway.extra").library "httpd"
+  lib = lib or require("tideway.extra").load "httpd"
   local opts, o = node.opts, ffi.new "tw_httpd_options"
   local host = opts.host or "127.0.0.1"
   o.host, o.port, o.backlog = host, node.port or node.args.port, BACKLOG
