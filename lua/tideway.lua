@@ -132,6 +132,7 @@ end
 function tw.flush()
   local sinks = package.loaded["tideway.sink.sink_to_textfile"]
   if sinks and sinks.flush_all then sinks.flush_all() end
+  if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
   io.stdout:flush()
 end
 

@@ -123,6 +123,7 @@ local function pump(node, turn)
     if not out.stale then drift(node, meter, i, spent) end
     if node.running then sched.turn() end
   end
+  if desc.leave then desc.leave(node) end
   conclude(node, turn)
 end
 

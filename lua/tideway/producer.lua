@@ -1,0 +1,314 @@
+--- tideway.producer -- what writes to Kafka: sends, takes reports, lets go of what has arrived.
+--
+-- A record is on its way until librdkafka reports it. Until then the metadata of its element
+-- is retained, and the run goes on. When librdkafka's queue is full, who sends waits. What is to be
+-- known of a record when it is reported has a number (`held`); of one whose element has no
+-- metadata, under the policy "raise", that is nothing: only failures are reported.
+jit.off(true, true)
+
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local ffi = require "ffi"
+local kafka = require "tideway.kafka"
+local metadata = require "tideway.metadata"
+local null = require "tideway.null"
+local policy = require "tideway.policy"
+local sched = require "tideway.sched"
+local view = require "tideway.view"
+local C = require "tideway.ffi"
+
+local misuse = errors.misuse
+local istype, ctype = ffi.istype, view.ctype
+
+local producer = {}
+local lib
+
+-- Settings ----------------------------------------------------------------------------------------
+
+producer.SETTINGS = kafka.settings {
+  { "topic", "string|function", "its name, or a function of the element" },
+  { "key", "function|string?", "a function of the element, or the name of a field; default: x.key of tables" },
+  { "value", "function|string?", "the same; default: the element, or x.value of tables" },
+  { "partition", "function|number?", "from 0; default: as the key says, see librdkafka's `partitioner`" },
+  { "headers", "function|table?", "name -> value; default: x.headers of tables" },
+}
+
+--- The conf of a node's producer; fixed: settings that cannot be others.
+function producer.conf(node, fixed)
+  return kafka.conf(node.kind, node.opts, {
+    -- no record twice and none before another, though librdkafka may have to send again
+    ["enable.idempotence"] = true,
+    ["linger.ms"] = node.opts.brokers == "embedded" and 1 or nil,
+  }, fixed or {})
+end
+
+-- Fields --------------------------------------------------------------------------------------------
+
+--- A function of the element that gives what a setting says; nil where it says nothing.
+local function getter(given)
+  if type(given) == "string" then
+    return function(x) return x[given] end
+  end
+  return given
+end
+
+local function refuse(node, what, x)
+  local kind = x == null and "null" or type(x)
+  error(("%s: %s must be text, got a %s%s"):format(node.kind, what, kind,
+    kind == "table" and ": encode it first" or ""), 0)
+end
+
+--- Text that can be handed to C, and its length; nil, 0 for null.
+local function text_of(node, what, x)
+  if type(x) == "string" then return x, #x end
+  if x == null or x == nil then return nil, 0 end
+  if type(x) == "number" then
+    x = tostring(x)
+    return x, #x
+  end
+  if istype(ctype, x) then
+    x = x:string()
+    return x, #x
+  end
+  return refuse(node, what, x)
+end
+
+local function topic_number(P, name)
+  local number = P.topics[name]
+  if number then return number end
+  if type(name) ~= "string" then error(("%s: topic must be a string, got a %s"):format(P.node.kind, type(name)), 0) end
+  if P.embedded then kafka.embedded():topic(name) end
+  number = lib.tw_producer_topic(P.native, name)
+  if number < 0 then error(("%s: %s"):format(P.node.kind, ffi.string(lib.tw_producer_error(P.native))), 0) end
+  P.topics[name] = number
+  P.names[number] = name
+  return number
+end
+
+local function put_headers(node, P, map)
+  for name, value in pairs(map) do
+    local text, len = text_of(node, ("header %q"):format(tostring(name)), value)
+    if lib.tw_producer_header(P.native, tostring(name), text, len) ~= 0 then error("kafka: no memory", 0) end
+  end
+end
+
+-- Reports ---------------------------------------------------------------------------------------------
+
+--- The nearest policy above a node.
+local function rule_of(node)
+  local up = node.ups[1]
+  while up do
+    if up.policy then return up.policy end
+    up = up.ups[1]
+  end
+  return "raise"
+end
+
+--- A record has not arrived. record: what is known of it, if anything
+local function lost(P, record, why)
+  local node = record and record.node or P.node
+  local err = ("%s: a record was not delivered%s: %s"):format(node.kind,
+    record and record.topic and (" to %s"):format(record.topic) or "", why)
+  if P.on_lost then return P.on_lost(P, err) end
+  local rule = record and record.node and rule_of(node) or "raise"
+  if rule == "raise" then error(err, 0) end
+  local task = sched.current
+  task.metadata = record.list
+  local ok, problem = pcall(policy.dispose, node, rule, err, record.value, producer.send, node, record.value)
+  task.metadata = nil
+  if not ok then error(problem, 0) end
+  metadata.release(record.list) -- it is done with
+end
+
+--- Take the reports there are: release what has arrived. Returns an array of what has failed, or nil.
+local function reports(P)
+  local held, failed = P.held, nil
+  while P.native do
+    local n = lib.tw_producer_reports(P.native)
+    local list = lib.tw_producer_report(P.native)
+    for i = 0, n - 1 do
+      local id, code = tonumber(list[i].id), list[i].error
+      local record = held[id]
+      held[id] = nil
+      if code ~= 0 then
+        failed = failed or {}
+        failed[#failed + 1] = { record, code }
+      elseif record.list then
+        metadata.release(record.list)
+      else
+        metadata.release(record) -- nothing else is known of it
+      end
+    end
+    if n == 0 then break end
+  end
+  return failed
+end
+jit.on(reports)
+
+local function room(P)
+  local waiters = P.waiters
+  P.waiters = nil
+  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
+end
+
+local function occupy(P, busy)
+  if P.busy ~= busy then
+    P.busy = busy
+    sched.occupied(busy)
+  end
+end
+
+local function attend(P)
+  while P.native do
+    kafka.notice(P.node, lib.tw_producer_notice(P.native))
+    local failed = reports(P)
+    room(P)
+    for _, item in ipairs(failed or {}) do
+      local ok, err = pcall(lost, P, item[1] and (item[1].list and item[1] or { list = item[1] }) or nil,
+        ffi.string(lib.tw_kafka_error_text(item[2])))
+      -- it stops the run; we go on with what is still on its way
+      if not ok then sched.spawn(error, true, err, 0) end
+    end
+    if not P.native then break end
+    if lib.tw_producer_pending(P.native) == 0 then occupy(P, false) end
+    sched.wait(P.id)
+  end
+end
+
+-- Sending -----------------------------------------------------------------------------------------------
+
+local function has_room(P)
+  local waiter = {}
+  P.waiters = P.waiters or {}
+  table.insert(P.waiters, waiter)
+  sched.suspend(waiter, "to_kafka")
+end
+
+--- Send a record of element x.
+local function put(node, P, S, x, topic, key, value, headers)
+  local r = P.record
+  local number = P.topics[topic] or topic_number(P, topic)
+  local text, len = text_of(node, "the value", value)
+  local key_text, key_len = text_of(node, "the key", key)
+  local list, id = metadata.hold(), 0
+  if list or S.lenient then
+    id = P.next + 1
+    P.next = id
+    P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
+  end
+  while true do
+    r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+    r.topic, r.partition, r.id, r.timestamp = number, -1, id, 0
+    if S.partition then
+      local at = S.partition
+      if type(at) == "function" then at = at(x) end
+      r.partition = at or -1
+    end
+    if headers then put_headers(node, P, headers) end
+    local status = lib.tw_producer_send(P.native, r)
+    if status == 0 then return end
+    if status ~= C.TW_AGAIN then
+      P.held[id] = nil
+      metadata.release(list)
+      error(("%s: %s"):format(node.kind, ffi.string(lib.tw_producer_error(P.native))), 0)
+    end
+    headers = nil -- they are still there
+    has_room(P)
+  end
+end
+jit.on(put)
+jit.on(text_of)
+
+--- The producer of a node, opened when the first element comes: a graph that is only built
+-- connects to nobody.
+local function connect(node)
+  local S = node.state
+  local P = S.shared and S.shared() or producer.open(node, producer.conf(node))
+  S.producer = P
+  return P
+end
+
+--- Send element x of a node.
+function producer.send(node, x)
+  local S = node.state
+  local P = S.producer or connect(node)
+  local topic, key, value, headers = S.topic, nil, x, S.headers
+  if S.topic_of then topic = S.topic_of(x) end
+  if type(x) == "table" and x ~= null then
+    value = x.value
+    if not S.key then key = x.key end
+    if headers == nil then headers = x.headers end
+  end
+  if S.key then key = S.key(x) end
+  if S.value then value = S.value(x) end
+  if S.headers_of then headers = S.headers_of(x) end
+  if value == nil then refuse(node, "the value", x) end
+  put(node, P, S, x, topic, key, value, headers)
+  if not P.busy then occupy(P, true) end
+end
+jit.on(producer.send)
+
+--- Close it; what is still on its way has a little time.
+local function close(P)
+  local native = P.native
+  if not native then return end
+  P.native = false
+  occupy(P, false)
+  lib.tw_producer_close(ffi.gc(native, nil))
+  C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
+end
+producer.close = close
+
+--- A producer for a node. conf: of kafka.conf.
+function producer.open(node, conf)
+  lib = kafka.library()
+  local message = ffi.new("char[?]", kafka.ERROR_SIZE)
+  local native = lib.tw_producer_open(sched.loop(), conf, kafka.loud(node.opts), message, kafka.ERROR_SIZE)
+  if native == nil then error(("%s: %s"):format(node.kind, ffi.string(message)), 0) end
+  local P = {
+    node = node, native = ffi.gc(native, lib.tw_producer_close), id = lib.tw_producer_id(native),
+    embedded = node.opts.brokers == "embedded", held = {}, next = 0, topics = {}, names = {},
+    record = ffi.new "tw_kafka_record", busy = false, waiters = nil,
+  }
+  sched.spawn(attend, true, P)
+  return P
+end
+
+--- Check the settings of a sink's node.
+function producer.new(node)
+  local opts = node.opts
+  lib = kafka.library()
+  if not node.transaction then lib.tw_kafka_conf_close(producer.conf(node)) end
+  local at = opts.partition
+  if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
+    misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))
+  end
+  local headers = opts.headers
+  node.state = {
+    topic = type(opts.topic) == "string" and opts.topic or nil,
+    topic_of = type(opts.topic) ~= "string" and opts.topic or nil,
+    key = getter(opts.key), value = getter(opts.value), partition = at,
+    headers = type(headers) == "table" and headers or nil,
+    headers_of = type(headers) == "function" and headers or nil,
+    lenient = false, producer = false,
+  }
+  if opts.brokers == "embedded" and node.state.topic then kafka.embedded():topic(opts.topic) end
+end
+
+--- The text for an element: found out here, when the graph is compiled, is which policy is in force.
+function producer.emit(b, node, x)
+  node.state.lenient = rule_of(node) ~= "raise"
+  b:call(node, producer.send, b:constant(node), x)
+end
+
+function producer.destroyed(node)
+  local P = node.state.producer
+  if not P or P.node ~= node then return end
+  if not P.native or lib.tw_producer_pending(P.native) == 0 then return close(P) end
+  sched.spawn(function() -- when it is empty
+    while P.native and lib.tw_producer_pending(P.native) > 0 do has_room(P) end
+    close(P)
+  end, true)
+end
+
+return producer
