@@ -840,6 +840,7 @@ typedef struct tw_consumer_options {
   int batch;          /* messages at a time, at most */
   int loud;           /* librdkafka writes its log to standard error */
   int64_t drain_ms;   /* how long a partition that goes may still be worked on */
+  int64_t cut_ms;     /* a batch is cut after so long; 0: never */
 } tw_consumer_options;
 
 /* What has happened to the assignment. ORDER TW_REBALANCE (lua/tideway/kafka.lua) */
@@ -902,6 +903,12 @@ int64_t tw_consumer_keep(tw_consumer *consumer, int i);
 
 /* It is done with now. Numbers of partitions that were gone meanwhile are ignored. */
 void tw_consumer_release(tw_consumer *consumer, int part, int64_t number);
+
+/* on: report when nothing is kept any more, and now and then before. */
+void tw_consumer_watch(tw_consumer *consumer, int on);
+
+/* Cut the batch. */
+void tw_consumer_interrupt(tw_consumer *consumer);
 
 /* How many are kept. */
 int64_t tw_consumer_kept(const tw_consumer *consumer);

@@ -13,7 +13,7 @@ return {
   source = {
     "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
-    "from_kafka", "from_kafka_batched",
+    "from_kafka", "from_kafka_batched", "exactly_once",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_csv", "to_json", "to_http", "to_kafka" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },

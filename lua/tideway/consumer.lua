@@ -294,6 +294,7 @@ end
 local function rebalance(S)
   local event = lib.tw_consumer_event(S.consumer)
   if event == 0 or lib.tw_consumer_drained(S.consumer) == 0 then return end
+  -- what the time was over for may still be on its way: it is read again by who comes next
   if S.before_rebalance and event >= REVOKE then S.before_rebalance(S, event == LOST) end
   if not S.consumer then return end
   local count = lib.tw_consumer_rebalance(S.consumer)
@@ -341,6 +342,7 @@ function consumer.open(node, batch)
   o.topics, o.commit, o.direct = topics, commit and 1 or 0, S.direct and 1 or 0
   o.until_end, o.batch, o.loud = opts.until_end and 1 or 0, batch or BATCH, kafka.loud(opts)
   o.drain_ms = milliseconds(opts.drain or DRAIN)
+  o.cut_ms = S.transactional and milliseconds(S.interval) or 0
   local message = ffi.new("char[?]", kafka.ERROR_SIZE)
   local native = lib.tw_consumer_open(sched.loop(), conf_of(node), o, message, kafka.ERROR_SIZE)
   if native == nil then error(("%s: %s"):format(node.kind, ffi.string(message)), 0) end

@@ -9,6 +9,7 @@ jit.off(true, true)
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local graph = require "tideway.graph"
 local kafka = require "tideway.kafka"
 local metadata = require "tideway.metadata"
 local null = require "tideway.null"
@@ -171,6 +172,7 @@ local function attend(P)
     end
     if not P.native then break end
     if lib.tw_producer_pending(P.native) == 0 then occupy(P, false) end
+    if P.stepping and lib.tw_producer_stepped(P.native) ~= C.TW_AGAIN then sched.wake(P.stepping) end
     sched.wait(P.id)
   end
 end
@@ -190,8 +192,9 @@ local function put(node, P, S, x, topic, key, value, headers)
   local number = P.topics[topic] or topic_number(P, topic)
   local text, len = text_of(node, "the value", value)
   local key_text, key_len = text_of(node, "the key", key)
-  local list, id = metadata.hold(), 0
-  if list or S.lenient then
+  local list, id = nil, 0
+  if not P.on_lost then list = metadata.hold() end -- a transaction is through as a whole
+  if list or S.lenient and not P.on_lost then
     id = P.next + 1
     P.next = id
     P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
@@ -210,6 +213,7 @@ local function put(node, P, S, x, topic, key, value, headers)
     if status ~= C.TW_AGAIN then
       P.held[id] = nil
       metadata.release(list)
+      if P.on_lost then return P.on_lost(P, ffi.string(lib.tw_producer_error(P.native))) end
       error(("%s: %s"):format(node.kind, ffi.string(lib.tw_producer_error(P.native))), 0)
     end
     headers = nil -- they are still there
@@ -219,19 +223,49 @@ end
 jit.on(put)
 jit.on(text_of)
 
+--- The transaction that a node is part of: that of the tw.exactly_once above it.
+local function transaction(node)
+  for _, up in ipairs(graph.above(node)) do
+    if up.desc.transaction then return up end
+  end
+end
+
+--- Do a step of a transaction (TW_TXN in tideway.h). consumer: the native one, or nil.
+-- Returns TW_OK, or what is wrong and why.
+function producer.step(P, step, consumer)
+  lib.tw_producer_step(P.native, step, consumer)
+  sched.occupied(true)
+  local ok, err = true, nil
+  while ok and P.native and lib.tw_producer_stepped(P.native) == C.TW_AGAIN do
+    P.stepping = {}
+    ok, err = pcall(sched.suspend, P.stepping, "exactly_once")
+  end
+  P.stepping = nil
+  sched.occupied(false)
+  if not ok then error(err, 0) end
+  if not P.native then return C.TW_EIO, "closed" end
+  local status = lib.tw_producer_stepped(P.native)
+  return status, status ~= C.TW_OK and ffi.string(lib.tw_producer_error(P.native)) or nil
+end
+
 --- The producer of a node, opened when the first element comes: a graph that is only built
 -- connects to nobody.
 local function connect(node)
   local S = node.state
-  local P = S.shared and S.shared() or producer.open(node, producer.conf(node))
-  S.producer = P
-  return P
+  local source = transaction(node)
+  if source and not (source.state and source.state.producer) then
+    error(("%s: it is below a %s that has not been started"):format(node.kind, source.kind), 0)
+  end
+  S.producer = source and source.state.producer or producer.open(node, producer.conf(node))
+  return S.producer
 end
 
 --- Send element x of a node.
 function producer.send(node, x)
   local S = node.state
-  local P = S.producer or connect(node)
+  local P = S.producer
+  if not P or not P.native then P = connect(node) end
+  if P.doomed then return end -- all of it is done again, see exactly_once
   local topic, key, value, headers = S.topic, nil, x, S.headers
   if S.topic_of then topic = S.topic_of(x) end
   if type(x) == "table" and x ~= null then
@@ -278,7 +312,6 @@ end
 function producer.new(node)
   local opts = node.opts
   lib = kafka.library()
-  if not node.transaction then lib.tw_kafka_conf_close(producer.conf(node)) end
   local at = opts.partition
   if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
     misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))
@@ -292,7 +325,18 @@ function producer.new(node)
     headers_of = type(headers) == "function" and headers or nil,
     lenient = false, producer = false,
   }
-  if opts.brokers == "embedded" and node.state.topic then kafka.embedded():topic(opts.topic) end
+end
+
+--- Check what depends on what is above it.
+function producer.built(node)
+  local source, opts = transaction(node), node.opts
+  if source and (opts.brokers or opts.conf) then
+    misuse("%s: brokers and conf are those of the %s above it", node.kind, source.kind)
+  elseif not source then
+    lib.tw_kafka_conf_close(producer.conf(node)) -- a wrong setting is an error now
+  end
+  local brokers = source and source.opts.brokers or opts.brokers
+  if brokers == "embedded" and node.state.topic then kafka.embedded():topic(opts.topic) end
 end
 
 --- The text for an element: found out here, when the graph is compiled, is which policy is in force.

@@ -39,7 +39,7 @@ struct tw_consumer {
   int count, batch;
   int at, settled; /* settled: those before have moved their positions */
   int cut;
-  int out; /* the batch is being delivered */
+  int out;                    /* the batch is being delivered */
   rd_kafka_message_t **stash; /* came while reading was paused */
   int stashed, stash_room;
   struct tw__parts parts;
@@ -52,8 +52,8 @@ struct tw_consumer {
   int64_t handed_at;
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
-  int64_t drain_ms;
-  int64_t kept_before; /* an event waited for them */
+  int64_t drain_ms, cut_ms;
+  int watched; /* report when nothing is kept any more */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
 };
@@ -168,6 +168,8 @@ rd_kafka_topic_partition_list_t *tw__consumer_offsets(tw_consumer *c) {
 void tw__consumer_committed(tw_consumer *c,
                             const rd_kafka_topic_partition_list_t *list) {
   stored(c, list);
+  /* the mock keeps no offsets of transactions */
+  if (c->direct) rd_kafka_commit(c->rk, list, 1);
 }
 
 rd_kafka_topic_partition_list_t *tw__consumer_origin(tw_consumer *c) {
@@ -242,11 +244,10 @@ static void ticked(uv_timer_t *timer) {
     set_paused(c, 1);
     serve(c);
   }
-  if (c->event || c->stopped) {
-    if (c->stopped && !c->event) serve(c);
-    tw__loop_ready(&c->handle);
-  }
-  if (!out && !c->event && !c->stopped && !c->parts.kept) {
+  if (out && c->cut_ms && since_ms(c->handed_at) >= c->cut_ms) c->cut = 1;
+  if (c->stopped && !c->event) serve(c);
+  if (c->event || c->stopped || c->watched) tw__loop_ready(&c->handle);
+  if (!out && !c->event && !c->stopped && !c->watched && !c->parts.kept) {
     uv_timer_stop(&c->tick);
     c->ticking = 0;
   }
@@ -340,6 +341,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->direct = o->direct;
   c->until_end = o->until_end;
   c->drain_ms = o->drain_ms;
+  c->cut_ms = o->cut_ms;
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_rebalance_cb(conf, note_rebalance);
@@ -577,7 +579,17 @@ int64_t tw_consumer_keep(tw_consumer *c, int i) {
 
 void tw_consumer_release(tw_consumer *c, int part, int64_t number) {
   if (tw__parts_release(&c->parts, part, number)) tick(c);
-  if ((c->event || c->stopped) && !c->parts.kept) tw__loop_ready(&c->handle);
+  if ((c->event || c->stopped || c->watched) && !c->parts.kept)
+    tw__loop_ready(&c->handle);
+}
+
+void tw_consumer_watch(tw_consumer *c, int on) {
+  c->watched = on;
+  if (on) tick(c);
+}
+
+void tw_consumer_interrupt(tw_consumer *c) {
+  c->cut = 1;
 }
 
 int64_t tw_consumer_kept(const tw_consumer *c) {

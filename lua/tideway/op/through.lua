@@ -30,6 +30,7 @@ gives is a source of its own, which ends when it is stopped.]],
   :map(string.upper):take(2) ]],
   gives_sorted = { "A", "B" },
   new = producer.new,
+  built = producer.built,
   emit = producer.emit,
   destroyed = producer.destroyed,
   result = function(node)

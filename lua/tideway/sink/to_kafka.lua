@@ -14,6 +14,7 @@ arrive goes by the error policy. Below tw.exactly_once records are part of its t
   example = [[ tw.from_range(1, 3):to_kafka{topic = "numbers", brokers = "embedded"} ]],
   gives = {},
   new = producer.new,
+  built = producer.built,
   emit = producer.emit,
   destroyed = producer.destroyed,
 }

@@ -54,12 +54,12 @@ examples. tw.metadata() has topic, partition and offset.]],
 end)() ]],
   gives = { "a", "b" },
 
-  new = function(node)
+  new = function(node, fields)
     if node.opts.view then
       node.view = view.new()
       view.passes(node, node.view)
     end
-    consumer.new(node)
+    consumer.new(node, fields)
   end,
 
   open = function(node)
