@@ -58,6 +58,7 @@ local function heard(node)
   if graph.sink_below(node) or not node.listened then return true end
   collectgarbage()
   collectgarbage()
+  graph.reap() -- the next element may never come
   return #node.downs > 0
 end
 

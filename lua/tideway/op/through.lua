@@ -18,9 +18,9 @@ end
 
 return {
   name = "through",
-  doc = [[Write each element to a Kafka topic, as to_kafka does, and go on with what is read from it, as from_kafka gives
-it: elements with the same key come to the same member of the group, in order. The stream that it
-gives is a source of its own, which ends when it is stopped.]],
+  doc = [[Write each element to a Kafka topic, as to_kafka does, and go on with what is read from it, as
+from_kafka gives it: elements with the same key come to the same member of the group, in order. The
+stream that it gives is a source of its own, which ends when it is stopped.]],
   args = {},
   opts = opts,
   outputs = "1, later",

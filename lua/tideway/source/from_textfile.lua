@@ -106,7 +106,8 @@ end
 
 return {
   -- for sources of other things in files
-  only_decoded = only_decoded, match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
+  only_decoded = only_decoded,
+  match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
 
   name = "from_textfile",
   doc = [[The lines of a text file, without the delimiter. Reading, unpacking and splitting are
