@@ -26,7 +26,7 @@ stream that it gives is a source of its own, which ends when it is stopped.]],
   outputs = "1, later",
   sink = true,
   example = [[ tw.from_iterable{"a", "b"}
-  :through{topic = "by_letter", key = function(x) return x end, brokers = "embedded", group = "g"}
+  :through{topic = "by_letter", key = function() return "all" end, brokers = "embedded", group = "g"}
   :map(string.upper):take(2) ]],
   gives_sorted = { "A", "B" },
   new = producer.new,
