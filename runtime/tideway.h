@@ -1151,6 +1151,11 @@ tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no m
  * row O(rows behind its place). */
 int tw_window_add(tw_window *win, const tw_frame *frame);
 
+/* Take the last tw_window_add back, once: its rows go, those that left are there again.
+ * When it dropped rows that no window would have shown (through = 0) these stay away. 0;
+ * TW_EINVAL: there is nothing to take back; TW_ENOMEM, and then nothing has changed. */
+int tw_window_undo(tw_window *win);
+
 /* Make *out a frame of all rows in the window. */
 int tw_window_rows(const tw_window *win, tw_frame **out);
 

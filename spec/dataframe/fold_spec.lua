@@ -549,6 +549,44 @@ describe("dataframe: functions of the user's", function()
     assert.same({ 3, 10 }, out)
   end)
 
+  it("that fail leave a window by value as it was, late rows and rows without an index too", function()
+    helper.seeded(function(rng)
+      local fail = false
+      local agg = {
+        initial = function() return 0 end,
+        on_new = function(state, f) return state + sum_of(f), state + sum_of(f) end,
+        on_old = function(state, f)
+          if fail then error "boom" end
+          return state - sum_of(f), state - sum_of(f)
+        end,
+      }
+      local s, now, held, newest = tw.stream(), 0, {}, -math.huge
+      local df = s:to_dataframe { schema = { t = "f64", x = "f64" }, index = "t" }
+      local out, want = df:window("5s"):aggregate(agg).stream:sink_to_list(), {}
+      for _ = 1, 30 do
+        local t, x, had, max = {}, {}, {}, newest
+        for i = 1, rng:int(0, 5) do
+          now = now + rng:int(0, 2)
+          t[i] = rng:chance(0.1) and tw.null or now - (rng:chance(0.4) and rng:int(0, 8) or 0)
+          x[i] = rng:int(1, 9)
+          if t[i] ~= tw.null then
+            had[#had + 1] = { t[i], x[i] }
+            max = math.max(max, t[i])
+          end
+        end
+        fail = rng:chance(0.4)
+        if pcall(s.emit, s, tw.frame({ t = t, x = x }, { index = "t" })) then
+          local total = 0
+          for _, row in ipairs(had) do held[#held + 1] = row end
+          newest = max
+          for _, row in ipairs(held) do total = total + (row[1] > max - 5 and row[2] or 0) end
+          want[#want + 1] = total
+        end
+      end
+      assert.same(want, out)
+    end, 40)
+  end)
+
   it("are given the rows of a window by apply, and frames by map_partitions", function()
     local frames = { tw.frame { x = { 1, 2 } }, tw.frame { x = { 3 } } }
     local opts = { schema = { x = "f64" } }

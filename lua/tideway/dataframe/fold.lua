@@ -459,29 +459,18 @@ function fold.aggregate(self)
     end
     local win = windows_for(self, s)
     if win ~= nil then win.through = 1 end
-    --- What the window was before the rows of a frame came whose aggregation has failed.
-    local function undo(rows)
-      local slot = frame.slot()
-      local first = win.left > 0 and win.left_first or win.first
-      checked(C.tw_frame_slice(slot.at, win.store, first, rows))
-      local other = open_window(self.spec, s)
-      checked(C.tw_window_add(other, slot.at[0]))
-      other.through = 1
-      win, self.win = other, other
-    end
     return function(pointer)
       local new = frame.keep(pointer)
       local before = value
       if not begun then before = agg.initial(new) end
       local now, result = agg.on_new(before, new)
       if win ~= nil then
-        local rows = win.rows
         slid(C.tw_window_add(win, pointer))
         local left = left_rows(win, pointer, s, self.spec.value ~= nil)
         if left ~= nil then
           local ok, state_or_error, last = pcall(agg.on_old, now, frame.take(left))
           if not ok then
-            undo(rows)
+            checked(C.tw_window_undo(win))
             error(state_or_error, 0)
           end
           now, result = state_or_error, last
