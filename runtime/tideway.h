@@ -437,7 +437,8 @@ int tw_textsink_close(tw_textsink *sink);
 
 /* Add a record: bytes, or a number as Lua's tostring has it, but with as many digits as it
  * takes to read back the same. Waits for the file when the buffer (64 KB) is full.
- * Returns TW_OK, or TW_EIO / TW_ENOMEM, and then nothing of the record was taken. */
+ * Returns TW_OK, or TW_EIO / TW_ENOMEM / TW_AGAIN (tw_textsink_limit), and then nothing of the
+ * record was taken. */
 int tw_textsink_put(tw_textsink *sink, const char *bytes, int64_t len);
 int tw_textsink_put_num(tw_textsink *sink, double x);
 int tw_textsink_put_i64(tw_textsink *sink, int64_t x);
@@ -445,6 +446,18 @@ int tw_textsink_put_u64(tw_textsink *sink, uint64_t x);
 
 /* Write what is buffered. Returns TW_OK, or TW_EIO; what was not written stays buffered. */
 int tw_textsink_flush(tw_textsink *sink);
+
+/* Wait until the disk has what was written; nothing to do for pipes and the like. TW_OK or
+ * TW_EIO. */
+int tw_textsink_sync(tw_textsink *sink);
+
+/* The bytes of the file with what is buffered; what was in it before counts. */
+int64_t tw_textsink_size(const tw_textsink *sink);
+
+/* From now on a record that would make the file larger than bytes is not taken, and put
+ * returns TW_AGAIN, unless the file is empty. 0: no limit. TW_OK, or TW_EINVAL: the file is no
+ * regular one. */
+int tw_textsink_limit(tw_textsink *sink, int64_t bytes);
 
 /* "NAME: byte N: what is wrong"; view. */
 const char *tw_textsink_error(const tw_textsink *sink);
