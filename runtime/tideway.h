@@ -74,7 +74,8 @@ typedef struct tw_value {
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
 /* Bytes of native memory that tideway has in use in the whole process, as the allocator
- * rounds them; what libuv and libzstd ask for themselves is not among them. Any thread. */
+ * rounds them; neither what libuv and libzstd ask for themselves is among them, nor what the
+ * calling thread keeps to use again (core/pool.h). Any thread. */
 int64_t tw_mem_bytes(void);
 
 /* Make the n-th allocation from now fail, once; 0: none. For specs.
@@ -823,7 +824,8 @@ typedef struct tw_column {
   int64_t len;
   int64_t room;  /* values that data (and valid) have place for */
   int64_t nulls; /* missing values; of an F64 column not counted, 0 */
-  int32_t type;  /* enum tw_column_type */
+  int16_t type;  /* enum tw_column_type */
+  int16_t block; /* what its memory is (column.c) */
   int32_t refs;
 } tw_column;
 
