@@ -74,7 +74,8 @@ typedef struct tw_value {
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
 /* Bytes of native memory that tideway has in use in the whole process, as the allocator
- * rounds them; what libuv and libzstd ask for themselves is not among them. Any thread. */
+ * rounds them; neither what libuv and libzstd ask for themselves is among them, nor what the
+ * calling thread keeps to use again (core/pool.h). Any thread. */
 int64_t tw_mem_bytes(void);
 
 /* Make the n-th allocation from now fail, once; 0: none. For specs.
@@ -823,7 +824,8 @@ typedef struct tw_column {
   int64_t len;
   int64_t room;  /* values that data (and valid) have place for */
   int64_t nulls; /* missing values; of an F64 column not counted, 0 */
-  int32_t type;  /* enum tw_column_type */
+  int16_t type;  /* enum tw_column_type */
+  int16_t block; /* what its memory is (column.c) */
   int32_t refs;
 } tw_column;
 
@@ -1171,9 +1173,14 @@ void tw_group_clear(tw_group *g);
 /* Groups that have rows. */
 int64_t tw_group_count(const tw_group *g);
 
+/* Aggregate these columns from now on: those that were aggregated so before go on, the
+ * others begin as if their values had been missing so far. TW_OK; TW_ENOMEM, TW_EINVAL,
+ * and then nothing has changed. */
+int tw_group_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols);
+
 /* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
- * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g is as after
- * tw_group_clear. 1-3 ns a row and column. */
+ * types the columns have; one without values so far may get another. TW_OK, TW_ETYPE,
+ * TW_EINVAL; TW_ENOMEM, and then g is as after tw_group_clear. 1-3 ns a row and column. */
 int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
 
 /* Follow a window, as tw_reduce_slide. */
@@ -1212,6 +1219,11 @@ tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no m
  * TW_OK; TW_ENOMEM, TW_ETYPE, and then the window is as before. O(rows), and for a late
  * row O(rows behind its place). */
 int tw_window_add(tw_window *win, const tw_frame *frame);
+
+/* Take the last tw_window_add back, once: its rows go, those that left are there again.
+ * When it dropped rows that no window would have shown (through = 0) these stay away. 0;
+ * TW_EINVAL: there is nothing to take back; TW_ENOMEM, and then nothing has changed. */
+int tw_window_undo(tw_window *win);
 
 /* Make *out a frame of all rows in the window. */
 int tw_window_rows(const tw_window *win, tw_frame **out);

@@ -194,6 +194,22 @@ int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used
   return TW_ENOMEM;
 }
 
+int tw__cells_void(const struct tw__cells *c, int64_t used) {
+  size_t size = sizes[c->kind];
+  static const char zero[sizeof(struct live_sum)];
+  const double *val = c->cell;
+  for (int64_t g = 0; g < used && g < c->room; g++) {
+    if (c->kind == LEAST || c->kind == MOST) {
+      if (val[g] == val[g]) return 0;
+    } else if (c->kind == LIVE_MOST) {
+      if (((const struct tw__most *)c->cell)[g].count) return 0;
+    } else if (memcmp(cell_at(c, g), zero, size) != 0) {
+      return 0;
+    }
+  }
+  return 1;
+}
+
 void tw__cells_keep(struct tw__cells *c, const uint32_t *from, int64_t n,
                     int64_t first) {
   size_t size = sizes[c->kind];

@@ -33,6 +33,9 @@ int tw__cells_reserve(struct tw__cells *c, int64_t room);
 void tw__cells_clear(struct tw__cells *c);
 int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used);
 
+/* Whether no value stands in any of the first `used` cells. */
+int tw__cells_void(const struct tw__cells *c, int64_t used);
+
 /* Keep only the cells from[0 .. n - 1] (ascending, none below its new number), which get the numbers first ..
  * first + n - 1; the others must be empty. */
 void tw__cells_keep(struct tw__cells *c, const uint32_t *from, int64_t n,

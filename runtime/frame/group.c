@@ -212,14 +212,34 @@ static int drop_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t
   return TW_OK;
 }
 
+/* A column that had no values so far has got its type. */
+static int retype(tw_group *g, struct tw__cells *cells, int type) {
+  struct tw__cells other;
+  int64_t used = (int64_t)g->known.count + 1;
+  if (!tw__cells_void(cells, used)) return TW_ETYPE;
+  int rc = tw__cells_init(&other, cells->agg, type, g->ddof, g->live);
+  if (!rc) rc = tw__cells_reserve(&other, used);
+  if (rc) return rc;
+  tw__cells_fini(cells);
+  *cells = other;
+  g->touches = TOO_MANY;
+  return TW_OK;
+}
+
 static int check(tw_group *g, const tw_frame *frame, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > frame->rows - count) return TW_EINVAL;
+  for (int k = 0; k < g->keys && g->ready; k++) {
+    if (type_at(frame, g->key[k]) == g->key_type[k]) continue;
+    if (g->known.count) return TW_ETYPE;
+    tw_group_clear(g);
+  }
   if (!g->ready) return get_ready(g, frame);
-  for (int k = 0; k < g->keys; k++)
-    if (type_at(frame, g->key[k]) != g->key_type[k]) return TW_ETYPE;
-  for (int k = 0; k < g->cols; k++)
-    if (g->agg[k] != TW_AGG_SIZE && type_at(frame, g->col[k]) != g->cells[k].in)
-      return TW_ETYPE;
+  for (int k = 0; k < g->cols; k++) {
+    if (g->agg[k] == TW_AGG_SIZE || type_at(frame, g->col[k]) == g->cells[k].in)
+      continue;
+    int rc = retype(g, &g->cells[k], type_at(frame, g->col[k]));
+    if (rc) return rc;
+  }
   return TW_OK;
 }
 
@@ -229,6 +249,51 @@ static int add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count,
   for (; !rc && count > 0; first += PIECE, count -= PIECE)
     rc = add_piece(g, frame, first, count < PIECE ? count : PIECE, win);
   return rc;
+}
+
+/* Other columns, of which some were there before. */
+static int take_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols,
+                        struct tw__cells *cells) {
+  for (int k = 0; k < cols; k++) {
+    if (tw__cells_init(&cells[k], agg[k], TW_COL_F64, g->ddof, g->live))
+      return TW_EINVAL;
+    if (col[k] < 0 && agg[k] != TW_AGG_SIZE) return TW_EINVAL;
+    if (tw__cells_reserve(&cells[k], (int64_t)g->known.count + 1)) return TW_ENOMEM;
+  }
+  for (int k = 0; k < cols; k++)
+    for (int j = 0; j < g->cols; j++)
+      if (g->col[j] == col[k] && g->agg[j] == agg[k]) {
+        struct tw__cells swap = g->cells[j];
+        g->cells[j] = cells[k];
+        cells[k] = swap;
+        break;
+      }
+  return TW_OK;
+}
+
+int tw_group_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols) {
+  struct tw__cells *cells = tw__calloc((size_t)cols, sizeof *cells);
+  int32_t *key = tw__malloc((size_t)(g->keys + 2 * cols) * sizeof *key);
+  int rc = cells && key ? take_columns(g, col, agg, cols, cells) : TW_ENOMEM;
+  if (rc) {
+    for (int k = 0; k < cols && cells; k++) tw__cells_fini(&cells[k]);
+    tw__free(cells);
+    tw__free(key);
+    return rc;
+  }
+  for (int k = 0; k < g->cols; k++) tw__cells_fini(&g->cells[k]);
+  memcpy(key, g->key, (size_t)g->keys * sizeof *key);
+  memcpy(key + g->keys, col, (size_t)cols * sizeof *col);
+  memcpy(key + g->keys + cols, agg, (size_t)cols * sizeof *agg);
+  tw__free(g->cells);
+  tw__free(g->key);
+  g->cells = cells;
+  g->key = key;
+  g->col = key + g->keys;
+  g->agg = g->col + cols;
+  g->cols = cols;
+  forget_result(g);
+  return TW_OK;
 }
 
 /* Half a batch is none. */
