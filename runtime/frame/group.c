@@ -147,7 +147,7 @@ static int reserve(tw_group *g) {
 
 static void touch(tw_group *g, int64_t n) {
   if (g->touches == TOO_MANY || !n) return;
-  if (!g->same || n > TOUCHED_ROOM - g->touches) {
+  if (!g->same || n > TOUCHED_ROOM - g->touches || g->touches + n > g->known.count) {
     g->touches = TOO_MANY;
     return;
   }
@@ -348,8 +348,10 @@ int tw_group_slide(tw_group *g, const tw_window *win) {
   if (win->anew) {
     rc = fill_anew(g, win);
   } else {
-    int64_t first = win->left_first, count = win->left;
-    rc = add(g, win->came, win->came_first, win->came_rows, win);
+    int64_t first, count;
+    const tw_frame *came = tw__window_fresh(win, &first, &count);
+    rc = add(g, came, first, count, win);
+    first = win->left_first, count = win->left;
     for (; !rc && count > 0; first += PIECE, count -= PIECE)
       rc = drop_piece(g, win->store, first, count < PIECE ? count : PIECE);
     if (!rc && stale(g)) rc = fill_anew(g, win);
@@ -382,19 +384,6 @@ static int list_groups(tw_group *g) {
   return TW_OK;
 }
 
-static inline void write_value(const struct tw__cells *cells, tw_column *col,
-                               uint32_t number, int64_t at) {
-  double num = 0;
-  int64_t i64 = 0;
-  int type = tw__cells_value(cells, number, &num, &i64);
-  if (type == TW_COL_F64)
-    col->f64[at] = num;
-  else if (type)
-    col->i64[at] = i64;
-  else
-    tw_column_set_null(col, at);
-}
-
 /* Only the cells of the rows that came or left since the last result, when it is known
  * which and no value can be missing where others are not NaN. */
 static int write_touched(tw_group *g, tw_frame *frame) {
@@ -407,7 +396,7 @@ static int write_touched(tw_group *g, tw_frame *frame) {
     tw_column *col = frame->column[g->keys + k];
     for (int64_t i = 0; i < g->touches; i++)
       if (g->touched[i])
-        write_value(&g->cells[k], col, g->touched[i], g->place[g->touched[i]]);
+        tw__cells_put(&g->cells[k], g->touched[i], col, g->place[g->touched[i]]);
   }
   return 1;
 }
@@ -451,8 +440,7 @@ int tw_group_result(tw_group *g, tw_frame **out, int schema) {
   for (int k = 0; !rc && k < g->cols; k++) {
     tw_column **col = &frame->column[g->keys + k];
     rc = tw_column_renew(col, g->cells[k].out, NULL, n);
-    for (int64_t i = 0; !rc && i < n; i++)
-      write_value(&g->cells[k], *col, g->shown[i], i);
+    if (!rc) tw__cells_write(&g->cells[k], g->shown, n, *col);
   }
   if (rc) {
     forget_result(g);
