@@ -66,6 +66,9 @@ $(B)/runtime/%.o: runtime/%.c
 # addition wait for the rounding error of the one before it: 7 ns instead of 1.3.
 $(B)/runtime/frame/%.o: WARN += -fno-tree-slp-vectorize
 
+# Nothing but loops to be made vectors of, which gcc 12 hardly does at -O2.
+$(B)/runtime/frame/block.o: WARN += -O3
+
 # Only luajit's own state holds Lua values: the engine alone sees its headers.
 $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
 

@@ -5,6 +5,7 @@
  * failing allocation is one relaxed decrement and is skipped while none is wanted.
  */
 #include "core/mem.h"
+#include "core/pool.h"
 #include "tideway.h"
 
 #include <stdatomic.h>
@@ -28,7 +29,7 @@ __attribute__((constructor)) static void read_environment(void) {
 }
 
 int64_t tw_mem_bytes(void) {
-  return atomic_load_explicit(&in_use, memory_order_relaxed);
+  return atomic_load_explicit(&in_use, memory_order_relaxed) - tw__pool_bytes();
 }
 
 int64_t tw_mem_fail_at(int64_t n) {
@@ -49,6 +50,10 @@ static void count_in(void *block) {
   if (block)
     atomic_fetch_add_explicit(&in_use, (int64_t)usable_size(block),
                               memory_order_relaxed);
+}
+
+int tw__mem_failing(void) {
+  return atomic_load_explicit(&fail_after, memory_order_relaxed) != 0;
 }
 
 static void count_out(int64_t size) {
@@ -94,5 +99,18 @@ void *tw__malloc_aligned(size_t align, size_t size) {
 void tw__free(void *block) {
   if (!block) return;
   count_out((int64_t)usable_size(block));
+  free(block);
+}
+
+/* ---- of a known size ---- */
+
+void *tw__malloc_sized(size_t size) {
+  void *block = must_fail() ? NULL : malloc(size);
+  if (block) atomic_fetch_add_explicit(&in_use, (int64_t)size, memory_order_relaxed);
+  return block;
+}
+
+void tw__free_sized(void *block, size_t size) {
+  count_out((int64_t)size);
   free(block);
 }

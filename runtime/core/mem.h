@@ -30,4 +30,12 @@ void *tw__malloc_aligned(size_t align, size_t size);
 
 #pragma GCC visibility pop
 
+/* As tw__malloc and tw__free, for who knows the size of its blocks: they count as just
+ * that, and the allocator is not asked. They only go together. */
+void *tw__malloc_sized(size_t size) __attribute__((malloc));
+void tw__free_sized(void *block, size_t size);
+
+/* Is an allocation to fail on purpose? */
+int tw__mem_failing(void);
+
 #endif

@@ -1,6 +1,6 @@
 /* column.h -- what the files of frame/ know of a column beyond its fields.
  *
- * data and bitmap are one block: `room` values (a multiple of 8), then the bits and 8
+ * data and bitmap stand together: `room` values (a multiple of 8), then the bits and 8
  * bytes that may be read. So a missing value never takes memory, and valid is NULL or
  * points behind the values. Bits from len on are set. F64 has no bitmap.
  */

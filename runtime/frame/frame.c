@@ -1,22 +1,27 @@
 /* frame.c -- columns of one length under one schema. */
-#include "core/mem.h"
+#include "core/pool.h"
 #include "frame/column.h"
 
 #include <string.h>
 
+/* A frame and its array are one block, of the class that its room tells. */
+static int class_of(int room) {
+  return tw__pool_class(sizeof(tw_frame) + (size_t)room * sizeof(tw_column *));
+}
+
 tw_frame *tw_frame_new(int columns, int schema) {
   if (columns < 0) return NULL;
-  tw_frame *frame = tw__calloc(1, sizeof *frame);
+  int size_class = class_of(columns);
+  if (size_class < 0) return NULL;
+  tw_frame *frame = tw__pool_take(size_class);
   if (!frame) return NULL;
-  frame->room = columns ? columns : 1;
-  frame->column = tw__calloc((size_t)frame->room, sizeof(tw_column *));
-  if (!frame->column) {
-    tw__free(frame);
-    return NULL;
-  }
-  frame->columns = columns;
-  frame->schema = schema;
-  frame->refs = 1;
+  size_t place = tw__pool_size(size_class) - sizeof *frame;
+  *frame = (tw_frame){.column = (tw_column **)(frame + 1),
+                      .columns = columns,
+                      .schema = schema,
+                      .refs = 1,
+                      .room = (int32_t)(place / sizeof(tw_column *))};
+  for (int k = 0; k < columns; k++) frame->column[k] = NULL;
   return frame;
 }
 
@@ -25,24 +30,25 @@ tw_frame *tw_frame_retain(tw_frame *frame) {
   return frame;
 }
 
-void tw_frame_release(tw_frame *frame) {
-  if (!frame || __atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL)) return;
-  for (int k = 0; k < frame->columns; k++) tw_column_release(frame->column[k]);
-  tw__free(frame->column);
-  tw__free(frame);
-}
-
 static int mine(const tw_frame *frame) {
   return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* The only holder needs no locked instruction. */
+void tw_frame_release(tw_frame *frame) {
+  if (!frame) return;
+  if (!mine(frame) && __atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL)) return;
+  for (int k = 0; k < frame->columns; k++) tw_column_release(frame->column[k]);
+  tw__pool_give(class_of(frame->room), frame);
 }
 
 int tw_frame_renew(tw_frame **out, int columns, int schema) {
   tw_frame *frame = *out;
   if (columns < 0) return TW_EINVAL;
   if (!frame || !mine(frame) || columns > frame->room) {
+    *out = tw_frame_new(columns, schema);
     tw_frame_release(frame);
-    *out = frame = tw_frame_new(columns, schema);
-    return frame ? TW_OK : TW_ENOMEM;
+    return *out ? TW_OK : TW_ENOMEM;
   }
   for (int k = columns; k < frame->columns; k++) tw_column_release(frame->column[k]);
   for (int k = frame->columns; k < columns; k++) frame->column[k] = NULL;
@@ -146,7 +152,7 @@ int tw_frame_equal(const tw_frame *a, const tw_frame *b) {
 }
 
 int64_t tw_frame_bytes(const tw_frame *frame) {
-  int64_t bytes = (int64_t)(sizeof *frame + (size_t)frame->room * sizeof(tw_column *));
+  int64_t bytes = (int64_t)tw__pool_size(class_of(frame->room));
   for (int k = 0; k < frame->columns; k++)
     if (frame->column[k]) bytes += tw_column_bytes(frame->column[k]);
   return bytes;

@@ -257,6 +257,13 @@ const int64_t *tw__window_keys(const tw_window *win, const tw_frame *frame,
   return spare;
 }
 
+const tw_frame *tw__window_fresh(const tw_window *win, int64_t *first, int64_t *rows) {
+  const struct window *w = (const struct window *)win;
+  *rows = win->came_rows;
+  *first = w->late ? win->came_first : win->store->rows - win->came_rows;
+  return w->late ? win->came : win->store;
+}
+
 /* ---- by value, in order ---- */
 
 static int in_order(const tw_window *win, const tw_column *col, int index) {
@@ -267,14 +274,13 @@ static int in_order(const tw_window *win, const tw_column *col, int index) {
     const tw_column *own = win->store->column[index];
     if (before(col, 0, own, win->first + win->rows - 1)) return 0;
   }
+  int falls = 0;
   if (col->type == TW_COL_F64) {
-    for (int64_t i = 1; i < n; i++)
-      if (!(col->f64[i] >= col->f64[i - 1])) return 0;
-    return has_index(col, n - 1);
+    for (int64_t i = 1; i < n; i++) falls |= !(col->f64[i] >= col->f64[i - 1]);
+    return !falls && has_index(col, n - 1);
   }
-  for (int64_t i = 1; i < n; i++)
-    if (col->i64[i] < col->i64[i - 1]) return 0;
-  return !col->valid || !col->nulls;
+  for (int64_t i = 1; i < n; i++) falls |= col->i64[i] < col->i64[i - 1];
+  return !falls && (!col->valid || !col->nulls);
 }
 
 static int add_in_order(struct window *w, const tw_frame *frame) {
