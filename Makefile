@@ -2,6 +2,7 @@
 # make run            install what is missing, build, run the main example
 # make test           install what the tests need, build, pass them
 # make check          everything CI runs: tests, sanitizers, style, docs, layers
+# make test-broker    the specs that need a real Apache Kafka, which it gets and runs; CI, too
 # make docs           the reference pages, written anew from the descriptors
 # make bench          side-by-side measurements (see bench/README.md)
 # make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
@@ -56,7 +57,7 @@ BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: extra-specs all run test check docs bench clean install uninstall rock-install deps deps-test deps-check
+.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deps deps-test deps-check
 all: $(LIB) $(EXTRA) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
@@ -67,6 +68,9 @@ $(B)/runtime/%.o: runtime/%.c
 # gcc 12 would keep the two halves of a compensated sum in one vector, and so make each
 # addition wait for the rounding error of the one before it: 7 ns instead of 1.3.
 $(B)/runtime/frame/%.o: WARN += -fno-tree-slp-vectorize
+
+# Nothing but loops to be made vectors of, which gcc 12 hardly does at -O2.
+$(B)/runtime/frame/block.o: WARN += -O3
 
 # Only luajit's own state holds Lua values: the engine alone sees its headers.
 $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
@@ -142,6 +146,10 @@ run: deps
 test: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@sh .ci/steps cspecs specs examples
+
+test-broker: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@B=$(B) sh .ci/broker test
 
 check: deps-check
 	@$(MAKE) --no-print-directory -j$(JOBS) all

@@ -130,8 +130,8 @@ end
 
 --- Complete what sinks have buffered.
 function tw.flush()
-  local sinks = package.loaded["tideway.sink.sink_to_textfile"]
-  if sinks and sinks.flush_all then sinks.flush_all() end
+  local sinks = package.loaded["tideway.textsink"]
+  if sinks then sinks.flush_all() end
   if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
   io.stdout:flush()
 end

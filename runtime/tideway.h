@@ -74,7 +74,8 @@ typedef struct tw_value {
 /* ---- memory (core/mem.c) ------------------------------------------------ */
 
 /* Bytes of native memory that tideway has in use in the whole process, as the allocator
- * rounds them; what libuv and libzstd ask for themselves is not among them. Any thread. */
+ * rounds them; neither what libuv and libzstd ask for themselves is among them, nor what the
+ * calling thread keeps to use again (core/pool.h). Any thread. */
 int64_t tw_mem_bytes(void);
 
 /* Make the n-th allocation from now fail, once; 0: none. For specs.
@@ -437,7 +438,8 @@ int tw_textsink_close(tw_textsink *sink);
 
 /* Add a record: bytes, or a number as Lua's tostring has it, but with as many digits as it
  * takes to read back the same. Waits for the file when the buffer (64 KB) is full.
- * Returns TW_OK, or TW_EIO / TW_ENOMEM, and then nothing of the record was taken. */
+ * Returns TW_OK, or TW_EIO / TW_ENOMEM / TW_AGAIN (tw_textsink_limit), and then nothing of the
+ * record was taken. */
 int tw_textsink_put(tw_textsink *sink, const char *bytes, int64_t len);
 int tw_textsink_put_num(tw_textsink *sink, double x);
 int tw_textsink_put_i64(tw_textsink *sink, int64_t x);
@@ -445,6 +447,18 @@ int tw_textsink_put_u64(tw_textsink *sink, uint64_t x);
 
 /* Write what is buffered. Returns TW_OK, or TW_EIO; what was not written stays buffered. */
 int tw_textsink_flush(tw_textsink *sink);
+
+/* Wait until the disk has what was written; nothing to do for pipes and the like. TW_OK or
+ * TW_EIO. */
+int tw_textsink_sync(tw_textsink *sink);
+
+/* The bytes of the file with what is buffered; what was in it before counts. */
+int64_t tw_textsink_size(const tw_textsink *sink);
+
+/* From now on a record that would make the file larger than bytes is not taken, and put
+ * returns TW_AGAIN, unless the file is empty. 0: no limit. TW_OK, or TW_EINVAL: the file is no
+ * regular one. */
+int tw_textsink_limit(tw_textsink *sink, int64_t bytes);
 
 /* "NAME: byte N: what is wrong"; view. */
 const char *tw_textsink_error(const tw_textsink *sink);
@@ -1049,7 +1063,8 @@ typedef struct tw_column {
   int64_t len;
   int64_t room;  /* values that data (and valid) have place for */
   int64_t nulls; /* missing values; of an F64 column not counted, 0 */
-  int32_t type;  /* enum tw_column_type */
+  int16_t type;  /* enum tw_column_type */
+  int16_t block; /* what its memory is (column.c) */
   int32_t refs;
 } tw_column;
 
@@ -1103,6 +1118,9 @@ tw_column *tw_column_new(int type, int64_t room, tw_dict *dict);
 
 tw_column *tw_column_retain(tw_column *col);
 void tw_column_release(tw_column *col); /* NULL is fine */
+
+/* tw_column_release of each of n: quicker than one by one, when they are out of the cache. */
+void tw_column_release_all(tw_column **cols, int64_t n);
 
 /* Bytes of a value in data: 8, 4 (string) or 1 (bool). */
 int tw_column_width(int type);
@@ -1175,6 +1193,9 @@ tw_frame *tw_frame_new(int columns, int schema);
 
 tw_frame *tw_frame_retain(tw_frame *frame);
 void tw_frame_release(tw_frame *frame); /* NULL is fine */
+
+/* tw_frame_release of each of n, as tw_column_release_all. */
+void tw_frame_release_all(tw_frame **frames, int64_t n);
 
 /* Make *out a frame with so many columns of which the first ones may still stand there
  * from before, to be written anew with tw_column_renew(&(*out)->column[k], ...). rows is
@@ -1252,6 +1273,68 @@ int64_t tw_selection_of_bytes(tw_selection *sel, const uint8_t *mask, int64_t n)
  * they were. */
 int tw_frame_filter(tw_frame **out, const tw_frame *frame, const tw_column *mask,
                     tw_selection *sel);
+
+/* ---- formulas (frame/formula.c) ------------------------------------------------ */
+
+/* What a step makes of one value or two, after enum tw_compare. Comparisons, and sums,
+ * differences, products, negatives and absolute values, take two of one type: F64 or I64
+ * (wraps); comparisons also TIMESTAMP. ORDER TW_FORMULA (lua/tideway/dataframe/formula.lua) */
+enum tw_formula_op {
+  TW_FORMULA_ADD = TW_GE + 1,
+  TW_FORMULA_SUB,
+  TW_FORMULA_MUL,
+  TW_FORMULA_DIV, /* F64 */
+  TW_FORMULA_NEG,
+  TW_FORMULA_ABS,
+  TW_FORMULA_NUMBER, /* an F64 of I64, BOOL, TIMESTAMP (seconds) */
+  TW_FORMULA_NULL,   /* of any type: is it missing? */
+  TW_FORMULA_BOTH,   /* this and the next ones: BOOL; missing is false */
+  TW_FORMULA_EITHER,
+  TW_FORMULA_NEGATE,
+  TW_FORMULA_OPS
+};
+
+/* Which rows of a frame, and what columns: some that pass unchanged, some that are computed.
+ * Steps are done for some hundred rows at a time, which stay in the first cache; by AVX2
+ * where there is any, with the same results. Missing values are as in tw_mask_num, and
+ * make calculations missing. MonetDB/X100: Boncz, Zukowski, Nes, CIDR 2005. */
+typedef struct tw_formula tw_formula;
+
+/* A new formula of so many outputs. NULL: no memory. */
+tw_formula *tw_formula_open(int outputs);
+void tw_formula_close(tw_formula *f); /* NULL is fine */
+
+/* Values: column `at` of the frame; a column that the caller will have put into *held, as long
+ * as the frame; constants (i64: type I64 or TIMESTAMP). Each returns the value's number, to be
+ * used in the calls below, TW_ENOMEM, or TW_EINVAL. */
+int tw_formula_column(tw_formula *f, int type, int at);
+int tw_formula_held(tw_formula *f, int type, tw_column *const *held);
+int tw_formula_num(tw_formula *f, double x);
+int tw_formula_i64(tw_formula *f, int type, int64_t x);
+int tw_formula_bool(tw_formula *f, int x);
+
+/* A value computed of others: a OP b, b any number where OP takes one; text: the comparison
+ * of a STRING column with bytes (copied), by their order. What is computed is for one use.
+ * Returns its number, TW_ETYPE when there is no such step, TW_EINVAL, TW_ENOMEM. */
+int tw_formula_step(tw_formula *f, int op, int a, int b);
+int tw_formula_text(tw_formula *f, int op, int a, const char *bytes, int64_t len);
+
+/* Only the rows for which a BOOL is true: before the outputs and the steps for them.
+ * TW_OK, TW_ETYPE, TW_EINVAL. */
+int tw_formula_filter(tw_formula *f, int a);
+
+/* Output `at` (from 0) is this value. Those that get none are left as they stand by
+ * tw_formula_run. TW_OK, TW_ENOMEM, TW_EINVAL. */
+int tw_formula_give(tw_formula *f, int at, int a);
+
+/* *out: the outputs for the rows of frame.
+ * sel  with a filter: says afterwards which rows those are; else which to take, NULL: all.
+ * TW_OK, TW_ENOMEM, or TW_ETYPE: a column is not of its type or length. */
+int tw_formula_run(tw_formula *f, tw_frame **out, const tw_frame *frame, int schema,
+                   tw_selection *sel);
+
+/* Do without AVX2 from now on: for specs. */
+void tw_formula_narrow(tw_formula *f);
 
 /* ---- reductions (frame/reduce.c) ---------------------------------------------- */
 
@@ -1335,9 +1418,14 @@ void tw_group_clear(tw_group *g);
 /* Groups that have rows. */
 int64_t tw_group_count(const tw_group *g);
 
+/* Aggregate these columns from now on: those that were aggregated so before go on, the
+ * others begin as if their values had been missing so far. TW_OK; TW_ENOMEM, TW_EINVAL,
+ * and then nothing has changed. */
+int tw_group_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols);
+
 /* Take in rows first .. first + count - 1. The first frame (it may be empty) says which
- * types the columns have. TW_OK, TW_ETYPE, TW_EINVAL; TW_ENOMEM, and then g is as after
- * tw_group_clear. 1-3 ns a row and column. */
+ * types the columns have; one without values so far may get another. TW_OK, TW_ETYPE,
+ * TW_EINVAL; TW_ENOMEM, and then g is as after tw_group_clear. 1-3 ns a row and column. */
 int tw_group_add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count);
 
 /* Follow a window, as tw_reduce_slide. */
@@ -1376,6 +1464,11 @@ tw_window *tw_window_copy(const tw_window *win); /* new, independent; NULL: no m
  * TW_OK; TW_ENOMEM, TW_ETYPE, and then the window is as before. O(rows), and for a late
  * row O(rows behind its place). */
 int tw_window_add(tw_window *win, const tw_frame *frame);
+
+/* Take the last tw_window_add back, once: its rows go, those that left are there again.
+ * When it dropped rows that no window would have shown (through = 0) these stay away. 0;
+ * TW_EINVAL: there is nothing to take back; TW_ENOMEM, and then nothing has changed. */
+int tw_window_undo(tw_window *win);
 
 /* Make *out a frame of all rows in the window. */
 int tw_window_rows(const tw_window *win, tw_frame **out);

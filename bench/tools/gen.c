@@ -1,6 +1,7 @@
-/* gen.c -- the files of the text and JSON measurements, the same bytes every time.
+/* gen.c -- the files of the measurements of text, the same bytes every time.
  *     gen log LINES      ~112 bytes a line, 1 in 20 is an ERROR
  *     gen json RECORDS   {"name", "x", "amount", "ts"}, ~63 bytes, 1 in 8 is Alice's
+ *     gen stations ROWS  station;temperature, ~16.4 bytes, 413 stations
  * to standard output. */
 #include <stdint.h>
 #include <stdio.h>
@@ -67,13 +68,57 @@ static char *json_record(char *p, unsigned i) {
   return text(p, "}\n");
 }
 
+enum { STATIONS = 413 };
+static struct {
+  char name[32];
+  int mean; /* tenths of a degree */
+} station[STATIONS];
+
+/* Names of 3 to 24 bytes, most of 8 to 12, some with a blank; a number makes each another. */
+static void make_stations(void) {
+  static const char *const part[] = {"ba", "len", "dor", "mi", "sta", "que",
+                                     "ro", "vik", "an",  "tu", "hal", "\xC3\xA9r",
+                                     "co", "zin", "pol", "e"};
+  for (int i = 0; i < STATIONS; i++) {
+    char *p = station[i].name;
+    for (int k = 3 + (int)below(2) + (int)below(2) + 4 * (below(20) == 0); k > 0; k--) {
+      p = text(p, part[below(16)]);
+      if (k == 3 && below(8) == 0) *p++ = ' ';
+    }
+    p[0] = 0;
+    if (station[i].name[0] >= 'a') station[i].name[0] = (char)(station[i].name[0] - 32);
+    for (int k = 0; k < i; k++) {
+      if (strcmp(station[k].name, station[i].name) != 0) continue;
+      p = number(p, (unsigned)i);
+      *p = 0;
+      break;
+    }
+    station[i].mean = (int)below(450) - 120;
+  }
+}
+
+static char *station_row(char *p, unsigned i) {
+  (void)i;
+  unsigned k = below(STATIONS);
+  int x = station[k].mean - 300;
+  for (int n = 0; n < 6; n++) x += (int)below(101); /* near enough to normal */
+  p = text(p, station[k].name), *p++ = ';';
+  if (x < 0) *p++ = '-', x = -x;
+  p = number(p, (unsigned)x / 10), *p++ = '.';
+  *p++ = (char)('0' + x % 10), *p++ = '\n';
+  return p;
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   static char buf[1 << 20];
   char *p = buf;
-  int json = strcmp(argv[1], "json") == 0;
+  char *(*write)(char *, unsigned) = strcmp(argv[1], "json") == 0       ? json_record
+                                     : strcmp(argv[1], "stations") == 0 ? station_row
+                                                                        : log_line;
+  if (write == station_row) make_stations();
   for (unsigned i = 0, n = (unsigned)atof(argv[2]); i < n; i++) {
-    p = json ? json_record(p, i) : log_line(p, i);
+    p = write(p, i);
     if (p > buf + sizeof buf - 1024) {
       if (fwrite(buf, 1, (size_t)(p - buf), stdout) != (size_t)(p - buf)) return 1;
       p = buf;

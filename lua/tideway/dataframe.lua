@@ -985,7 +985,7 @@ local function group_fold(self, op, opts)
   fold.check_state(op, from, "groupby " .. op)
   local state = fold.group {
     keys = #g.keys, agg = op, ddof = opts.ddof, spec = rows, with_state = with_state, from = from,
-    fresh = g.plan.base.updating,
+    fresh = g.plan.base.updating, single = g.cols and #g.cols == 1,
   }
   if with_state then return result_node("groupby_" .. op, base, state) end
   local out = whole(frame_node("groupby_" .. op, base, state, {

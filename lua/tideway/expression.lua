@@ -97,6 +97,11 @@ local function integers(a, b)
   return a.type == I64 and (b.type == I64 or whole(b)) or b.type == I64 and whole(a)
 end
 
+--- Are the two compared as 64-bit integers?
+function expression.exact(a, b)
+  return integers(a, b) or a.type == TIMESTAMP and b.type == TIMESTAMP
+end
+
 --- a OP b for + - * / % ^.
 function expression.arithmetic(op, a, b)
   for _, e in ipairs { a, b } do

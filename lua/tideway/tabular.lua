@@ -3,7 +3,8 @@
 -- A *format* says how a file begins and how rows are read:
 --     begin(S)                the fields of the file, an array of {name = ...}, and the head is
 --                             off the text; nil: more of the text is needed, or there is nothing
---     guess(S, fields)        gives each field that has no type the one that it looks like
+--     guess(S, fields, rows)  gives each field that has no type the one that it looks like in so
+--                             many rows; false: there are not so many in the text at hand
 --     reader(S, fields, find) a native reader into frames of S.schema; sets S.read_fields
 --     read                    the C function that it reads with
 -- The state S of a source: S.block[0] is the text at hand, of which S.used bytes are done with;
@@ -24,6 +25,8 @@ local schema = require "tideway.schema"
 local tabular = {}
 
 local BATCH = 10000
+
+tabular.INFER = 1000 -- rows that types are inferred from
 local STRING = schema.kinds.string
 local checked = frame.checked
 
@@ -56,7 +59,8 @@ local function more(S, node)
 end
 
 local function open_next(S)
-  S.block[0].ptr, S.block[0].len, S.used, S.last, S.begun = nil, 0, 0, false, false
+  S.block[0].ptr, S.block[0].len, S.used, S.last = nil, 0, 0, false
+  S.begun, S.fields = false, nil
   return from_textfile.open_next(S)
 end
 
@@ -72,13 +76,29 @@ local function find(S, list, name, what)
     errors.suggestion(name, names), table.concat(names, ", ")), 0)
 end
 
---- Which columns the frames have: by the first file.
-local function settle(S, fields, format)
+--- Types for the fields that have none, from as many rows as are wanted. False: stopped.
+local function guess(S, node, fields, format)
+  local known = true
+  for _, field in ipairs(fields) do known = known and field.type end
+  if known then return true end
+  while not format.guess(S, fields, S.settings.infer or tabular.INFER) do
+    local _, len = tabular.text(S)
+    local wanted = 2 * len
+    repeat
+      if not more(S, node) then return false end
+      _, len = tabular.text(S)
+    until S.last or len >= wanted
+  end
+  return true
+end
+
+--- Which columns the frames have: by the first file. False: stopped.
+local function settle(S, node, fields, format)
   local opts, wanted = S.settings, {}
   for name, word in pairs(S.settings.schema or {}) do
     fields[find(S, fields, name, "schema: ")].type = schema.kinds[word]
   end
-  format.guess(S, fields)
+  if not guess(S, node, fields, format) then return false end
   if opts.columns then
     for i, name in ipairs(opts.columns) do wanted[i] = fields[find(S, fields, name, "columns: ")] end
   else
@@ -94,17 +114,19 @@ local function settle(S, fields, format)
   for i = 1, S.schema.total do
     if S.schema.types[i] == STRING then S.dicts[i] = ffi.gc(C.tw_dict_new(), C.tw_dict_release) end
   end
+  return true
 end
 
 --- Start with a file: true, false when it has no rows, nil when stopped.
 local function begin(S, node, format)
-  local fields
-  repeat
+  local fields = S.fields
+  while not fields do
     if not S.last and not more(S, node) then return nil end
     fields = format.begin(S)
-  until fields or S.last
-  if not fields then return false end
-  if not S.schema then settle(S, fields, format) end
+    if not fields and S.last then return false end
+  end
+  S.fields = fields -- its head is off the text: for the case that this is stopped
+  if not S.schema and not settle(S, node, fields, format) then return nil end
   S.reader = format.reader(S, fields, find)
   S.begun = true
   return true

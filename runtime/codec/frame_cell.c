@@ -10,7 +10,8 @@
 
 /* ---- strings ---- */
 
-enum { NAMES_FIRST = 1024, NAMES_MAX = 1 << 16, NOBODY = UINT32_MAX };
+enum { NAMES_FIRST = 1024, NAMES_MAX = 1 << 18 };
+#define NOBODY UINT64_MAX /* as a length: a free entry */
 
 const uint8_t tw__names_mask[32] = {
     0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
@@ -20,7 +21,7 @@ const uint8_t tw__names_mask[32] = {
 const double tw__cell_tens[9] = {1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0, 1e0};
 
 void tw__names_fini(struct tw__names *names) {
-  tw__free(names->entry);
+  tw__free(names->memory);
   tw_dict_release(names->dict);
   *names = (struct tw__names){.dict = NULL};
 }
@@ -32,34 +33,39 @@ static void forget(struct tw__names *names) {
 
 /* An empty table of so many entries; what there was stays when there is no memory. */
 static void resize(struct tw__names *names, uint64_t size) {
-  struct tw__names_entry *entry = tw__malloc((size_t)size * sizeof *entry);
-  if (!entry) return;
-  tw__free(names->entry);
-  names->entry = entry;
+  char *memory = tw__malloc((size_t)(size + 1) * sizeof *names->entry);
+  if (!memory) return;
+  tw__free(names->memory);
+  names->memory = memory;
+  names->entry = (void *)(((uintptr_t)memory + 31) & ~(uintptr_t)31);
   names->mask = size - 1;
   names->factor = tw__hash_seed() | 1;
   forget(names);
 }
 
-static void remember(struct tw__names *names, uint64_t low, uint64_t high, uint32_t len,
+static void remember(struct tw__names *names, uint64_t low, uint64_t high, uint64_t len,
                      uint32_t code) {
-  uint64_t at = ((low ^ (high << 23 | high >> 41)) * names->factor) >> 40;
+  uint64_t at = tw__names_hash(low, high, names->factor);
   struct tw__names_entry *to = &names->entry[at & names->mask];
   for (uint64_t i = 0; i < 4; i++) {
     struct tw__names_entry *e = &names->entry[(at + i) & names->mask];
-    if (e->code == NOBODY) {
+    if (e->len == NOBODY) {
       to = e;
       break;
     }
   }
-  names->used += to->code == NOBODY;
+  names->used += to->len == NOBODY;
   *to = (struct tw__names_entry){low, high, len, code};
 }
 
 int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
                        int64_t len) {
+  const int64_t before = dict->count;
   int64_t code = tw_dict_add(dict, bytes, len);
-  if (code < 0 || len > UINT32_MAX) return code;
+  if (code < 0) return code;
+  /* a full table learns what comes a second time */
+  if (dict->count > before && names->dict == dict && names->used > NAMES_MAX / 2)
+    return code;
   if (names->dict != dict) {
     if (names->entry)
       forget(names);
@@ -73,7 +79,7 @@ int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes
     resize(names, 4 * (names->mask + 1));
   uint64_t low, high;
   tw__names_words(bytes, len, &low, &high);
-  remember(names, low, high, (uint32_t)len, (uint32_t)code);
+  remember(names, low, high, (uint64_t)len, (uint32_t)code);
   return code;
 }
 

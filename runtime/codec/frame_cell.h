@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "codec/number.h"
+#include "codec/scan.h"
 #include "tideway.h"
 
 /* ---- strings ---- */
@@ -19,13 +20,15 @@
 struct tw__names_entry {
   uint64_t low,
       high; /* the bytes, zeros behind them; of more than 16: the first and last 8 */
-  uint32_t len, code; /* code UINT32_MAX: free */
+  uint64_t len;  /* UINT64_MAX: free */
+  uint32_t code; /* 32 bytes with what is left: two entries in a line of the cache */
 };
 
 /* The numbers in a dict of the short strings seen last. All zero: empty, of no dict. */
 struct tw__names {
   tw_dict *dict; /* held */
   struct tw__names_entry *entry;
+  void *memory; /* that the entries are in */
   uint64_t mask, factor;
   int64_t used;
 };
@@ -36,23 +39,46 @@ void tw__names_fini(struct tw__names *names);
 int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
                        int64_t len);
 
-/* The number of a string with these words when the table has one, else -1. */
-static inline __attribute__((always_inline)) int64_t
+/* Where to begin to look for a string with these words. The upper bytes, in which names that
+ * are alike differ, are folded down: a product's bits depend on what is below them only. */
+static inline uint64_t tw__names_hash(uint64_t low, uint64_t high, uint64_t factor) {
+  uint64_t x = low ^ (high << 23 | high >> 41);
+  return (x ^ x >> 29) * factor >> 40;
+}
+
+/* The entry of a string with these words; NULL: the table has none. */
+static inline const struct tw__names_entry *
 tw__names_find(const struct tw__names *names, uint64_t low, uint64_t high,
-               uint32_t len) {
-  uint64_t hash = (low ^ (high << 23 | high >> 41)) * names->factor;
-  uint64_t at = hash >> 40;
+               uint64_t len) {
+  uint64_t at = tw__names_hash(low, high, names->factor);
   for (uint64_t i = 0; i < 4; i++) {
     const struct tw__names_entry *e = &names->entry[(at + i) & names->mask];
-    if (__builtin_expect(!((e->low ^ low) | (e->high ^ high) | (e->len ^ len)), 1) &&
-        e->code != UINT32_MAX)
-      return e->code;
+    if (!((e->low ^ low) | (e->high ^ high) | (e->len ^ len))) return e;
   }
-  return -1;
+  return NULL;
+}
+
+/* Whether a string of more than 16 bytes is the one of an entry with its words. */
+static inline bool tw__names_same(const struct tw__names *names,
+                                  const struct tw__names_entry *e, const char *bytes,
+                                  uint64_t len) {
+  const char *known = names->dict->bytes + names->dict->start[e->code];
+  return tw__scan_same(known + 8, bytes + 8, len - 8);
 }
 
 /* Bytes tw__names_mask + 16 - n .. are n set ones and zeros behind them, n up to 16. */
 extern const uint8_t tw__names_mask[32];
+
+/* The words of a string of up to 16 bytes, where 16 can be read. */
+static inline __attribute__((always_inline)) void
+tw__names_load(const char *bytes, uint64_t len, uint64_t *low, uint64_t *high) {
+  uint64_t mask[2];
+  memcpy(low, bytes, 8);
+  memcpy(high, bytes + 8, 8);
+  memcpy(mask, tw__names_mask + 16 - len, 16); /* no branch: lengths are any */
+  *low &= mask[0];
+  *high &= mask[1];
+}
 
 /* The two words under which a string is looked up: its bytes, or the first and last eight. */
 static inline void tw__names_words(const char *bytes, int64_t len, uint64_t *low,
@@ -69,28 +95,18 @@ static inline void tw__names_words(const char *bytes, int64_t len, uint64_t *low
 }
 
 /* tw_dict_add, through the table. limit: up to where bytes may be read. */
-static inline __attribute__((always_inline)) int64_t
-tw__names_add(struct tw__names *names, tw_dict *dict, const char *bytes, int64_t len,
-              const char *limit) {
+static inline int64_t tw__names_add(struct tw__names *names, tw_dict *dict,
+                                    const char *bytes, int64_t len, const char *limit) {
   uint64_t low, high;
-  if (__builtin_expect(names->dict != dict, 0))
-    return tw__names_miss(names, dict, bytes, len);
-  if (__builtin_expect(len <= 16 && limit - bytes >= 16, 1)) {
-    uint64_t mask;
-    memcpy(&low, bytes, 8);
-    memcpy(&high, bytes + 8, 8);
-    memcpy(&mask, tw__names_mask + 16 - len, 8); /* no branch: lengths are any */
-    low &= mask;
-    memcpy(&mask, tw__names_mask + 24 - len, 8);
-    high &= mask;
-  } else {
+  if (names->dict != dict) return tw__names_miss(names, dict, bytes, len);
+  if (len <= 16 && limit - bytes >= 16)
+    tw__names_load(bytes, (uint64_t)len, &low, &high);
+  else
     tw__names_words(bytes, len, &low, &high);
-  }
-  int64_t code = tw__names_find(names, low, high, (uint32_t)len);
-  if (__builtin_expect(code < 0, 0) ||
-      (len > 16 && memcmp(dict->bytes + dict->start[code], bytes, (size_t)len)))
+  const struct tw__names_entry *e = tw__names_find(names, low, high, (uint64_t)len);
+  if (!e || (len > 16 && !tw__names_same(names, e, bytes, (uint64_t)len)))
     return tw__names_miss(names, dict, bytes, len);
-  return code;
+  return e->code;
 }
 
 /* ---- numbers ---- */
@@ -135,6 +151,26 @@ tw__cell_short(const char *s, const char *e, const char *limit, double *x) {
   (void)s, (void)e, (void)limit, (void)x;
   return false;
 #endif
+}
+
+/* Longer decimals, as long as one division gives them exactly (number.h). False: look
+ * closer. */
+static inline bool tw__cell_decimal(const char *s, const char *e, const char *limit,
+                                    double *x) {
+  uint64_t w = 0;
+  const char *p = s + (s < e && *s == '-'), *first = p;
+  p = tw__number_digits(p, limit, &w);
+  int64_t count = p - first, places = 0;
+  if (p < e && *p == '.') {
+    const char *point = p++;
+    p = tw__number_digits(p, limit, &w);
+    places = p - point - 1;
+    count += places;
+  }
+  if (p != e || count < 1 || count > 18 || w > 1ull << 53) return false;
+  double y = (double)(int64_t)w / tw__number_tens[places];
+  *x = first > s ? -y : y;
+  return true;
 }
 
 /* ---- any cell ---- */

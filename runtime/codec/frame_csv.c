@@ -7,12 +7,15 @@
  *
  *     text   H a m b u r g ; 1 2 . 0 \n B u l a w a y o ; 8 . 9 \n
  *     pos                  7        12                21      25
+ *     line                 0         1                 0       1
  *
  * In a regular row every position but the last is that of a delimiter and the last that of
- * a newline; rows that are not, and empty lines, are looked at one by one.
+ * a newline, which the bits say for many rows at once; rows that are not, and empty lines,
+ * are looked at one by one.
  */
 #include "codec/decoder.h"
 #include "codec/frame_cell.h"
+#include "codec/frame_lanes.h"
 #include "codec/scan.h"
 #include "core/mem.h"
 #include "frame/column.h"
@@ -41,7 +44,8 @@ struct reader {
   char delimiter;
   struct field *field;
   int fields, field_room;
-  uint32_t *pos; /* the end of each field; one more in front of pos[0] */
+  uint32_t *pos;  /* the end of each field; one more in front of pos[0] */
+  uint64_t *line; /* bit i: pos[i] is that of a newline, or the end of the text */
   int64_t n, pos_room;
   struct masks masks[BLOCKS];
   char *side; /* a cell without its quotes */
@@ -62,6 +66,7 @@ void tw_frame_csv_close(tw_frame_text *pub) {
   for (int k = 0; k < r->fields; k++) tw__names_fini(&r->field[k].names);
   tw__free(r->field);
   tw__free(r->pos ? r->pos - 1 : NULL);
+  tw__free(r->line);
   tw__free(r->side);
   tw__free(r);
 }
@@ -79,15 +84,6 @@ int tw_frame_csv_field(tw_frame_text *pub, int column) {
   r->field[r->fields++] = (struct field){.column = column};
   r->pub.width = r->fields;
   return TW_OK;
-}
-
-/* Whether the processor has what the functions called so want. */
-static bool fast(void) {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
-#else
-  return false;
-#endif
 }
 
 /* ---- where fields end ---- */
@@ -124,7 +120,7 @@ static void look_slow(const char *p, int blocks, char delimiter, struct masks *m
 static void look_blocks(const char *p, int blocks, char delimiter,
                         struct masks *masks) {
 #if defined(__x86_64__)
-  if (fast()) {
+  if (tw__lanes_there()) {
     look_fast(p, blocks, delimiter, masks);
     return;
   }
@@ -149,10 +145,22 @@ static int look(struct masks *masks, const char *p, int64_t len, char delimiter)
 
 /* What the scan of a record has come to. */
 struct scan {
-  uint32_t first; /* where the field at hand begins */
   bool quoted;    /* within quotes */
   uint32_t skip;  /* the second of two quotes */
+  uint64_t *line; /* where the next 64 bits go */
+  uint64_t bits;  /* those not there yet, `have` of them */
+  unsigned have;
 };
+
+/* n bits more (0 .. 64), zeros above them. */
+static inline void put_lines(struct scan *scan, uint64_t bits, unsigned n) {
+  scan->bits |= bits << scan->have;
+  scan->have += n;
+  if (scan->have < 64) return;
+  *scan->line++ = scan->bits;
+  scan->have -= 64;
+  scan->bits = scan->have ? bits >> (n - scan->have) : 0;
+}
 
 /* A block in which there are quotes, or which begins within some. */
 static uint32_t *scan_quotes(struct scan *scan, const struct masks *m, uint32_t base,
@@ -162,9 +170,9 @@ static uint32_t *scan_quotes(struct scan *scan, const struct masks *m, uint32_t 
     if (text[p] != '"') {
       if (scan->quoted) continue;
       *pos++ = p;
-      scan->first = p + 1;
+      put_lines(scan, text[p] == '\n', 1);
     } else if (!scan->quoted) {
-      scan->quoted = p == scan->first;
+      scan->quoted = p == (uint32_t)(pos[-1] + 1);
     } else if (p == scan->skip) {
       scan->skip = UINT32_MAX;
     } else if (p + 1 < len && text[p + 1] == '"') {
@@ -176,35 +184,63 @@ static uint32_t *scan_quotes(struct scan *scan, const struct masks *m, uint32_t 
   return pos;
 }
 
+/* Of bits, those that are set in mask, side by side. */
+static uint64_t extract_slow(uint64_t bits, uint64_t mask) {
+  uint64_t out = 0;
+  for (uint64_t one = 1; mask; mask &= mask - 1, one <<= 1)
+    if (bits & mask & (0 - mask)) out |= one;
+  return out;
+}
+
+/* Which bit is the lowest that is set; any number when there is none. */
+static uint64_t lowest_slow(uint64_t bits) {
+  return (uint64_t)__builtin_ctzll(bits | 1ull << 63);
+}
+
 /* The positions in blocks from base on. */
 static inline __attribute__((always_inline)) uint32_t *
 collect(struct scan *scan, const struct masks *masks, int blocks, uint32_t base,
-        const char *text, int64_t len, uint32_t *pos) {
+        const char *text, int64_t len, uint32_t *pos,
+        uint64_t (*extract)(uint64_t, uint64_t), uint64_t (*lowest)(uint64_t)) {
+  struct scan now = *scan; /* in registers */
   for (int i = 0; i < blocks; i++, base += 64) {
     const struct masks *m = &masks[i];
     uint64_t bits = m->delim | m->line;
-    if (__builtin_expect((m->quote != 0) | scan->quoted, 0)) {
+    if (__builtin_expect((m->quote != 0) | now.quoted, 0)) {
+      *scan = now;
       pos = scan_quotes(scan, m, base, text, len, pos);
+      now = *scan;
       continue;
     }
     if (!bits) continue;
+    const unsigned n = (unsigned)__builtin_popcountll(bits);
+    put_lines(&now, extract(m->line, bits), n);
     /* most blocks have no more than twelve: rather some in vain than a branch for each */
-    uint32_t *end = pos + __builtin_popcountll(bits);
+#pragma GCC unroll 12
     for (int j = 0; j < UNROLLED; j++, bits &= bits - 1)
-      pos[j] = base + (uint32_t)__builtin_ctzll(bits | 1ull << 63);
-    for (pos += UNROLLED; bits; bits &= bits - 1)
-      *pos++ = base + (uint32_t)__builtin_ctzll(bits);
-    pos = end;
-    scan->first = pos[-1] + 1;
+      pos[j] = base + (uint32_t)lowest(bits);
+    for (int j = UNROLLED; bits; j++, bits &= bits - 1)
+      pos[j] = base + (uint32_t)lowest(bits);
+    pos += n;
   }
+  *scan = now;
   return pos;
 }
 
 #if defined(__x86_64__)
+__attribute__((target("bmi2"))) static inline uint64_t extract_fast(uint64_t bits,
+                                                                    uint64_t mask) {
+  return _pext_u64(bits, mask);
+}
+
+__attribute__((target("bmi"))) static inline uint64_t lowest_fast(uint64_t bits) {
+  return _tzcnt_u64(bits);
+}
+
 __attribute__((target("avx2,bmi,bmi2,popcnt"))) static uint32_t *
 collect_fast(struct scan *scan, const struct masks *masks, int blocks, uint32_t base,
              const char *text, int64_t len, uint32_t *pos) {
-  return collect(scan, masks, blocks, base, text, len, pos);
+  return collect(scan, masks, blocks, base, text, len, pos, extract_fast, lowest_fast);
 }
 #endif
 
@@ -212,14 +248,17 @@ static uint32_t *collect_any(struct scan *scan, const struct masks *masks, int b
                              uint32_t base, const char *text, int64_t len,
                              uint32_t *pos) {
 #if defined(__x86_64__)
-  if (fast()) return collect_fast(scan, masks, blocks, base, text, len, pos);
+  if (tw__lanes_there()) return collect_fast(scan, masks, blocks, base, text, len, pos);
 #endif
-  return collect(scan, masks, blocks, base, text, len, pos);
+  return collect(scan, masks, blocks, base, text, len, pos, extract_slow, lowest_slow);
 }
 
 static int reserve(struct reader *r, int64_t room) {
   if (room <= r->pos_room) return TW_OK;
   if (room < 2 * r->pos_room) room = 2 * r->pos_room;
+  uint64_t *line = tw__realloc(r->line, (size_t)(room / 64 + 2) * sizeof *line);
+  if (!line) return TW_ENOMEM;
+  r->line = line;
   uint32_t *pos =
       tw__realloc(r->pos ? r->pos - 1 : NULL, (size_t)(room + 1) * sizeof *pos);
   if (!pos) return TW_ENOMEM;
@@ -232,13 +271,14 @@ static int reserve(struct reader *r, int64_t room) {
  * them, or of one that is longer. n is 0 when there is none. 0 or TW_ENOMEM. */
 static int find_ends(struct reader *r, const char *text, int64_t len, int64_t from,
                      int last) {
-  struct scan scan = {(uint32_t)from, false, UINT32_MAX};
+  struct scan scan = {.skip = UINT32_MAX};
   int64_t end = -1; /* one after the last newline's number */
   r->n = 0;
   for (int64_t at = from; at < len && end < 0;) {
     int64_t some = len - at < BLOCKS * 64 ? len - at : BLOCKS * 64;
     if (reserve(r, r->n + some + UNROLLED)) return TW_ENOMEM;
     r->pos[-1] = (uint32_t)from - 1;
+    scan.line = r->line + r->n / 64;
     int blocks = look(r->masks, text + at, some, r->delimiter);
     uint32_t *pos =
         collect_any(&scan, r->masks, blocks, (uint32_t)at, text, len, r->pos + r->n);
@@ -251,9 +291,11 @@ static int find_ends(struct reader *r, const char *text, int64_t len, int64_t fr
     if (at == len && last && !scan.quoted &&
         (!n || r->pos[n - 1] < len - 1 || text[r->pos[n - 1]] != '\n')) {
       r->pos[n] = (uint32_t)len;
+      put_lines(&scan, 1, 1);
       end = n + 1;
     }
   }
+  *scan.line = scan.bits;
   r->n = end < 0 ? 0 : end;
   return TW_OK;
 }
@@ -345,36 +387,28 @@ static int put(struct reader *r, struct field *field, tw_column *col, int64_t i,
  * when not all: a fault, or TW_ENOMEM. Not inlined, so that each loop has its registers. */
 #define LOOP static __attribute__((noinline)) int64_t
 
-static inline __attribute__((always_inline)) int64_t
-put_f64(struct reader *r, struct field *field, tw_column *col, const struct run *run,
-        int64_t to, int64_t n, int *fault) {
+LOOP put_f64(struct reader *r, struct field *field, tw_column *col,
+             const struct run *run, int64_t to, int64_t n, int *fault) {
   const char *text = run->text, *limit = run->limit, *e;
-  const uint32_t *pos = run->pos;
   const int64_t width = run->width;
   const bool is_last = run->is_last;
   double *out = col->f64 + to;
-  for (int64_t i = 0; i < n; i++, pos += width) {
-    const char *s = cell_at(text, pos, is_last, &e);
-    if (__builtin_expect(tw__cell_short(s, e, limit, &out[i]), 1)) continue;
-    if ((*fault = put(r, field, col, to + i, s, e, limit))) return i;
+  int64_t some = TW__LANES; /* more and more, where the lanes are of no use */
+  for (int64_t i = 0; i < n;) {
+    const int64_t done = tw__lanes_f64(text, limit - text, run->pos + i * width, width,
+                                       is_last, n - i, out + i);
+    some = done ? TW__LANES : 2 * some;
+    i += done;
+    const uint32_t *pos = run->pos + i * width;
+    for (int64_t end = i + some < n ? i + some : n; i < end; i++, pos += width) {
+      const char *s = cell_at(text, pos, is_last, &e);
+      if (tw__cell_short(s, e, limit, &out[i])) continue;
+      if (tw__cell_decimal(s, e, limit, &out[i])) continue;
+      if ((*fault = put(r, field, col, to + i, s, e, limit))) return i;
+    }
   }
   return n;
 }
-
-LOOP put_f64_any(struct reader *r, struct field *field, tw_column *col,
-                 const struct run *run, int64_t to, int64_t n, int *fault) {
-  return put_f64(r, field, col, run, to, n, fault);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,bmi,bmi2"))) LOOP
-put_f64_fast(struct reader *r, struct field *field, tw_column *col,
-             const struct run *run, int64_t to, int64_t n, int *fault) {
-  return put_f64(r, field, col, run, to, n, fault);
-}
-#else
-#define put_f64_fast put_f64_any
-#endif
 
 LOOP put_i64(struct reader *r, struct field *field, tw_column *col,
              const struct run *run, int64_t to, int64_t n, int *fault) {
@@ -394,19 +428,57 @@ LOOP put_i64(struct reader *r, struct field *field, tw_column *col,
   return n;
 }
 
+/* Unquoted strings that the table has, one row after the other from number i on, each with
+ * 16 bytes that can be read. Returns the first row that is something else. */
+static inline __attribute__((always_inline)) int64_t
+known_strings(const struct tw__names *names, const struct run *run, bool is_last,
+              int64_t i, int64_t n, uint32_t *out) {
+  const char *text = run->text;
+  const int64_t width = run->width;
+  const uint32_t *pos = run->pos + i * width;
+  const struct tw__names_entry *entry = names->entry;
+  const uint64_t mask = names->mask, factor = names->factor;
+  for (; i < n; i++, pos += width) {
+    const uint32_t first = pos[-1] + 1;
+    uint64_t len = (uint32_t)(pos[0] - first), low, high;
+    const char *s = text + first;
+    if (is_last && len && s[len - 1] == '\r') len--;
+    if (*s == '"') break;
+    if (len - 1 < 16)
+      tw__names_load(s, len, &low, &high);
+    else if (len)
+      tw__names_words(s, (int64_t)len, &low, &high);
+    else
+      break;
+    const struct tw__names_entry *e = &entry[tw__names_hash(low, high, factor) & mask];
+    if ((e->low ^ low) | (e->high ^ high) | (e->len ^ len)) {
+      e = tw__names_find(names, low, high, len);
+      if (!e) break;
+    }
+    if (len > 16 && !tw__names_same(names, e, s, len)) break;
+    out[i] = e->code;
+  }
+  return i;
+}
+
 LOOP put_string(struct reader *r, struct field *field, tw_column *col,
                 const struct run *run, int64_t to, int64_t n, int *fault) {
-  const char *text = run->text, *limit = run->limit, *e;
-  const uint32_t *pos = run->pos;
+  const char *limit = run->limit, *e;
   const int64_t width = run->width;
-  const bool is_last = run->is_last;
+  struct tw__names *names = &field->names;
   uint32_t *out = col->code + to;
-  for (int64_t i = 0; i < n; i++, pos += width) {
-    const char *s = cell_at(text, pos, is_last, &e);
+  int64_t near = n; /* those behind it are too near to the end of the text */
+  while (near > 0 && limit - run->text < run->pos[(near - 1) * width] + 16) near--;
+  for (int64_t i = 0; i < n; i++) {
+    if (names->dict == col->dict && i < near) {
+      i = run->is_last ? known_strings(names, run, true, i, near, out)
+                       : known_strings(names, run, false, i, near, out);
+      if (i == n) break;
+    }
+    const char *s = cell_of(run, i, &e);
     int64_t code = -1;
-    if (__builtin_expect(s < e && *s != '"', 1))
-      code = tw__names_add(&field->names, col->dict, s, e - s, limit);
-    if (__builtin_expect(code >= 0, 1))
+    if (s < e && *s != '"') code = tw__names_add(names, col->dict, s, e - s, limit);
+    if (code >= 0)
       out[i] = (uint32_t)code;
     else if ((*fault = put(r, field, col, to + i, s, e, limit)))
       return i;
@@ -440,9 +512,7 @@ static int64_t put_cells(struct reader *r, struct field *field, tw_column *col,
                          const struct run *run, int64_t to, int64_t n, int *fault) {
   switch (col ? col->type : 0) {
   case 0: return pass_over(r, run, n, fault);
-  case TW_COL_F64:
-    return fast() ? put_f64_fast(r, field, col, run, to, n, fault)
-                  : put_f64_any(r, field, col, run, to, n, fault);
+  case TW_COL_F64: return put_f64(r, field, col, run, to, n, fault);
   case TW_COL_I64: return put_i64(r, field, col, run, to, n, fault);
   case TW_COL_STRING: return put_string(r, field, col, run, to, n, fault);
   default: return put_other(r, field, col, run, to, n, fault);
@@ -508,23 +578,36 @@ static bool ends_line(const char *text, int64_t len, uint32_t pos) {
   return pos == len || text[pos] == '\n';
 }
 
+/* n bits (1 .. 64) from bit number `at` on. */
+static uint64_t lines_at(const struct reader *r, int64_t at, int64_t n) {
+  const uint64_t *word = r->line + at / 64;
+  uint64_t bits = word[0] >> (at % 64);
+  if (at % 64) bits |= word[1] << (64 - at % 64);
+  return bits << (64 - n) >> (64 - n);
+}
+
+/* A row of more fields than there are bits in a word. */
+static bool regular_wide(const struct reader *r, int64_t at) {
+  int64_t rest = r->fields;
+  for (; rest > 64; rest -= 64, at += 64)
+    if (lines_at(r, at, 64)) return false;
+  return lines_at(r, at, rest) == 1ull << (rest - 1);
+}
+
 /* How many rows from position number `at` on, up to n, have as many fields as they should. */
-static int64_t regular(const struct reader *r, const char *text, int64_t len,
-                       int64_t at, int64_t n) {
-  const int width = r->fields;
-  const uint32_t *pos = r->pos + at;
-  /* the end of the text stands for a newline, in the last row only */
-  bool open = n > 0 && pos[n * width - 1] == len;
+static int64_t regular(const struct reader *r, int64_t at, int64_t n) {
+  const int64_t width = r->fields, some = 64 / width; /* rows at a time */
+  uint64_t pattern = 0;
   int64_t i = 0;
-  for (; i < n - open; i++, pos += width) {
-    int early = 0;
-    for (int k = 0; k < width - 1; k++) early |= text[pos[k]] == '\n';
-    if (early | (text[pos[width - 1]] != '\n')) return i;
+  if (!some) {
+    while (i < n && regular_wide(r, at + i * width)) i++;
+    return i;
   }
-  if (i == n) return n;
-  for (int k = 0; k < width - 1; k++)
-    if (text[pos[k]] == '\n') return i;
-  return n;
+  for (int64_t k = 0; k < some; k++) pattern |= 1ull << (width - 1) << (k * width);
+  for (; i + some <= n; i += some)
+    if (lines_at(r, at + i * width, some * width) != pattern) break;
+  while (i < n && lines_at(r, at + i * width, width) == 1ull << (width - 1)) i++;
+  return i;
 }
 
 /* The row at position number `at` is not regular. Returns the number of the position after
@@ -548,7 +631,7 @@ static int64_t take_rows(struct reader *r, tw_frame *frame, const char *text,
   while (at < r->n && frame->rows < max && !r->pub.fault) {
     int64_t n = (r->n - at) / r->fields;
     if (n > max - frame->rows) n = max - frame->rows;
-    n = regular(r, text, len, at, n);
+    n = regular(r, at, n);
     if (!n) {
       at = irregular(r, text, len, at);
       continue;

@@ -5,6 +5,7 @@
  * failing allocation is one relaxed decrement and is skipped while none is wanted.
  */
 #include "core/mem.h"
+#include "core/pool.h"
 #include "tideway.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,11 @@
 #include <malloc.h>
 #define usable_size malloc_usable_size
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+enum { LARGE = 4 << 20 /* bytes */ };
 
 static _Atomic int64_t in_use;
 static _Atomic int64_t
@@ -28,7 +34,7 @@ __attribute__((constructor)) static void read_environment(void) {
 }
 
 int64_t tw_mem_bytes(void) {
-  return atomic_load_explicit(&in_use, memory_order_relaxed);
+  return atomic_load_explicit(&in_use, memory_order_relaxed) - tw__pool_bytes();
 }
 
 int64_t tw_mem_fail_at(int64_t n) {
@@ -49,6 +55,10 @@ static void count_in(void *block) {
   if (block)
     atomic_fetch_add_explicit(&in_use, (int64_t)usable_size(block),
                               memory_order_relaxed);
+}
+
+int tw__mem_failing(void) {
+  return atomic_load_explicit(&fail_after, memory_order_relaxed) != 0;
 }
 
 static void count_out(int64_t size) {
@@ -76,6 +86,35 @@ void *tw__realloc(void *block, size_t size) {
   return moved;
 }
 
+/* Pages of 4 KB cost a walk through the tables of pages at nearly every access to a block
+ * of many megabytes. The wish must come before the memory is written to. */
+static void wish_large_pages(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+  size_t page = (size_t)1 << 21;
+  uintptr_t first = ((uintptr_t)block + page - 1) & ~(page - 1);
+  uintptr_t end = ((uintptr_t)block + size) & ~(page - 1);
+  if (first < end) madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+  (void)block, (void)size;
+#endif
+}
+
+void *tw__mem_grow(void *block, size_t used, size_t size) {
+  if (size < LARGE) return tw__realloc(block, size);
+  void *moved = tw__malloc(size);
+  if (!moved) return NULL;
+  wish_large_pages(moved, size);
+  if (used) memcpy(moved, block, used);
+  tw__free(block);
+  return moved;
+}
+
+void *tw__mem_zeros(size_t count, size_t size) {
+  void *block = tw__calloc(count, size);
+  if (block && count * size >= LARGE) wish_large_pages(block, count * size);
+  return block;
+}
+
 char *tw__mem_copy(const char *bytes, int64_t len) {
   char *copy = tw__malloc((size_t)len + 1);
   if (!copy) return NULL;
@@ -94,5 +133,18 @@ void *tw__malloc_aligned(size_t align, size_t size) {
 void tw__free(void *block) {
   if (!block) return;
   count_out((int64_t)usable_size(block));
+  free(block);
+}
+
+/* ---- of a known size ---- */
+
+void *tw__malloc_sized(size_t size) {
+  void *block = must_fail() ? NULL : malloc(size);
+  if (block) atomic_fetch_add_explicit(&in_use, (int64_t)size, memory_order_relaxed);
+  return block;
+}
+
+void tw__free_sized(void *block, size_t size) {
+  count_out((int64_t)size);
   free(block);
 }

@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "frame/column.h"
 #include "frame/most.h"
+#include "frame/parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -149,13 +150,19 @@ void tw__cells_fini(struct tw__cells *c) {
 }
 
 int tw__cells_reserve(struct tw__cells *c, int64_t room) {
-  if (room <= c->room) return TW_OK;
+  if (room <= c->room) {
+    c->used = room;
+    return TW_OK;
+  }
+  int64_t used = room;
   if (room < 2 * c->room) room = 2 * c->room;
-  void *cell = tw__realloc(c->cell, (size_t)room * sizes[c->kind]);
+  size_t size = sizes[c->kind];
+  void *cell = tw__mem_grow(c->cell, (size_t)c->room * size, (size_t)room * size);
   if (!cell) return TW_ENOMEM;
   c->cell = cell;
   empty(c, c->room, room);
   c->room = room;
+  c->used = used;
   return TW_OK;
 }
 
@@ -192,6 +199,22 @@ int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used
   for (; g < used; g++) most[g].entry = NULL; /* they are c's */
   tw__cells_fini(to);
   return TW_ENOMEM;
+}
+
+int tw__cells_void(const struct tw__cells *c, int64_t used) {
+  size_t size = sizes[c->kind];
+  static const char zero[sizeof(struct live_sum)];
+  const double *val = c->cell;
+  for (int64_t g = 0; g < used && g < c->room; g++) {
+    if (c->kind == LEAST || c->kind == MOST) {
+      if (val[g] == val[g]) return 0;
+    } else if (c->kind == LIVE_MOST) {
+      if (((const struct tw__most *)c->cell)[g].count) return 0;
+    } else if (memcmp(cell_at(c, g), zero, size) != 0) {
+      return 0;
+    }
+  }
+  return 1;
 }
 
 void tw__cells_keep(struct tw__cells *c, const uint32_t *from, int64_t n,
@@ -469,8 +492,56 @@ static void count_by(struct tw__cells *c, const uint32_t *number, const tw_colum
   }
 }
 
+/* ---- many rows into few sums ---- */
+
+/* Whether they were added this way. */
+static int add_parts(struct tw__cells *c, const uint32_t *number, const double *x,
+                     int64_t n) {
+  pair part[TW__PARTS];
+  struct tw__sum *sum = c->cell;
+  struct mean *mean = c->cell;
+  if (!tw__parts_sums(part, c->used, number, x, n)) return 0;
+  for (int64_t g = 0; g < c->used; g++) {
+    if (part[g][1] == 0) continue;
+    if (c->kind == MEAN) mean[g].n += (int64_t)part[g][1];
+    tw__sum_add(c->kind == MEAN ? &mean[g].sum : &sum[g], part[g][0]);
+  }
+  return 1;
+}
+
+/* Not of infinities, which are counted. What rounding loses of k values is no more than k
+ * times what it loses of one. */
+static int live_parts(struct tw__cells *c, const uint32_t *number, const double *x,
+                      int64_t n, int sign) {
+  pair part[TW__PARTS];
+  int64_t count[TW__PARTS], used = c->used;
+  struct live_sum *cell = c->cell;
+  double all = 0;
+  if (!tw__parts_live(part, count, used, number, x, n)) return 0;
+  for (int64_t g = 0; g < used; g++) all += part[g][1];
+  if (!(all - all == 0)) return 0;
+  for (int64_t g = 0; g < used; g++, cell++) {
+    if (count[g] == 0) continue;
+    cell->n += sign * count[g];
+    if (cell->n == 0) {
+      *cell = (struct live_sum){.n = 0};
+      continue;
+    }
+    tw__sum_add(&cell->sum, sign * part[g][0]);
+    cell->mass += sign * part[g][1];
+    cell->spent += (double)count[g] * part[g][1];
+    if (sign < 0) c->stale |= live_sum_stale(cell);
+  }
+  return 1;
+}
+
 static void add_rows(struct tw__cells *c, const uint32_t *number, const tw_column *col,
                      int64_t first, int64_t n) {
+  if (col->type == TW_COL_F64) {
+    const double *x = col->f64 + first;
+    if ((c->kind == SUM || c->kind == MEAN) && add_parts(c, number, x, n)) return;
+    if (c->kind == LIVE_SUM && live_parts(c, number, x, n, 1)) return;
+  }
   switch (c->kind) {
   case COUNT: count_by(c, number, col, first, n, 1); return;
   case SUM: add_sum(c, number, col, first, n); return;
@@ -488,6 +559,8 @@ static void add_rows(struct tw__cells *c, const uint32_t *number, const tw_colum
 
 static void drop_rows(struct tw__cells *c, const uint32_t *number, const tw_column *col,
                       int64_t first, int64_t n) {
+  if (c->kind == LIVE_SUM && col->type == TW_COL_F64)
+    if (live_parts(c, number, col->f64 + first, n, -1)) return;
   switch (c->kind) {
   case COUNT: count_by(c, number, col, first, n, -1); return;
   case WHOLE: drop_whole(c, number, col, first, n); return;
@@ -500,9 +573,6 @@ static void drop_rows(struct tw__cells *c, const uint32_t *number, const tw_colu
 /* ---- all rows into one cell ---- */
 
 static const uint32_t zeros[256];
-
-typedef double pair __attribute__((vector_size(16)));
-typedef int64_t bits __attribute__((vector_size(16)));
 
 static inline pair load_pair(const double *x) {
   pair v;
@@ -761,5 +831,45 @@ int tw__cells_value(const struct tw__cells *c, int64_t g, double *num, int64_t *
   case TW_AGG_VAR:
   case TW_AGG_STD: *num = spread_of(c, g); return TW_COL_F64;
   default: return extreme_of(c, g, num, i64);
+  }
+}
+
+void tw__cells_put(const struct tw__cells *c, int64_t g, tw_column *col, int64_t at) {
+  double num = 0;
+  int64_t i64 = 0;
+  int type = tw__cells_value(c, g, &num, &i64);
+  if (type == TW_COL_F64)
+    col->f64[at] = num;
+  else if (type)
+    col->i64[at] = i64;
+  else
+    tw_column_set_null(col, at);
+}
+
+/* value: of cell g, as tw__cells_value has it. */
+#define WRITE(value)                                                                   \
+  for (int64_t i = 0; i < n; i++) {                                                    \
+    int64_t g = number[i];                                                             \
+    if (big && i + STRIDE < n) __builtin_prefetch(cell_at(c, number[i + STRIDE]));     \
+    out[i] = value;                                                                    \
+  }
+
+void tw__cells_write(const struct tw__cells *c, const uint32_t *number, int64_t n,
+                     tw_column *col) {
+  const struct tw__sum *sum = c->cell;
+  const struct mean *mean = c->cell;
+  const struct live_sum *live = c->cell;
+  double *out = col->f64;
+  int big = (size_t)c->room * sizes[c->kind] > CACHE;
+  if (c->kind == SUM) {
+    WRITE(tw__sum_value(sum[g]))
+  } else if (c->kind == MEAN) {
+    WRITE(mean[g].n ? tw__sum_value(mean[g].sum) / (double)mean[g].n : NAN)
+  } else if (c->kind == LIVE_SUM && c->agg == TW_AGG_SUM) {
+    WRITE(live_total(&live[g]))
+  } else if (c->kind == LIVE_SUM) {
+    WRITE(live[g].n > 0 ? live_total(&live[g]) / (double)live[g].n : NAN)
+  } else {
+    for (int64_t i = 0; i < n; i++) tw__cells_put(c, number[i], col, i);
   }
 }

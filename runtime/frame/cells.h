@@ -13,7 +13,7 @@
 
 struct tw__cells {
   void *cell;
-  int64_t room;
+  int64_t room, used; /* cells; those that were asked for last */
   double ddof;
   int32_t kind; /* enum kind of cells.c */
   int32_t agg;
@@ -33,6 +33,9 @@ int tw__cells_reserve(struct tw__cells *c, int64_t room);
 void tw__cells_clear(struct tw__cells *c);
 int tw__cells_copy(struct tw__cells *to, const struct tw__cells *c, int64_t used);
 
+/* Whether no value stands in any of the first `used` cells. */
+int tw__cells_void(const struct tw__cells *c, int64_t used);
+
 /* Keep only the cells from[0 .. n - 1] (ascending, none below its new number), which get the numbers first ..
  * first + n - 1; the others must be empty. */
 void tw__cells_keep(struct tw__cells *c, const uint32_t *from, int64_t n,
@@ -49,6 +52,12 @@ void tw__cells_drop(struct tw__cells *c, const uint32_t *number, const tw_column
 
 /* The result of cell g: TW_COL_F64 and *num, or TW_COL_I64 (TIMESTAMP) and *i64; 0: none. */
 int tw__cells_value(const struct tw__cells *c, int64_t g, double *num, int64_t *i64);
+
+/* The result of cell g as value at of a column, or those of cells number[0 .. n - 1] as its
+ * values from 0 on; missing where there is none. */
+void tw__cells_put(const struct tw__cells *c, int64_t g, tw_column *col, int64_t at);
+void tw__cells_write(const struct tw__cells *c, const uint32_t *number, int64_t n,
+                     tw_column *col);
 
 /* How many values a mean is of. */
 double tw__cells_held(const struct tw__cells *c, int64_t g);

@@ -1,12 +1,13 @@
 /* column.h -- what the files of frame/ know of a column beyond its fields.
  *
- * data and bitmap are one block: `room` values (a multiple of 8), then the bits and 8
+ * data and bitmap stand together: `room` values (a multiple of 8), then the bits and 8
  * bytes that may be read. So a missing value never takes memory, and valid is NULL or
  * points behind the values. Bits from len on are set. F64 has no bitmap.
  */
 #ifndef TIDEWAY_FRAME_COLUMN_H
 #define TIDEWAY_FRAME_COLUMN_H
 
+#include "core/refs.h"
 #include "tideway.h"
 
 #include <math.h>
@@ -33,7 +34,7 @@ static inline double tw__column_seconds(int64_t ns) {
 
 /* Whether this holder may change the column. */
 static inline int tw__column_mine(const tw_column *col) {
-  return __atomic_load_n(&col->refs, __ATOMIC_ACQUIRE) == 1;
+  return tw__refs_mine(&col->refs);
 }
 
 /* Cut back to the first len values; take the first n away. */

@@ -1,48 +1,61 @@
 /* frame.c -- columns of one length under one schema. */
-#include "core/mem.h"
+#include "core/pool.h"
+#include "core/refs.h"
 #include "frame/column.h"
 
 #include <string.h>
 
+/* A frame and its array are one block, of the class that its room tells. */
+static int class_of(int room) {
+  return tw__pool_class(sizeof(tw_frame) + (size_t)room * sizeof(tw_column *));
+}
+
 tw_frame *tw_frame_new(int columns, int schema) {
   if (columns < 0) return NULL;
-  tw_frame *frame = tw__calloc(1, sizeof *frame);
+  int size_class = class_of(columns);
+  if (size_class < 0) return NULL;
+  tw_frame *frame = tw__pool_take(size_class);
   if (!frame) return NULL;
-  frame->room = columns ? columns : 1;
-  frame->column = tw__calloc((size_t)frame->room, sizeof(tw_column *));
-  if (!frame->column) {
-    tw__free(frame);
-    return NULL;
-  }
-  frame->columns = columns;
-  frame->schema = schema;
-  frame->refs = 1;
+  size_t place = tw__pool_size(size_class) - sizeof *frame;
+  *frame = (tw_frame){.column = (tw_column **)(frame + 1),
+                      .columns = columns,
+                      .schema = schema,
+                      .refs = 1,
+                      .room = (int32_t)(place / sizeof(tw_column *))};
+  for (int k = 0; k < columns; k++) frame->column[k] = NULL;
   return frame;
 }
 
 tw_frame *tw_frame_retain(tw_frame *frame) {
-  __atomic_fetch_add(&frame->refs, 1, __ATOMIC_RELAXED);
+  tw__refs_up(&frame->refs);
   return frame;
 }
 
 void tw_frame_release(tw_frame *frame) {
-  if (!frame || __atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL)) return;
+  if (!frame || !tw__refs_down(&frame->refs)) return;
   for (int k = 0; k < frame->columns; k++) tw_column_release(frame->column[k]);
-  tw__free(frame->column);
-  tw__free(frame);
+  tw__pool_give(class_of(frame->room), frame);
 }
 
-static int mine(const tw_frame *frame) {
-  return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
+/* Fetches frames that are to be released 2 * AHEAD later, and columns of those AHEAD. */
+void tw_frame_release_all(tw_frame **frames, int64_t n) {
+  enum { AHEAD = 4 };
+  for (int64_t i = 0; i < n; i++) {
+    if (i + 2 * AHEAD < n) __builtin_prefetch(frames[i + 2 * AHEAD], 1);
+    const tw_frame *next = i + AHEAD < n ? frames[i + AHEAD] : NULL;
+    for (int k = 0; next && k < next->columns && k < 8; k++)
+      __builtin_prefetch(next->column[k], 1);
+    tw_frame_release(frames[i]);
+  }
 }
 
 int tw_frame_renew(tw_frame **out, int columns, int schema) {
   tw_frame *frame = *out;
   if (columns < 0) return TW_EINVAL;
-  if (!frame || !mine(frame) || columns > frame->room) {
+  if (!frame || !tw__refs_mine(&frame->refs) || columns > frame->room) {
+    *out = tw_frame_new(columns, schema);
     tw_frame_release(frame);
-    *out = frame = tw_frame_new(columns, schema);
-    return frame ? TW_OK : TW_ENOMEM;
+    return *out ? TW_OK : TW_ENOMEM;
   }
   for (int k = columns; k < frame->columns; k++) tw_column_release(frame->column[k]);
   for (int k = frame->columns; k < columns; k++) frame->column[k] = NULL;
@@ -99,7 +112,7 @@ int tw_frame_tail(tw_frame **out, const tw_frame *frame, int64_t n) {
 static int own(tw_frame **to, const tw_frame *like) {
   tw_frame *copy = NULL;
   int64_t rows = *to ? (*to)->rows : 0;
-  int shared = !*to || !mine(*to);
+  int shared = !*to || !tw__refs_mine(&(*to)->refs);
   for (int k = 0; !shared && k < (*to)->columns; k++)
     shared = !tw__column_mine((*to)->column[k]);
   if (!shared) return TW_OK;
@@ -146,7 +159,7 @@ int tw_frame_equal(const tw_frame *a, const tw_frame *b) {
 }
 
 int64_t tw_frame_bytes(const tw_frame *frame) {
-  int64_t bytes = (int64_t)(sizeof *frame + (size_t)frame->room * sizeof(tw_column *));
+  int64_t bytes = (int64_t)tw__pool_size(class_of(frame->room));
   for (int k = 0; k < frame->columns; k++)
     if (frame->column[k]) bytes += tw_column_bytes(frame->column[k]);
   return bytes;

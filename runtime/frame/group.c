@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { PIECE = 4096, NUMBERS_MIN = 64 };
+enum { PIECE = 8192, ORDERED = 512, NUMBERS_MIN = 64 };
 
 struct tw_group {
   int keys, cols, live;
@@ -37,7 +37,7 @@ struct tw_group {
   int64_t touches;   /* TOO_MANY: not known */
 };
 
-enum { TOUCHED_ROOM = PIECE, TOO_MANY = -1 };
+enum { TOUCHED_ROOM = 4096, TOO_MANY = -1 };
 
 /* ---- open, close ---- */
 
@@ -147,7 +147,7 @@ static int reserve(tw_group *g) {
 
 static void touch(tw_group *g, int64_t n) {
   if (g->touches == TOO_MANY || !n) return;
-  if (!g->same || n > TOUCHED_ROOM - g->touches) {
+  if (!g->same || n > TOUCHED_ROOM - g->touches || g->touches + n > g->known.count) {
     g->touches = TOO_MANY;
     return;
   }
@@ -180,24 +180,35 @@ static void count_out(tw_group *g, int64_t n) {
   if (dead) g->same = 0;
 }
 
+/* Minimum and maximum ask where in the window the rows stand. */
+static int add_ordered(tw_group *g, int k, const tw_frame *frame, int64_t first,
+                       int64_t n, const tw_window *win) {
+  int64_t spare[ORDERED];
+  const tw_column *col = frame->column[g->col[k]];
+  for (int64_t i = 0; i < n; i += ORDERED) {
+    int64_t rows = n - i < ORDERED ? n - i : ORDERED;
+    const int64_t *key = tw__window_keys(win, frame, first + i, rows, spare);
+    if (tw__cells_add(&g->cells[k], g->number + i, col, first + i, rows, key))
+      return TW_ENOMEM;
+  }
+  return TW_OK;
+}
+
 /* win: whose order of rows counts; NULL: that of coming. */
 static int add_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t n,
                      const tw_window *win) {
-  int64_t spare[PIECE];
-  const int64_t *key = NULL;
   int rc = find_groups(g, frame, first, n);
   if (rc) return rc;
   if (g->live) count_in(g, n);
   touch(g, n);
-  for (int k = 0; k < g->cols; k++) {
-    int ordered = g->agg[k] == TW_AGG_MIN || g->agg[k] == TW_AGG_MAX;
-    const tw_column *col =
-        frame->column[g->agg[k] == TW_AGG_SIZE ? g->key[0] : g->col[k]];
-    if (ordered && win && !key) key = tw__window_keys(win, frame, first, n, spare);
-    rc = tw__cells_add(&g->cells[k], g->number, col, first, n, ordered ? key : NULL);
-    if (rc) return rc;
+  for (int k = 0; !rc && k < g->cols; k++) {
+    int at = g->agg[k] == TW_AGG_SIZE ? g->key[0] : g->col[k];
+    if (win && (g->agg[k] == TW_AGG_MIN || g->agg[k] == TW_AGG_MAX))
+      rc = add_ordered(g, k, frame, first, n, win);
+    else
+      rc = tw__cells_add(&g->cells[k], g->number, frame->column[at], first, n, NULL);
   }
-  return TW_OK;
+  return rc;
 }
 
 static int drop_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t n) {
@@ -212,14 +223,34 @@ static int drop_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t
   return TW_OK;
 }
 
+/* A column that had no values so far has got its type. */
+static int retype(tw_group *g, struct tw__cells *cells, int type) {
+  struct tw__cells other;
+  int64_t used = (int64_t)g->known.count + 1;
+  if (!tw__cells_void(cells, used)) return TW_ETYPE;
+  int rc = tw__cells_init(&other, cells->agg, type, g->ddof, g->live);
+  if (!rc) rc = tw__cells_reserve(&other, used);
+  if (rc) return rc;
+  tw__cells_fini(cells);
+  *cells = other;
+  g->touches = TOO_MANY;
+  return TW_OK;
+}
+
 static int check(tw_group *g, const tw_frame *frame, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > frame->rows - count) return TW_EINVAL;
+  for (int k = 0; k < g->keys && g->ready; k++) {
+    if (type_at(frame, g->key[k]) == g->key_type[k]) continue;
+    if (g->known.count) return TW_ETYPE;
+    tw_group_clear(g);
+  }
   if (!g->ready) return get_ready(g, frame);
-  for (int k = 0; k < g->keys; k++)
-    if (type_at(frame, g->key[k]) != g->key_type[k]) return TW_ETYPE;
-  for (int k = 0; k < g->cols; k++)
-    if (g->agg[k] != TW_AGG_SIZE && type_at(frame, g->col[k]) != g->cells[k].in)
-      return TW_ETYPE;
+  for (int k = 0; k < g->cols; k++) {
+    if (g->agg[k] == TW_AGG_SIZE || type_at(frame, g->col[k]) == g->cells[k].in)
+      continue;
+    int rc = retype(g, &g->cells[k], type_at(frame, g->col[k]));
+    if (rc) return rc;
+  }
   return TW_OK;
 }
 
@@ -229,6 +260,51 @@ static int add(tw_group *g, const tw_frame *frame, int64_t first, int64_t count,
   for (; !rc && count > 0; first += PIECE, count -= PIECE)
     rc = add_piece(g, frame, first, count < PIECE ? count : PIECE, win);
   return rc;
+}
+
+/* Other columns, of which some were there before. */
+static int take_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols,
+                        struct tw__cells *cells) {
+  for (int k = 0; k < cols; k++) {
+    if (tw__cells_init(&cells[k], agg[k], TW_COL_F64, g->ddof, g->live))
+      return TW_EINVAL;
+    if (col[k] < 0 && agg[k] != TW_AGG_SIZE) return TW_EINVAL;
+    if (tw__cells_reserve(&cells[k], (int64_t)g->known.count + 1)) return TW_ENOMEM;
+  }
+  for (int k = 0; k < cols; k++)
+    for (int j = 0; j < g->cols; j++)
+      if (g->col[j] == col[k] && g->agg[j] == agg[k]) {
+        struct tw__cells swap = g->cells[j];
+        g->cells[j] = cells[k];
+        cells[k] = swap;
+        break;
+      }
+  return TW_OK;
+}
+
+int tw_group_columns(tw_group *g, const int32_t *col, const int32_t *agg, int cols) {
+  struct tw__cells *cells = tw__calloc((size_t)cols, sizeof *cells);
+  int32_t *key = tw__malloc((size_t)(g->keys + 2 * cols) * sizeof *key);
+  int rc = cells && key ? take_columns(g, col, agg, cols, cells) : TW_ENOMEM;
+  if (rc) {
+    for (int k = 0; k < cols && cells; k++) tw__cells_fini(&cells[k]);
+    tw__free(cells);
+    tw__free(key);
+    return rc;
+  }
+  for (int k = 0; k < g->cols; k++) tw__cells_fini(&g->cells[k]);
+  memcpy(key, g->key, (size_t)g->keys * sizeof *key);
+  memcpy(key + g->keys, col, (size_t)cols * sizeof *col);
+  memcpy(key + g->keys + cols, agg, (size_t)cols * sizeof *agg);
+  tw__free(g->cells);
+  tw__free(g->key);
+  g->cells = cells;
+  g->key = key;
+  g->col = key + g->keys;
+  g->agg = g->col + cols;
+  g->cols = cols;
+  forget_result(g);
+  return TW_OK;
 }
 
 /* Half a batch is none. */
@@ -283,8 +359,10 @@ int tw_group_slide(tw_group *g, const tw_window *win) {
   if (win->anew) {
     rc = fill_anew(g, win);
   } else {
-    int64_t first = win->left_first, count = win->left;
-    rc = add(g, win->came, win->came_first, win->came_rows, win);
+    int64_t first, count;
+    const tw_frame *came = tw__window_fresh(win, &first, &count);
+    rc = add(g, came, first, count, win);
+    first = win->left_first, count = win->left;
     for (; !rc && count > 0; first += PIECE, count -= PIECE)
       rc = drop_piece(g, win->store, first, count < PIECE ? count : PIECE);
     if (!rc && stale(g)) rc = fill_anew(g, win);
@@ -317,19 +395,6 @@ static int list_groups(tw_group *g) {
   return TW_OK;
 }
 
-static inline void write_value(const struct tw__cells *cells, tw_column *col,
-                               uint32_t number, int64_t at) {
-  double num = 0;
-  int64_t i64 = 0;
-  int type = tw__cells_value(cells, number, &num, &i64);
-  if (type == TW_COL_F64)
-    col->f64[at] = num;
-  else if (type)
-    col->i64[at] = i64;
-  else
-    tw_column_set_null(col, at);
-}
-
 /* Only the cells of the rows that came or left since the last result, when it is known
  * which and no value can be missing where others are not NaN. */
 static int write_touched(tw_group *g, tw_frame *frame) {
@@ -342,7 +407,7 @@ static int write_touched(tw_group *g, tw_frame *frame) {
     tw_column *col = frame->column[g->keys + k];
     for (int64_t i = 0; i < g->touches; i++)
       if (g->touched[i])
-        write_value(&g->cells[k], col, g->touched[i], g->place[g->touched[i]]);
+        tw__cells_put(&g->cells[k], g->touched[i], col, g->place[g->touched[i]]);
   }
   return 1;
 }
@@ -386,8 +451,7 @@ int tw_group_result(tw_group *g, tw_frame **out, int schema) {
   for (int k = 0; !rc && k < g->cols; k++) {
     tw_column **col = &frame->column[g->keys + k];
     rc = tw_column_renew(col, g->cells[k].out, NULL, n);
-    for (int64_t i = 0; !rc && i < n; i++)
-      write_value(&g->cells[k], *col, g->shown[i], i);
+    if (!rc) tw__cells_write(&g->cells[k], g->shown, n, *col);
   }
   if (rc) {
     forget_result(g);

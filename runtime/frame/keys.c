@@ -4,21 +4,25 @@
 #include "core/mem.h"
 #include "frame/column.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- integers to numbers ---- */
 
-enum { FIRST_BITS = 6 };
+enum { FIRST_BITS = 6, NEAR_MIN = 1024, NEAR_EACH = 32 };
 
-static int table_init(struct tw__table *table) {
+/* type: of the column whose numbers may be whole ones; else 0. */
+static int table_init(struct tw__table *table, int type) {
   table->seed = tw__hash_seed();
   table->shift = 64 - FIRST_BITS;
+  table->type = type == TW_COL_STRING ? 0 : type;
   table->place = tw__calloc((size_t)1 << FIRST_BITS, sizeof *table->place);
   return table->place ? TW_OK : TW_ENOMEM;
 }
 
 static void table_fini(struct tw__table *table) {
   tw__free(table->place);
+  tw__free(table->near);
   tw__free(table->val);
 }
 
@@ -33,7 +37,7 @@ static inline struct tw__place *find(const struct tw__table *table, uint64_t key
 static int table_grow(struct tw__table *table) {
   struct tw__place *old = table->place;
   uint64_t places = (uint64_t)1 << (64 - table->shift);
-  struct tw__place *place = tw__calloc(2 * places, sizeof *place);
+  struct tw__place *place = tw__mem_zeros(2 * places, sizeof *place);
   if (!place) return TW_ENOMEM;
   table->place = place;
   table->shift--;
@@ -71,57 +75,159 @@ static inline uint32_t table_number(struct tw__table *table, uint64_t key) {
   return __builtin_expect(number != 0, 1) ? number : table_add(table, key);
 }
 
+/* The whole number that a key stands for, if it does. */
+static int whole_of(const struct tw__table *table, uint64_t key, int64_t *whole) {
+  const int64_t far = (int64_t)1 << 52;
+  double x;
+  if (table->type == TW_COL_F64) {
+    memcpy(&x, &key, sizeof x);
+    if (!(fabs(x) <= (double)far) || x != rint(x)) return 0;
+    *whole = (int64_t)x;
+    return 1;
+  }
+  *whole = (int64_t)key;
+  return table->type && *whole <= far && *whole >= -far;
+}
+
+/* Puts a number into the array too, which grows to twice what it needs on the side where it
+ * does. Without memory it stays as it is. */
+static void put_near(struct tw__table *table, uint64_t key, uint32_t number) {
+  int64_t whole, most = NEAR_MIN + NEAR_EACH * (int64_t)table->count;
+  if (!whole_of(table, key, &whole)) return;
+  int64_t low = table->width ? table->low : whole, end = low + table->width;
+  if (whole < low) low = whole;
+  if (whole >= end) end = whole + 1;
+  if (end - low > table->width) {
+    int64_t width = 2 * (end - low);
+    if (width > most) return;
+    uint32_t *near = tw__mem_zeros((size_t)width, sizeof *near);
+    if (!near) return;
+    if (table->width && whole < table->low) low = end - width;
+    if (table->width)
+      memcpy(near + (table->low - low), table->near,
+             (size_t)table->width * sizeof *near);
+    tw__free(table->near);
+    table->near = near;
+    table->low = low;
+    table->width = width;
+  }
+  table->near[whole - table->low] = number;
+}
+
+enum { BLOCK = 64, CACHE = 1 << 19, MISS = UINT32_MAX };
+
+/* The numbers of the keys for which number says MISS. Places that the caches do not hold
+ * are asked for beforehand. */
+static __attribute__((noinline)) int
+look_up(struct tw__table *table, const uint64_t *key, int64_t n, uint32_t *number) {
+  if (sizeof *table->place << (64 - table->shift) > CACHE)
+    for (int64_t i = 0; i < n; i++) {
+      uint64_t at = tw__hash_num(key[i], table->seed) >> table->shift;
+      if (number[i] == MISS) __builtin_prefetch(&table->place[at]);
+    }
+  for (int64_t i = 0; i < n; i++) {
+    if (number[i] != MISS) continue;
+    number[i] = table_number(table, key[i]);
+    if (!number[i]) return TW_ENOMEM;
+    put_near(table, key[i], number[i]);
+  }
+  return TW_OK;
+}
+
 /* ---- one column ---- */
 
 static int numbers_of_f64(struct tw__table *table, const double *x, int64_t n,
                           uint32_t *number) {
-  for (int64_t i = 0; i < n; i++) {
-    double val = x[i] + 0.0; /* -0 and 0 are one */
-    uint64_t bits;
-    memcpy(&bits, &val, sizeof bits);
-    number[i] = 0;
-    if (val != val) continue;
-    number[i] = table_number(table, bits);
-    if (!number[i]) return TW_ENOMEM;
+  uint64_t key[BLOCK];
+  for (int64_t base = 0; base < n; base += BLOCK, x += BLOCK, number += BLOCK) {
+    int64_t rows = n - base < BLOCK ? n - base : BLOCK;
+    const uint32_t *near = table->near;
+    double low = (double)table->low, end = low + (double)table->width;
+    int misses = 0;
+    for (int64_t i = 0; i < rows; i++) {
+      double val = x[i] + 0.0; /* -0 and 0 are one */
+      uint32_t got = 0;
+      if (val >= low && val < end) {
+        int64_t whole = (int64_t)val;
+        if ((double)whole == val) got = near[whole - table->low];
+      }
+      if (!got && val == val) got = MISS, misses = 1;
+      memcpy(&key[i], &val, sizeof val);
+      number[i] = got;
+    }
+    if (misses && look_up(table, key, rows, number)) return TW_ENOMEM;
   }
   return TW_OK;
+}
+
+static inline uint64_t whole_at(const tw_column *col, int64_t i) {
+  return col->type == TW_COL_BOOL ? col->b[i] : (uint64_t)col->i64[i];
 }
 
 static int numbers_of_whole(struct tw__table *table, const tw_column *col,
                             int64_t first, int64_t n, uint32_t *number) {
   const uint8_t *valid = col->valid;
-  int is_bool = col->type == TW_COL_BOOL;
-  for (int64_t i = 0; i < n; i++) {
-    number[i] = 0;
-    if (valid && !tw__column_bit(valid, first + i)) continue;
-    uint64_t key = is_bool ? col->b[first + i] : (uint64_t)col->i64[first + i];
-    number[i] = table_number(table, key);
-    if (!number[i]) return TW_ENOMEM;
+  uint64_t key[BLOCK];
+  for (int64_t end = first + n; first < end; first += BLOCK, number += BLOCK) {
+    int64_t rows = end - first < BLOCK ? end - first : BLOCK;
+    const uint32_t *near = table->near;
+    uint64_t low = (uint64_t)table->low, width = (uint64_t)table->width;
+    int misses = 0;
+    for (int64_t i = 0; i < rows; i++) {
+      key[i] = whole_at(col, first + i);
+      uint32_t got = key[i] - low < width ? near[key[i] - low] : 0;
+      if (!got) got = MISS;
+      if (valid && !tw__column_bit(valid, first + i)) got = 0;
+      misses |= got == MISS;
+      number[i] = got;
+    }
+    if (misses && look_up(table, key, rows, number)) return TW_ENOMEM;
   }
   return TW_OK;
 }
 
+/* Looks all strings of a dict up that are known already. */
+static void foresee(const struct tw__key *key, struct tw__key_dict *known) {
+  const tw_dict *dict = known->dict;
+  for (int64_t code = 0; code < dict->count; code++) {
+    int64_t start = dict->start[code];
+    int64_t name =
+        tw_dict_find(key->names, dict->bytes + start, dict->start[code + 1] - start);
+    known->number[code] = (uint32_t)(name + 1);
+  }
+}
+
 /* What is known of a dict, all its strings with a place; it comes first. NULL: no
- * memory. */
-static struct tw__key_dict *know(struct tw__key *key, tw_dict *dict) {
+ * memory.
+ * rows  that are to be looked up now */
+static struct tw__key_dict *know(struct tw__key *key, tw_dict *dict, int64_t rows) {
   struct tw__key_dict *known = key->known, found;
-  int k = 0;
+  int k = 0, fresh = 0;
   while (k < TW__KEYS_KNOWN - 1 && known[k].dict && known[k].dict != dict) k++;
   found = known[k];
   if (found.dict != dict) {
     tw_dict_release(found.dict);
-    tw__free(found.number);
-    found = (struct tw__key_dict){.dict = tw_dict_retain(dict)};
+    found.dict = tw_dict_retain(dict);
+    fresh = 1;
+    if (found.room > 4 * dict->count + 64) {
+      tw__free(found.number);
+      found.number = NULL;
+      found.room = 0;
+    }
+    if (found.room) memset(found.number, 0, (size_t)found.room * sizeof *found.number);
   }
   memmove(&known[1], &known[0], (size_t)k * sizeof *known);
   known[0] = found;
-  if (known->room > dict->count) return known;
-  int64_t room = dict->count < 8 ? 16 : 2 * dict->count;
-  uint32_t *number = tw__realloc(known->number, (size_t)room * sizeof *number);
-  if (!number) return NULL;
-  memset(number + known->room, 0, (size_t)(room - known->room) * sizeof *number);
-  known->number = number;
-  known->room = room;
+  if (known->room <= dict->count) {
+    int64_t room = dict->count < 8 ? 16 : 2 * dict->count;
+    uint32_t *number = tw__mem_grow(known->number, (size_t)known->room * sizeof *number,
+                                    (size_t)room * sizeof *number);
+    if (!number) return NULL;
+    memset(number + known->room, 0, (size_t)(room - known->room) * sizeof *number);
+    known->number = number;
+    known->room = room;
+  }
+  if (fresh && key->own && dict->count <= rows) foresee(key, known);
   return known;
 }
 
@@ -155,6 +261,7 @@ static uint32_t new_string(struct tw__key *key, struct tw__key_dict *known,
   uint32_t number;
   if (!key->own) {
     number = table_next(&key->table, code);
+    if (code == key->even && number == code + 1) key->even = number;
   } else {
     int64_t name = add_text(key->names, known->dict, code);
     if (name < 0) return 0;
@@ -165,12 +272,42 @@ static uint32_t new_string(struct tw__key *key, struct tw__key_dict *known,
   return number;
 }
 
+typedef uint32_t four __attribute__((vector_size(16)));
+
+/* Whether all strings are among those whose number is the one in the dict and 1. The last
+ * of these less a string that comes later is negative. */
+static int even_numbers(const struct tw__key *key, const tw_column *col, int64_t first,
+                        int64_t n, uint32_t *number) {
+  const uint32_t *code = col->code + first;
+  uint32_t last = key->even - 1, below = 0;
+  four below_4 = {0}, last_4 = {last, last, last, last}, one_4 = {1, 1, 1, 1}, it;
+  int64_t i = 0;
+  if (key->own || !key->even || key->names->count > INT32_MAX) return 0;
+  for (; i + 4 <= n; i += 4) {
+    memcpy(&it, code + i, sizeof it);
+    below_4 |= last_4 - it;
+    it += one_4;
+    memcpy(number + i, &it, sizeof it);
+  }
+  for (; i < n; i++) {
+    below |= last - code[i];
+    number[i] = code[i] + 1;
+  }
+  below |= below_4[0] | below_4[1] | below_4[2] | below_4[3];
+  if (below >> 31) return 0;
+  if (col->valid)
+    for (i = 0; i < n; i++)
+      if (!tw__column_bit(col->valid, first + i)) number[i] = 0;
+  return 1;
+}
+
 static int numbers_of_strings(struct tw__key *key, const tw_column *col, int64_t first,
                               int64_t n, uint32_t *restrict number) {
   if (!n) return TW_OK;
   if (!key->names) key->names = tw_dict_retain(col->dict);
   if (!key->own && key->names != col->dict && own_names(key)) return TW_ENOMEM;
-  struct tw__key_dict *known = know(key, col->dict);
+  if (even_numbers(key, col, first, n, number)) return TW_OK;
+  struct tw__key_dict *known = know(key, col->dict, n);
   if (!known) return TW_ENOMEM;
   const uint32_t *restrict map = known->number, *restrict code = col->code + first;
   uint32_t misses = 0;
@@ -219,8 +356,8 @@ int tw__keys_init(struct tw__keys *keys, const int32_t *type, int columns) {
   if (!keys->key || !keys->pair || !keys->level) goto fail;
   for (int k = 0; k < columns; k++) {
     keys->key[k].type = type[k];
-    if (type[k] != TW_COL_STRING && table_init(&keys->key[k].table)) goto fail;
-    if (k > 0 && table_init(&keys->pair[k])) goto fail;
+    if (type[k] != TW_COL_STRING && table_init(&keys->key[k].table, type[k])) goto fail;
+    if (k > 0 && table_init(&keys->pair[k], 0)) goto fail;
   }
   return TW_OK;
 
@@ -254,6 +391,21 @@ static int reserve_spare(struct tw__keys *keys, int64_t room) {
   return TW_OK;
 }
 
+/* Makes number[i], that of the columns before, that of the pair with more[i]. */
+static int numbers_of_pairs(struct tw__table *pair, const uint32_t *more, int64_t n,
+                            uint32_t *number) {
+  uint64_t key[BLOCK];
+  for (int64_t base = 0; base < n; base += BLOCK, more += BLOCK, number += BLOCK) {
+    int64_t rows = n - base < BLOCK ? n - base : BLOCK;
+    for (int64_t i = 0; i < rows; i++) {
+      key[i] = (uint64_t)number[i] << 32 | more[i];
+      number[i] = number[i] && more[i] ? MISS : 0;
+    }
+    if (look_up(pair, key, rows, number)) return TW_ENOMEM;
+  }
+  return TW_OK;
+}
+
 int tw__keys_numbers(struct tw__keys *keys, tw_column *const *col, const int32_t *at,
                      int64_t first, int64_t n, uint32_t *number) {
   int rc = column_numbers(&keys->key[0], col[at[0]], first, n, number);
@@ -263,15 +415,8 @@ int tw__keys_numbers(struct tw__keys *keys, tw_column *const *col, const int32_t
   for (int k = 1; k < keys->columns; k++) {
     rc = column_numbers(&keys->key[k], col[at[k]], first, n, keys->spare);
     if (rc) return rc;
-    struct tw__table *pair = &keys->pair[k];
-    for (int64_t i = 0; i < n; i++) {
-      uint32_t a = number[i], b = keys->spare[i];
-      number[i] = 0;
-      if (!a || !b) continue;
-      number[i] = table_number(pair, (uint64_t)a << 32 | b);
-      if (!number[i]) return TW_ENOMEM;
-    }
-    keys->count = pair->count;
+    if (numbers_of_pairs(&keys->pair[k], keys->spare, n, number)) return TW_ENOMEM;
+    keys->count = keys->pair[k].count;
   }
   return TW_OK;
 }

@@ -1,9 +1,10 @@
 /* keys.h -- numbers for the distinct keys of rows, from 1 in the order of their coming.
  *
- * A number, boolean or timestamp is looked up in a hash table; a string by its number in
- * the dict of its column, through an array per dict. A key of several columns is built
- * pair by pair: (number of the columns so far, number in this one) is looked up in a hash
- * table again.
+ * A number, boolean or timestamp is looked up in a hash table, a whole one that is near
+ * to others in an array before that; a string by its number in the dict of its column,
+ * through an array per dict, unless both are the same but for 1. A key of several columns
+ * is built pair by pair: (number of the columns so far, number in this one) is looked up
+ * in a hash table again.
  */
 #ifndef TIDEWAY_FRAME_KEYS_H
 #define TIDEWAY_FRAME_KEYS_H
@@ -12,7 +13,8 @@
 
 enum { TW__KEYS_KNOWN = 4, TW__KEYS_MAX = 16 /* columns */ };
 
-/* Integers of 64 bits to numbers. */
+/* Integers of 64 bits to numbers. Those of whole numbers stand in an array too, if it is
+ * not much larger than they are many. */
 struct tw__table {
   struct tw__place {
     uint64_t key;
@@ -21,8 +23,11 @@ struct tw__table {
   uint64_t seed;
   uint32_t shift; /* 64 - log2(places) */
   uint32_t count;
-  uint64_t *val; /* what each number stands for, from 1 */
-  uint32_t room; /* of val */
+  uint64_t *val;  /* what each number stands for, from 1 */
+  uint32_t room;  /* of val */
+  int32_t type;   /* of the column; 0: no whole numbers */
+  uint32_t *near; /* numbers of low .. low + width - 1; 0: not known */
+  int64_t low, width;
 };
 
 /* The keys of one column. */
@@ -31,6 +36,7 @@ struct tw__key {
   int own;                /* names is nobody else's, and string k has number k + 1 */
   struct tw__table table; /* strings: only val, the number in names */
   tw_dict *names;
+  uint32_t even;        /* strings 0 .. even - 1 of names have numbers 1 .. even */
   struct tw__key_dict { /* dicts of columns, the one used last first */
     tw_dict *dict;
     uint32_t *number; /* of each string; 0: not known */

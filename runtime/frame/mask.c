@@ -1,9 +1,10 @@
 /* mask.c -- which rows: comparisons, their logic, positions, filter.
  *
  * Comparisons write a byte a row without branching on the data; so does the step from
- * bytes to positions: every position is written, and counted or overwritten.
+ * bytes to positions (block.c).
  */
 #include "core/mem.h"
+#include "frame/block.h"
 #include "frame/column.h"
 
 #include <string.h>
@@ -199,13 +200,7 @@ int tw_selection_reserve(tw_selection *sel, int64_t room) {
 
 int64_t tw_selection_of_bytes(tw_selection *sel, const uint8_t *mask, int64_t n) {
   if (tw_selection_reserve(sel, n)) return TW_ENOMEM;
-  int32_t *restrict at = sel->at;
-  int64_t count = 0;
-  for (int64_t i = 0; i < n; i++) {
-    at[count] = (int32_t)i;
-    count += mask[i];
-  }
-  return sel->count = count;
+  return sel->count = tw__block_select(sel->at, 0, mask, n, tw__block_wide());
 }
 
 int64_t tw_selection_of(tw_selection *sel, const tw_column *mask) {

@@ -93,7 +93,9 @@ int tw_reduce_slide(tw_reduce *reduce, const tw_window *win, int column) {
   const tw_column *own = win->store->column[column];
   if (own->type != r->type) return TW_ETYPE;
   if (win->anew) return fill_anew(r, win, column);
-  int rc = add_keyed(r, win, win->came, column, win->came_first, win->came_rows);
+  int64_t first, count;
+  const tw_frame *came = tw__window_fresh(win, &first, &count);
+  int rc = add_keyed(r, win, came, column, first, count);
   if (rc) return rc;
   tw__cells_drop(&r->cells, NULL, own, win->left_first, win->left);
   return r->cells.stale ? fill_anew(r, win, column) : TW_OK;

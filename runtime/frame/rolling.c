@@ -1,7 +1,9 @@
 /* rolling.c -- one aggregate of the window that ends at each row.
  *
- * The rows of the window stand in one buffer, head .. tail - 1, NaN for missing values;
- * what is in front of them goes when the buffer is full. Nothing is ever subtracted:
+ * Of the last rows, sum, mean, var, std, min and max are frame/brief.h's and, of more than
+ * 32, frame/sliding.h's. In all other cases the rows of the window stand in one buffer,
+ * head .. tail - 1, NaN for missing values; what is in front of them goes when the buffer
+ * is full. Nothing is ever subtracted:
  *
  * sum, mean, var, std   two stacks (Tangwongsan, Hirzel, Schneider, DEBS 2017): cell i has
  *                       the sums of rows i .. flip - 1, `back` those of flip .. tail - 1.
@@ -10,20 +12,21 @@
  *     | gone | gone | cell | cell | 0 | row | row |        back: the last three rows
  *                     ^ head        ^ flip          ^ tail
  *
- * min, max              of rows agg/minmax.h, made larger when it is full; by value most.h
+ * min, max              frame/most.h
  * median, quantile      agg/order.h, made twice as large when it is full
  * count                 numbers alone
  *
  * A late row is put in its place; its own result is computed by going over its window.
  */
-#include "agg/minmax.h"
 #include "agg/order.h"
 #include "agg/quantile.h"
 #include "agg/sum.h"
 #include "agg/var.h"
 #include "core/mem.h"
+#include "frame/brief.h"
 #include "frame/column.h"
 #include "frame/most.h"
+#include "frame/sliding.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,8 +51,10 @@ struct tw_rolling {
   int64_t count; /* values that are not missing */
   struct tw__sum sum;
   struct tw__var var;
-  struct tw__most most;     /* by value */
-  struct tw__minmax minmax; /* of rows; of the minimum the numbers negated */
+  struct tw__most most;
+  struct tw__brief
+      *brief; /* of these two one or none; then all from val on is not used */
+  struct tw__sliding *sliding;
   struct tw__order order;
   int64_t order_room;
   struct tw__quantile place;
@@ -75,6 +80,10 @@ static int is_order(const tw_rolling *r) {
   return r->agg == TW_AGG_MEDIAN || r->agg == TW_AGG_QUANTILE;
 }
 
+static int slides(const tw_rolling *r) {
+  return is_sum(r) || is_var(r) || is_most(r);
+}
+
 tw_rolling *tw_rolling_open(int agg, double param, int64_t rows, double value,
                             int64_t min_periods) {
   if (agg < TW_AGG_COUNT || agg > TW_AGG_QUANTILE || rows < 0) return NULL;
@@ -87,6 +96,12 @@ tw_rolling *tw_rolling_open(int agg, double param, int64_t rows, double value,
   r->place.q = agg == TW_AGG_QUANTILE ? param : 0.5;
   if (is_var(r) && !(param >= 0 && !isinf(param))) goto fail;
   if (agg == TW_AGG_QUANTILE && !(param >= 0 && param <= 1)) goto fail;
+  if (!rows || !slides(r)) return r;
+  if (rows <= TW__BRIEF_ROWS)
+    r->brief = tw__brief_open(agg, param, rows, r->periods);
+  else
+    r->sliding = tw__sliding_open(agg, param, rows, r->periods);
+  if (!r->brief && !r->sliding) goto fail;
   return r;
 
 fail:
@@ -97,7 +112,8 @@ fail:
 void tw_rolling_close(tw_rolling *r) {
   if (!r) return;
   if (r->order_room) tw__order_fini(&r->order);
-  tw__minmax_fini(&r->minmax);
+  tw__brief_close(r->brief);
+  tw__sliding_close(r->sliding);
   tw__free(r->most.entry);
   tw__free(r->val);
   tw__free(r->key);
@@ -246,29 +262,6 @@ static double order_now(tw_rolling *r) {
   return tw__quantile_value(&r->place, low, high);
 }
 
-/* ---- the largest of rows ---- */
-
-static int minmax_grow(tw_rolling *r, double sign) {
-  struct tw__minmax more;
-  if (tw__minmax_init(&more, r->minmax.val ? 2 * r->count : ORDER_FIRST))
-    return TW_ENOMEM;
-  for (int64_t i = r->head, n = 0; n < r->count; i++) {
-    if (r->val[i] != r->val[i]) continue;
-    tw__minmax_push(&more, sign * r->val[i]);
-    n++;
-  }
-  tw__minmax_fini(&r->minmax);
-  r->minmax = more;
-  return TW_OK;
-}
-
-static inline int minmax_add(tw_rolling *r, double sign, double x) {
-  if (!r->minmax.val || r->count > (int64_t)r->minmax.mask)
-    if (minmax_grow(r, sign)) return TW_ENOMEM;
-  tw__minmax_push(&r->minmax, sign * x);
-  return TW_OK;
-}
-
 /* ---- rows come and go ---- */
 
 static inline double sign_of(int agg) {
@@ -280,17 +273,15 @@ static inline int64_t score_of(int agg, double x) {
 }
 
 /* The value of a row behind all others; count is still without it.
- * key  by value: what the row stands under in most.h. */
-static inline int take_in(tw_rolling *r, int agg, int by_value, double x, int64_t key) {
+ * key  what the row stands under in most.h. */
+static inline int take_in(tw_rolling *r, int agg, double x, int64_t key) {
   switch (agg) {
   case TW_AGG_SUM:
   case TW_AGG_MEAN: tw__sum_add(&r->sum, x); return TW_OK;
   case TW_AGG_VAR:
   case TW_AGG_STD: add_square(&r->var, x); return TW_OK;
   case TW_AGG_MIN:
-  case TW_AGG_MAX:
-    if (!by_value) return minmax_add(r, sign_of(agg), x);
-    return tw__most_add(&r->most, score_of(agg, x), key);
+  case TW_AGG_MAX: return tw__most_add(&r->most, score_of(agg, x), key);
   case TW_AGG_MEDIAN:
   case TW_AGG_QUANTILE: return order_add(r, x);
   default: return TW_OK;
@@ -298,7 +289,7 @@ static inline int take_in(tw_rolling *r, int agg, int by_value, double x, int64_
 }
 
 /* The oldest row leaves. */
-static inline void let_go(tw_rolling *r, int agg, int by_value) {
+static inline void let_go(tw_rolling *r, int agg) {
   if (r->head == r->flip) {
     if (agg == TW_AGG_SUM || agg == TW_AGG_MEAN) flip_sums(r);
     if (agg == TW_AGG_VAR || agg == TW_AGG_STD) flip_squares(r);
@@ -306,12 +297,7 @@ static inline void let_go(tw_rolling *r, int agg, int by_value) {
   double x = r->val[r->head++];
   if (x != x) return;
   r->count--;
-  if (agg == TW_AGG_MIN || agg == TW_AGG_MAX) {
-    if (by_value)
-      tw__most_drop(&r->most, score_of(agg, x));
-    else
-      tw__minmax_drop(&r->minmax);
-  }
+  if (agg == TW_AGG_MIN || agg == TW_AGG_MAX) tw__most_drop(&r->most, score_of(agg, x));
   if (agg == TW_AGG_MEDIAN || agg == TW_AGG_QUANTILE)
     tw__order_remove(&r->order, x + 0.0);
 }
@@ -323,7 +309,7 @@ static inline double spread(const tw_rolling *r, int agg, double square, double 
   return agg == TW_AGG_STD ? sqrt(var) : var;
 }
 
-static inline double result(tw_rolling *r, int agg, int by_value) {
+static inline double result(tw_rolling *r, int agg) {
   if (agg == TW_AGG_COUNT)
     return r->tail - r->head >= r->periods ? (double)r->count : NAN;
   if (r->count < r->periods) return NAN;
@@ -334,9 +320,7 @@ static inline double result(tw_rolling *r, int agg, int by_value) {
   case TW_AGG_VAR:
   case TW_AGG_STD: return spread(r, agg, square_now(r), (double)r->count);
   case TW_AGG_MIN:
-  case TW_AGG_MAX:
-    return sign_of(agg) * (by_value ? tw__most_num(tw__most_score(&r->most))
-                                    : tw__minmax_value(&r->minmax));
+  case TW_AGG_MAX: return sign_of(agg) * tw__most_num(tw__most_score(&r->most));
   default: return order_now(r);
   }
 }
@@ -348,110 +332,19 @@ static inline __attribute__((always_inline)) int push_rows(tw_rolling *r, int ag
                                                            double *out, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     double x = r->val[r->tail++];
-    int full = r->tail - r->head > r->rows;
-    if ((agg == TW_AGG_MIN || agg == TW_AGG_MAX) && full) let_go(r, agg, 0);
     if (__builtin_expect(x == x, 1)) {
-      if (take_in(r, agg, 0, x, 0)) return TW_ENOMEM;
+      if (take_in(r, agg, x, 0)) return TW_ENOMEM;
       r->count++;
     }
-    if (agg != TW_AGG_MIN && agg != TW_AGG_MAX && full) let_go(r, agg, 0);
-    out[i] = result(r, agg, 0);
+    if (r->tail - r->head > r->rows) let_go(r, agg);
+    out[i] = result(r, agg);
   }
   return TW_OK;
 }
 
 static int push_rows_of(tw_rolling *r, double *out, int64_t n) {
-  switch (r->agg) {
-  case TW_AGG_COUNT: return push_rows(r, TW_AGG_COUNT, out, n);
-  case TW_AGG_SUM: return push_rows(r, TW_AGG_SUM, out, n);
-  case TW_AGG_MEAN: return push_rows(r, TW_AGG_MEAN, out, n);
-  case TW_AGG_VAR: return push_rows(r, TW_AGG_VAR, out, n);
-  case TW_AGG_STD: return push_rows(r, TW_AGG_STD, out, n);
-  case TW_AGG_MIN: return push_rows(r, TW_AGG_MIN, out, n);
-  case TW_AGG_MAX: return push_rows(r, TW_AGG_MAX, out, n);
-  default: return push_rows(r, TW_AGG_QUANTILE, out, n);
-  }
-}
-
-/* The same three for a window that is full and stays so, nothing missing: as long as the
- * front lasts one row comes and one goes without a test. */
-static inline __attribute__((always_inline)) void
-run_front(tw_rolling *r, int mean, double *restrict out, int64_t run) {
-  const double rows = (double)r->rows, *restrict val = r->val + r->tail;
-  const struct tw__sum *restrict front = (const struct tw__sum *)r->cell + r->head + 1;
-  struct tw__sum sum = r->sum;
-  for (int64_t base = 0; base < run; base += BLOCK) {
-    int64_t end = base + BLOCK < run ? base + BLOCK : run;
-    double block = 0;
-    for (int64_t i = base; i < end; i++) {
-      block += val[i];
-      double now = (front[i].s + sum.s) + ((front[i].c + sum.c) + block);
-      out[i] = mean ? now / rows : now;
-    }
-    tw__sum_add(&sum, block);
-  }
-  r->sum = sum;
-}
-
-/* What is lost of sums beyond all numbers is NaN: in the front towards its beginning, in
- * the back towards its end. */
-static __attribute__((noinline)) void mend_front(tw_rolling *r, struct tw__sum sum,
-                                                 double *out, int64_t run) {
-  const struct tw__sum *front = (const struct tw__sum *)r->cell + r->head + 1;
-  for (int64_t i = 0; i < run; i++) {
-    tw__sum_add(&sum, r->val[r->tail + i]);
-    out[i] = sum_of(front[i], sum);
-    if (r->agg == TW_AGG_MEAN) out[i] /= (double)r->rows;
-  }
-}
-
-static void run_sums(tw_rolling *r, double *out, int64_t n) {
-  while (n > 0) {
-    int64_t run = r->flip - r->head < n ? r->flip - r->head : n;
-    struct tw__sum before = r->sum;
-    if (r->agg == TW_AGG_MEAN)
-      run_front(r, 1, out, run);
-    else
-      run_front(r, 0, out, run);
-    if (run && (out[0] != out[0] || out[run - 1] != out[run - 1]))
-      mend_front(r, before, out, run);
-    r->head += run, r->tail += run;
-    out += run, n -= run;
-    if (n == 0) return;
-    push_rows_of(r, out++, 1);
-    n--;
-  }
-}
-
-static void run_squares(tw_rolling *r, double *out, int64_t n) {
-  const double rows = (double)r->rows, each = 1 / rows, free = 1 / (rows - r->param);
-  const struct tw__var *cell = r->cell;
-  while (n > 0) {
-    int64_t run = r->flip - r->head < n ? r->flip - r->head : n;
-    const double *val = r->val + r->tail;
-    const struct tw__var *front = cell + r->head + 1;
-    struct tw__var back = r->var;
-    if (back.n <= 0) back = (struct tw__var){.k = val[0]};
-    double gap = cell[r->head].k - back.k, left = (double)(r->flip - r->head);
-    for (int64_t i = 0; i < run; i++) {
-      tw__var_add(&back, val[i]);
-      left -= 1;
-      struct tw__var_sums all = tw__var_shift(front[i].sums, left, gap);
-      all.s1 += back.sums.s1;
-      all.s2 += back.sums.s2;
-      double square = all.s2 - all.s1 * all.s1 * each;
-      if (__builtin_expect(!(square >= 0), 0)) square = tw__var_square(all, rows);
-      out[i] = square * free;
-    }
-    if (r->agg == TW_AGG_STD)
-      for (int64_t i = 0; i < run; i++) out[i] = sqrt(out[i]);
-    if (run) r->var = back;
-    r->head += run, r->tail += run;
-    out += run, n -= run;
-    if (n == 0) return;
-    push_rows_of(r, out++, 1);
-    n--;
-  }
+  if (r->agg == TW_AGG_COUNT) return push_rows(r, TW_AGG_COUNT, out, n);
+  return push_rows(r, TW_AGG_QUANTILE, out, n);
 }
 
 static void run_order(tw_rolling *r, double *out, int64_t n) {
@@ -475,16 +368,10 @@ static int push_piece(tw_rolling *r, double *out, int64_t n, int64_t missing) {
     return push_rows_of(r, out, n);
   if (fill && push_rows_of(r, out, fill)) return TW_ENOMEM;
   out += fill, n -= fill;
-  if (is_sum(r))
-    run_sums(r, out, n);
-  else if (is_var(r) && (double)r->rows > r->param && r->rows > 1)
-    run_squares(r, out, n);
-  else if (is_order(r))
+  if (is_order(r))
     run_order(r, out, n);
-  else if (r->agg == TW_AGG_COUNT)
-    run_count(r, out, n);
   else
-    return push_rows_of(r, out, n);
+    run_count(r, out, n);
   return TW_OK;
 }
 
@@ -514,7 +401,7 @@ static int late_result(tw_rolling *r, int64_t first, int64_t end, double x,
     if (enlarge(&r->spare, 2 * rows, sizeof *r->spare)) return TW_ENOMEM;
     r->spare_room = 2 * rows;
   }
-  double *val = r->spare, least = INFINITY, most = -INFINITY, square = 0;
+  double *val = r->spare, least = INFINITY, most = -INFINITY, square = 0, rest = 0;
   struct tw__sum sum = {0, 0};
   for (int64_t i = first; i <= end; i++) {
     double y = i < end ? r->val[i] : x;
@@ -536,8 +423,12 @@ static int late_result(tw_rolling *r, int64_t first, int64_t end, double x,
   case TW_AGG_MAX: *out = most; break;
   case TW_AGG_VAR:
   case TW_AGG_STD:
-    for (int64_t i = 0; i < n; i++) square += (val[i] - mean) * (val[i] - mean);
-    *out = spread(r, r->agg, square, (double)n);
+    for (int64_t i = 0; i < n; i++) {
+      square += (val[i] - mean) * (val[i] - mean);
+      rest += val[i] - mean; /* the mean is rounded */
+    }
+    rest = rest * rest / (double)n;
+    *out = spread(r, r->agg, rest < square ? square - rest : square, (double)n);
     break;
   default:
     qsort(val, (size_t)n, sizeof *val, compare);
@@ -590,11 +481,11 @@ static inline __attribute__((always_inline)) int push_values(tw_rolling *r, int 
     double x = r->val[r->tail];
     union key key = r->key[r->tail++];
     if (x == x) {
-      if (take_in(r, agg, 1, x, key_of(r->type, key))) return TW_ENOMEM;
+      if (take_in(r, agg, x, key_of(r->type, key))) return TW_ENOMEM;
       r->count++;
     }
-    while (too_old(r, r->key[r->head], key)) let_go(r, agg, 1);
-    out[i] = result(r, agg, 1);
+    while (too_old(r, r->key[r->head], key)) let_go(r, agg);
+    out[i] = result(r, agg);
   }
   return TW_OK;
 }
@@ -662,7 +553,26 @@ static int64_t load(tw_rolling *r, const tw_column *col, int64_t base, int64_t n
   return missing;
 }
 
+static int slide(tw_rolling *r, const double *val, double *out, int64_t n) {
+  if (r->sliding) return tw__sliding_push(r->sliding, val, out, n);
+  tw__brief_push(r->brief, val, out, n);
+  return TW_OK;
+}
+
+/* Sums, squares, the largest of rows. */
+static int slide_column(tw_rolling *r, double *out, const tw_column *col) {
+  double val[PIECE];
+  if (col->type == TW_COL_F64) return slide(r, col->f64, out, col->len);
+  for (int64_t base = 0; base < col->len; base += PIECE) {
+    int64_t n = col->len - base < PIECE ? col->len - base : PIECE;
+    for (int64_t i = 0; i < n; i++) val[i] = value_at(r, col, base + i);
+    if (slide(r, val, out + base, n)) return TW_ENOMEM;
+  }
+  return TW_OK;
+}
+
 static int push_by_rows(tw_rolling *r, double *out, const tw_column *col) {
+  if (r->brief || r->sliding) return slide_column(r, out, col);
   for (int64_t base = 0; base < col->len; base += PIECE) {
     int64_t n = col->len - base < PIECE ? col->len - base : PIECE;
     if (make_room(r, n)) return TW_ENOMEM;
@@ -746,6 +656,13 @@ tw_rolling *tw_rolling_copy(const tw_rolling *r) {
   tw_rolling *copy = tw_rolling_open(r->agg, r->param, r->rows, r->value, min_periods);
   if (!copy) return NULL;
   copy->type = r->type, copy->span = r->span;
+  if (r->brief || r->sliding) {
+    tw__brief_close(copy->brief), tw__sliding_close(copy->sliding);
+    copy->brief = r->brief ? tw__brief_copy(r->brief) : NULL;
+    copy->sliding = r->sliding ? tw__sliding_copy(r->sliding) : NULL;
+    if (!copy->brief && !copy->sliding) goto fail;
+    return copy;
+  }
   if (n && make_room(copy, n)) goto fail;
   if (n) memcpy(copy->val, r->val + r->head, (size_t)n * sizeof *r->val);
   if (n && !r->rows) memcpy(copy->key, r->key + r->head, (size_t)n * sizeof *r->key);
@@ -753,8 +670,7 @@ tw_rolling *tw_rolling_copy(const tw_rolling *r) {
     double x = copy->val[i];
     int64_t key = r->rows ? 0 : key_of(r->type, copy->key[i]);
     if (x != x) continue;
-    if ((is_most(r) || is_order(r)) && take_in(copy, r->agg, !r->rows, x, key))
-      goto fail;
+    if ((is_most(r) || is_order(r)) && take_in(copy, r->agg, x, key)) goto fail;
     copy->count++;
   }
   copy->tail = n;

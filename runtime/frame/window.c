@@ -22,6 +22,7 @@ struct window {
   int64_t n; /* the last n rows; 0: by value */
   double value;
   int64_t span; /* of an integer index: max - x < span */
+  int late;     /* the last rows came by way of `sorted` */
   int index;
   tw_frame *came, *sorted, *merged; /* scratch */
   uint8_t *own;                     /* of each column: nobody else adds to its dict */
@@ -256,6 +257,13 @@ const int64_t *tw__window_keys(const tw_window *win, const tw_frame *frame,
   return spare;
 }
 
+const tw_frame *tw__window_fresh(const tw_window *win, int64_t *first, int64_t *rows) {
+  const struct window *w = (const struct window *)win;
+  *rows = win->came_rows;
+  *first = w->late ? win->came_first : win->store->rows - win->came_rows;
+  return w->late ? win->came : win->store;
+}
+
 /* ---- by value, in order ---- */
 
 static int in_order(const tw_window *win, const tw_column *col, int index) {
@@ -266,14 +274,13 @@ static int in_order(const tw_window *win, const tw_column *col, int index) {
     const tw_column *own = win->store->column[index];
     if (before(col, 0, own, win->first + win->rows - 1)) return 0;
   }
+  int falls = 0;
   if (col->type == TW_COL_F64) {
-    for (int64_t i = 1; i < n; i++)
-      if (!(col->f64[i] >= col->f64[i - 1])) return 0;
-    return has_index(col, n - 1);
+    for (int64_t i = 1; i < n; i++) falls |= !(col->f64[i] >= col->f64[i - 1]);
+    return !falls && has_index(col, n - 1);
   }
-  for (int64_t i = 1; i < n; i++)
-    if (col->i64[i] < col->i64[i - 1]) return 0;
-  return !col->valid || !col->nulls;
+  for (int64_t i = 1; i < n; i++) falls |= col->i64[i] < col->i64[i - 1];
+  return !falls && (!col->valid || !col->nulls);
 }
 
 static int add_in_order(struct window *w, const tw_frame *frame) {
@@ -377,6 +384,7 @@ static int add_late(struct window *w, const tw_frame *frame) {
   }
   win->came_first = 0;
   win->came_rows = win->came->rows;
+  w->late = 1;
   const tw_column *own = win->store->column[w->index];
   int64_t first = win->first, stop = win->store->rows;
   if (stop > first) first = first_young(w, own, first, stop, own, stop - 1);
@@ -394,7 +402,52 @@ int tw_window_add(tw_window *win, const tw_frame *frame) {
   if (win->store->rows > INT32_MAX / 4 - frame->rows) return TW_ENOMEM;
   sweep(win);
   win->anew = 0;
+  win->came = NULL;
+  w->late = 0;
   if (w->n) return add_rows(w, frame);
   if (in_order(win, frame->column[w->index], w->index)) return add_in_order(w, frame);
   return add_late(w, frame);
+}
+
+/* ---- taking back ---- */
+
+/* Makes w->at the rows p .. end - 1 of the store that did not come with w->sorted, and
+ * returns how many; among equal ones those that came last stand last. */
+static int64_t older(const struct window *w, int64_t p, int64_t end) {
+  const tw_column *col = w->pub.store->column[w->index];
+  const tw_column *late = w->sorted->column[w->index];
+  int64_t n = end - p - w->sorted->rows, k = n, j = w->sorted->rows;
+  for (int64_t i = end; i > p; i--)
+    if (j && !before(late, j - 1, col, i - 1) && !before(col, i - 1, late, j - 1))
+      j--;
+    else
+      w->at[--k] = (int32_t)(i - 1);
+  return n;
+}
+
+static int take_late(struct window *w) {
+  tw_window *win = &w->pub;
+  int64_t p = win->left_first, end = win->store->rows;
+  if (reserve_at(w, end - p)) return TW_ENOMEM;
+  int64_t n = older(w, p, end);
+  int rc = tw_frame_gather(&w->merged, win->store, w->at, n);
+  if (rc) return rc;
+  truncate(win->store, p);
+  return tw_frame_append(&win->store, w->merged, 0, n); /* there is place */
+}
+
+int tw_window_undo(tw_window *win) {
+  struct window *w = (struct window *)win;
+  if (!win->store || !win->came) return TW_EINVAL;
+  if (w->late) {
+    int rc = take_late(w);
+    if (rc) return rc;
+  } else {
+    truncate(win->store, win->store->rows - win->came_rows);
+  }
+  win->first = win->left_first;
+  win->rows = win->store->rows - win->first;
+  win->left = win->came_rows = 0;
+  win->came = NULL;
+  return TW_OK;
 }

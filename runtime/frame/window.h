@@ -10,4 +10,8 @@
 const int64_t *tw__window_keys(const tw_window *win, const tw_frame *frame,
                                int64_t first, int64_t n, int64_t *spare);
 
+/* Which rows have just come, in the store when they stand one behind the other there:
+ * strings of all rows are then of one dict. */
+const tw_frame *tw__window_fresh(const tw_window *win, int64_t *first, int64_t *rows);
+
 #endif

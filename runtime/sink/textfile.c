@@ -28,6 +28,8 @@ struct tw_textsink {
   char *buf; /* len of room bytes are waiting */
   int64_t len, room;
   int64_t written; /* offset in the file of what comes next; what was there counts */
+  int64_t synced;  /* what of it the disk has, as far as is known */
+  int64_t limit;   /* how large the file may become; 0: as it likes */
   char error[1024];
 };
 
@@ -78,7 +80,7 @@ tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char
     goto fail;
   }
   const off_t at = lseek(s->fd, 0, fd >= 0 ? SEEK_CUR : SEEK_END);
-  s->written = at > 0 ? (int64_t)at : 0;
+  s->written = s->synced = at > 0 ? (int64_t)at : 0;
   return s;
 
 fail:
@@ -129,8 +131,33 @@ int tw_textsink_flush(tw_textsink *s) {
   return rc;
 }
 
+int tw_textsink_sync(tw_textsink *s) {
+  if (s->synced == s->written) return TW_OK;
+  while (fdatasync(s->fd)) {
+    if (errno == EINTR) continue;
+    if (errno != EINVAL && errno != EROFS && errno != ENOTSUP) /* a pipe, a terminal */
+      return fail(s, TW_EIO, strerror(errno));
+    break;
+  }
+  s->synced = s->written;
+  return TW_OK;
+}
+
+int64_t tw_textsink_size(const tw_textsink *s) {
+  return s->written + s->len;
+}
+
+int tw_textsink_limit(tw_textsink *s, int64_t bytes) {
+  struct stat st;
+  if (fstat(s->fd, &st) || !S_ISREG(st.st_mode)) return TW_EINVAL;
+  s->limit = bytes;
+  return TW_OK;
+}
+
 /* Room for n bytes more, made before anything of the element is taken. */
 static int make_room(tw_textsink *s, int64_t n) {
+  const int64_t size = s->written + s->len;
+  if (s->limit && size && size + n > s->limit) return TW_AGAIN;
   if (s->room - s->len >= n) return TW_OK;
   const int rc = tw_textsink_flush(s);
   if (rc) return rc;

@@ -482,6 +482,59 @@ describe("dataframe: row by row", function()
   end)
 end)
 
+describe("dataframe: columns that have no values at first", function()
+  local void = tw.frame { k = { tw.null, tw.null }, name = { "a", "b" }, x = { tw.null, tw.null } }
+  local later = tw.frame { k = { "p", "q" }, name = { "b", "c" }, x = { 5LL, 6LL } }
+
+  for _, op in ipairs { "sum", "count", "mean", "min", "max", "var", "size" } do
+    it("are grouped with the type that they get: " .. op, function()
+      local function grouped(df)
+        local g = df:groupby "name"
+        return g[op](g)
+      end
+      local got = frames_of.run({ void, later, void }, grouped, { example = void })
+      local want = frames_of.run({ later }, grouped, { schema = { k = "string", name = "string", x = "i64" } })[1]
+      assert.same({ "a", "b" }, got[1].name)
+      for i = 2, 3 do
+        assert.same({ "a", "b", "c" }, got[i].name)
+        local column = op == "size" and "size" or "x"
+        assert.same(want[column][2], got[i][column][3])
+      end
+    end)
+  end
+
+  it("have a sum of 0 that can be calculated with", function()
+    local got = frames_of.run({ void, later }, function(df) return df:groupby("name").x:sum() * 2 end,
+      { example = void })
+    assert.same({ { name = { "a", "b" }, x = { 0, 0 } }, { name = { "a", "b", "c" }, x = { 0, 10, 12 } } }, got)
+  end)
+
+  it("may be the key, of no group so far", function()
+    local got = frames_of.run({ void, later, void }, function(df) return df:groupby("k").name:count() end,
+      { example = void })
+    assert.same({ k = {}, name = {} }, got[1])
+    assert.same({ k = { "p", "q" }, name = { 1, 1 } }, got[3])
+  end)
+
+  it("are said to be of the wrong type when they turn out so", function()
+    local s = tw.stream()
+    s:to_dataframe { example = void }:groupby("name").k:sum().stream:sink_to_list()
+    s:emit(void)
+    local ok, message = pcall(s.emit, s, later)
+    assert.is_false(ok)
+    assert.matches('sum: column "k" is string', tostring(message), 1, true)
+  end)
+
+  it("go on from a state of when they had none", function()
+    local states = frames_of.run({ void }, function(df) return df:groupby("name").x:mean { with_state = true } end,
+      { example = void })
+    local got = frames_of.run({ later }, function(df)
+      return df:groupby("name").x:mean { with_state = true, start = states[1][1] }
+    end, { schema = { k = "string", name = "string", x = "i64" } })
+    assert.same({ name = { "a", "b", "c" }, x = { tw.null, 5, 6 } }, got[1][2]:to_table())
+  end)
+end)
+
 describe("dataframe: functions of the user's", function()
   local function sum_of(frame)
     local total = 0
@@ -547,6 +600,44 @@ describe("dataframe: functions of the user's", function()
     fail = false
     s:emit(tw.frame { x = { 8 } })
     assert.same({ 3, 10 }, out)
+  end)
+
+  it("that fail leave a window by value as it was, late rows and rows without an index too", function()
+    helper.seeded(function(rng)
+      local fail = false
+      local agg = {
+        initial = function() return 0 end,
+        on_new = function(state, f) return state + sum_of(f), state + sum_of(f) end,
+        on_old = function(state, f)
+          if fail then error "boom" end
+          return state - sum_of(f), state - sum_of(f)
+        end,
+      }
+      local s, now, held, newest = tw.stream(), 0, {}, -math.huge
+      local df = s:to_dataframe { schema = { t = "f64", x = "f64" }, index = "t" }
+      local out, want = df:window("5s"):aggregate(agg).stream:sink_to_list(), {}
+      for _ = 1, 30 do
+        local t, x, had, max = {}, {}, {}, newest
+        for i = 1, rng:int(0, 5) do
+          now = now + rng:int(0, 2)
+          t[i] = rng:chance(0.1) and tw.null or now - (rng:chance(0.4) and rng:int(0, 8) or 0)
+          x[i] = rng:int(1, 9)
+          if t[i] ~= tw.null then
+            had[#had + 1] = { t[i], x[i] }
+            max = math.max(max, t[i])
+          end
+        end
+        fail = rng:chance(0.4)
+        if pcall(s.emit, s, tw.frame({ t = t, x = x }, { index = "t" })) then
+          local total = 0
+          for _, row in ipairs(had) do held[#held + 1] = row end
+          newest = max
+          for _, row in ipairs(held) do total = total + (row[1] > max - 5 and row[2] or 0) end
+          want[#want + 1] = total
+        end
+      end
+      assert.same(want, out)
+    end, 40)
   end)
 
   it("are given the rows of a window by apply, and frames by map_partitions", function()

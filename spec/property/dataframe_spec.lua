@@ -732,8 +732,7 @@ describe("dataframe and pandas: aggregations of the user's own", function()
   cases(EACH, { { "df:aggregate(" .. sum .. ")", "d.x.sum()" } })
   cases(spec_rows(4), { { "df:window(4):aggregate(" .. sum .. ")", "d.x.sum()" } })
   cases(spec_value(2), { { "df:window \"2s\":aggregate(" .. sum .. ")", "d.x.sum()" } },
-    { index = "number", whole = true })
-  pending "df:window(value):aggregate takes back rows without an index, which are in no window"
+    { index = "number" })
 end)
 
 describe("dataframe and pandas: two dataframes", function()

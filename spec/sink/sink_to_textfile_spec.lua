@@ -4,40 +4,19 @@ local ffi = require "ffi"
 local view = require "tideway.view"
 local bb = require "support.black_box"
 local helper = require "helper"
+local scratch = require "support.scratch"
 
 local failure, first_line, misuse, has = bb.failure, bb.first_line, bb.misuse, bb.has
 local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
 
-local paths = {}
-local function fresh()
-  local path = os.tmpname()
-  paths[#paths + 1] = path
-  return path
-end
+local fresh, read = scratch.path, scratch.read
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
---- What a file holds after the elements have been written to it.
-local function written(elements, opts, path)
-  path = path or fresh()
-  local source = tw.from_iterable(elements)
-  local sink = source:sink_to_textfile(path, opts)
-  tw.run()
-  sink:destroy()
-  return read(path)
-end
+local function written(...) return (scratch.written("sink_to_textfile", ...)) end
 
 describe("sink_to_textfile (seed " .. seed .. ")", function()
   math.randomseed(seed)
 
-  teardown(function()
-    for _, path in ipairs(paths) do os.remove(path) end
-  end)
+  teardown(scratch.remove)
 
   it("writes strings, each with the delimiter", function()
     assert.equal("a\n\nb\0c\n", written { "a", "", "b\0c" })
@@ -202,10 +181,91 @@ describe("sink_to_textfile (seed " .. seed .. ")", function()
     assert.is_true(has(misuse(function() source:sink_to_textfile("x", { mode = "r" }) end), "mode"))
     assert.is_true(has(misuse(function() source:sink_to_textfile("x", { flush_interval = "soon" }) end),
       "flush_interval"))
-    for name, value in pairs { fsync = true, rotate = { size = 10 } } do
-      assert.is_true(has(misuse(function() source:sink_to_textfile("x", { [name] = value }) end),
-        name .. " is not there yet"))
+    for text, rotate in pairs {
+      ["rotate: needs size or time"] = {}, ["rotate: unknown setting keep"] = { keep = 3 },
+      ["rotate: size must be a whole number of bytes, got 0"] = { size = 0 }, ["rotate: time must be"] = { time = "x" },
+    } do
+      assert.is_true(has(misuse(function() source:sink_to_textfile("x", { rotate = rotate }) end), text))
     end
+    assert.is_true(has(misuse(function() source:sink_to_textfile(io.stdout, { rotate = { size = 9 } }) end),
+      "rotate: an open file has no name"))
+  end)
+
+  it("waits for the disk with fsync, and takes it for done on a pipe", function()
+    assert.equal("a\nb\n", written({ "a", "b" }, { fsync = true }))
+    local path = fresh()
+    os.remove(path)
+    assert.equal(0, os.execute("mkfifo " .. path))
+    local pipe = assert(io.popen("cat " .. path))
+    assert(scratch.written("sink_to_textfile", { "through" }, { fsync = true }, "/dev/null"))
+    local sink = tw.from_iterable { "through" }:sink_to_textfile(path, { fsync = true })
+    tw.run()
+    sink:destroy()
+    assert.equal("through\n", pipe:read "*a")
+    pipe:close()
+  end)
+
+  describe("with rotate", function()
+    it("begins a new file before one would be too large, the newest of the others is .1", function()
+      local path = fresh()
+      assert.equal("7\n8\n", written({ "1", "2", "3", "4", "5", "6", "7", "8" }, { rotate = { size = 7 } }, path))
+      assert.same({ "4\n5\n6\n", "1\n2\n3\n" }, scratch.rotated(path))
+    end)
+
+    it("gives a record that is larger than a file may be a file of its own, and cuts none", function()
+      local path = fresh()
+      assert.equal("b\n", written({ "a", ("x"):rep(20), 17.25, "b" }, { rotate = { size = 5 } }, path))
+      assert.same({ "17.25\n", ("x"):rep(20) .. "\n", "a\n" }, scratch.rotated(path))
+    end)
+
+    it("counts what was in the file before", function()
+      local path = scratch.file "old\n"
+      assert.equal("b\n", written({ "a", "b" }, { rotate = { size = 6 } }, path))
+      assert.same({ "old\na\n" }, scratch.rotated(path))
+    end)
+
+    it("loses and tears nothing, whatever the sizes", function()
+      for _ = 1, 10 do
+        local path, elements, size = fresh(), {}, math.random(1, 300)
+        for i = 1, math.random(0, 500) do elements[i] = i .. ("x"):rep(math.random(0, 20)) end
+        local last = written(elements, { rotate = { size = size }, fsync = true }, path)
+        local files = scratch.rotated(path)
+        local all = { last }
+        for _, text in ipairs(files) do
+          table.insert(all, 1, text)
+          assert.is_true(#text <= size or not text:find "\n.")
+        end
+        assert.equal(#elements > 0 and table.concat(elements, "\n") .. "\n" or "", table.concat(all))
+      end
+    end)
+
+    it("begins a new file when one is old enough, but not behind an empty one", function()
+      local clock, path, source = tw.testing.clock(), fresh(), tw.stream()
+      local sink = source:sink_to_textfile(path, { rotate = { time = "1m" }, flush_interval = "1s" })
+      source:emit "a"
+      clock:advance "30s"
+      source:emit "b"
+      clock:advance "45s"
+      assert.same({}, scratch.rotated(path))
+      source:emit "c"
+      source:emit "d"
+      assert.same({ "a\nb\n" }, scratch.rotated(path))
+      clock:advance "61s"
+      source:emit "e"
+      assert.same({ "c\nd\n", "a\nb\n" }, scratch.rotated(path))
+      clock:advance "1s"
+      assert.equal("e\n", read(path))
+      sink:destroy()
+      clock:advance "1h"
+      helper.restore(clock)
+    end)
+
+    it("refuses what is no regular file", function()
+      local source = tw.stream()
+      local sink = source:sink_to_textfile("/dev/null", { rotate = { size = 10 } })
+      assert.is_true(has(failure(source.emit, source, "x"), "/dev/null: only regular files can be rotated"))
+      failure(sink.destroy, sink)
+    end)
   end)
 
   describe("with flush_interval", function()

@@ -1,32 +1,13 @@
 --- to_csv: what is written, and that it is read back.
 local tw = require "tideway"
 local bb = require "support.black_box"
+local helper = require "helper"
+local scratch = require "support.scratch"
 
 local failure, misuse, has = bb.failure, bb.misuse, bb.has
 local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
 
-local paths = {}
-local function fresh()
-  local path = os.tmpname()
-  paths[#paths + 1] = path
-  return path
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
---- What a file holds after the elements have been written to it.
-local function written(elements, opts, path)
-  path = path or fresh()
-  local sink = tw.from_iterable(elements):to_csv(path, opts)
-  tw.run()
-  sink:destroy()
-  return read(path), path
-end
+local function written(...) return scratch.written("to_csv", ...) end
 
 local function example()
   return tw.frame({ n = { 1, tw.null, -2.5 }, s = { 'a"b', "", tw.null }, ts = { 0, 1.5, 978330000 },
@@ -37,9 +18,7 @@ end
 describe("to_csv (seed " .. seed .. ")", function()
   math.randomseed(seed)
 
-  teardown(function()
-    for _, path in ipairs(paths) do os.remove(path) end
-  end)
+  teardown(scratch.remove)
 
   it("writes the names, then a row a line, the index first", function()
     assert.equal('ts,n,s,b,i\n1970-01-01 00:00:00,1,"a""b",true,1\n1970-01-01 00:00:01.5,,"",false,2\n'
@@ -102,6 +81,52 @@ describe("to_csv (seed " .. seed .. ")", function()
     local _, lines = text:gsub("\n", "")
     assert.is_true(lines >= 20000)
     has(text, "20000")
+  end)
+
+  it("writes no names behind what a file that is appended to holds", function()
+    local f = tw.frame { a = { 1 } }
+    local _, path = written({ f }, { mode = "a" })
+    assert.equal("a\n1\n1\n", (written({ f }, { mode = "a" }, path)))
+    assert.equal("a\n1\n1\n2\n", (written({ { a = 2 } }, { mode = "a" }, path)))
+  end)
+
+  it("has rows in the file after flush_interval", function()
+    local clock, path, source = tw.testing.clock(), scratch.path(), tw.stream()
+    local sink = source:to_csv(path, { flush_interval = "1s", fsync = true })
+    source:emit(tw.frame { a = { 1 } })
+    clock:advance "0.9s"
+    assert.equal("", scratch.read(path))
+    clock:advance "0.1s"
+    assert.equal("a\n1\n", scratch.read(path))
+    source:emit { a = 2 }
+    clock:advance "1s"
+    assert.equal("a\n1\n2\n", scratch.read(path))
+    sink:destroy()
+    helper.restore(clock)
+  end)
+
+  it("rotates between rows, with the names in each file", function()
+    for _ = 1, 10 do
+      local frames, n, size = {}, 0, math.random(10, 3000)
+      for k = 1, math.random(4) do
+        local list = {}
+        for i = 1, k % 3 == 0 and 1 or math.random(0, 3000) do
+          n = n + 1
+          list[i] = n
+        end
+        frames[k] = k % 3 == 0 and { n = n } or tw.frame({ n = list }, { schema = { n = "f64" } })
+      end
+      local last, path = written(frames, { rotate = { size = size } })
+      local texts, got = scratch.rotated(path), {}
+      table.insert(texts, 1, last)
+      for k = #texts, 1, -1 do
+        assert.equal("n\n", texts[k]:sub(1, 2))
+        assert.is_true(#texts[k] <= size)
+        for line in texts[k]:sub(3):gmatch "([^\n]*)\n" do got[#got + 1] = tonumber(line) end
+      end
+      assert.equal(n, #got)
+      for i = 1, n do if got[i] ~= i then assert.equal(i, got[i]) end end
+    end
   end)
 
   it("raises for a column that is not there", function()

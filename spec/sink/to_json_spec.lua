@@ -1,32 +1,13 @@
 --- to_json: what is written, and that it is read back.
 local tw = require "tideway"
 local bb = require "support.black_box"
+local helper = require "helper"
+local scratch = require "support.scratch"
 
 local failure, misuse, has = bb.failure, bb.misuse, bb.has
 local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
 
-local paths = {}
-local function fresh()
-  local path = os.tmpname()
-  paths[#paths + 1] = path
-  return path
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
---- What a file holds after the elements have been written to it.
-local function written(elements, opts, path)
-  path = path or fresh()
-  local sink = tw.from_iterable(elements):to_json(path, opts)
-  tw.run()
-  sink:destroy()
-  return read(path), path
-end
+local function written(...) return scratch.written("to_json", ...) end
 
 local function example()
   return tw.frame({ n = { 1, tw.null, -2.5 }, s = { 'a"b', "", tw.null }, ts = { 0, 1.5, 978330000 },
@@ -37,9 +18,7 @@ end
 describe("to_json (seed " .. seed .. ")", function()
   math.randomseed(seed)
 
-  teardown(function()
-    for _, path in ipairs(paths) do os.remove(path) end
-  end)
+  teardown(scratch.remove)
 
   it("writes an object a line, the index first", function()
     assert.equal('{"ts":"1970-01-01T00:00:00Z","n":1,"s":"a\\"b","b":true,"i":1}\n'
@@ -96,6 +75,34 @@ describe("to_json (seed " .. seed .. ")", function()
     local _, lines = text:gsub("\n", "")
     assert.is_true(lines >= 20000)
     has(text, "20000")
+  end)
+
+  it("has rows in the file after flush_interval", function()
+    local clock, path, source = tw.testing.clock(), scratch.path(), tw.stream()
+    local sink = source:to_json(path, { flush_interval = "1s" })
+    source:emit(tw.frame { a = { 1 } })
+    clock:advance "0.9s"
+    assert.equal("", scratch.read(path))
+    source:emit { 2 }
+    clock:advance "0.1s"
+    assert.equal('{"a":1}\n[2]\n', scratch.read(path))
+    sink:destroy()
+    helper.restore(clock)
+  end)
+
+  it("rotates between rows", function()
+    local list = {}
+    for i = 1, 100 do list[i] = i end
+    local last, path = written({ tw.frame { n = list }, 17, ("x"):rep(50) }, { rotate = { size = 40 }, fsync = true })
+    assert.equal('"' .. ("x"):rep(50) .. '"\n', last)
+    local all = last
+    for _, text in ipairs(scratch.rotated(path)) do
+      assert.is_true(#text <= 40)
+      all = text .. all
+    end
+    local want = {}
+    for i = 1, 100 do want[i] = ('{"n":%d}\n'):format(i) end
+    assert.equal(table.concat(want) .. "17\n" .. last, all)
   end)
 
   it("raises for a column that is not there", function()

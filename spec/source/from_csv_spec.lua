@@ -1,23 +1,12 @@
 --- from_csv: types given and inferred, what csv may look like, wrong rows, many files.
 local tw = require "tideway"
 local bb = require "support.black_box"
+local scratch = require "support.scratch"
 
 local failure, first_line, misuse, has = bb.failure, bb.first_line, bb.misuse, bb.has
 local seed = tonumber(os.getenv "TW_SEED") or os.time() % 1000000
 
-local paths = {}
-local function file(text, suffix)
-  local path = os.tmpname()
-  paths[#paths + 1] = path
-  if suffix then
-    path = path .. suffix
-    paths[#paths + 1] = path
-  end
-  local f = assert(io.open(path, "wb"))
-  f:write(text)
-  f:close()
-  return path
-end
+local file = scratch.file
 
 --- The frames of a file of this text.
 local function frames(text, opts)
@@ -35,9 +24,7 @@ end
 describe("from_csv (seed " .. seed .. ")", function()
   math.randomseed(seed)
 
-  teardown(function()
-    for _, path in ipairs(paths) do os.remove(path) end
-  end)
+  teardown(scratch.remove)
 
   it("infers the types of columns", function()
     local f = one 'id,name,at,ok,big,mix\n1,a,2001-01-01,true,9007199254740993,1\n2.5,,2001-01-01 06:20,FALSE,1,x\n'
@@ -48,6 +35,17 @@ describe("from_csv (seed " .. seed .. ")", function()
     assert.same({ 978307200, 978330000 }, f.at:to_table())
     assert.same({ true, false }, f.ok:to_table())
     assert.is_true(f:int64("big")[1] == 9007199254740993LL)
+  end)
+
+  it("infers types from all of the first rows, whatever the text comes in", function()
+    assert.equal("string", one("a\n1\ntrue"):types().a)
+    assert.equal("string", one('a\n1\n"x"'):types().a)
+    local lines = { "a,b" } -- more than one reading of the file
+    for i = 1, 900 do lines[i + 1] = i .. "," .. ("x"):rep(1000) end
+    lines[#lines + 1] = "z,y"
+    assert.equal("string", frames(table.concat(lines, "\n"))[1]:types().a)
+    assert.equal("f64", frames(table.concat(lines, "\n", 1, 901), { infer = 5 })[1]:types().a)
+    has(failure(function() frames(table.concat(lines, "\n"), { infer = 5 }) end), '"z" is no f64')
   end)
 
   it("takes types from the schema", function()
@@ -162,13 +160,9 @@ describe("from_csv (seed " .. seed .. ")", function()
 
   it("reads the files of a glob one after the other, columns by name", function()
     local base = file ""
-    file("a,b\n1,x\n", nil)
     local one_path, two_path = base .. ".1.csv", base .. ".2.csv"
     for path, text in pairs { [one_path] = "a,b\n1,x\n2,y\n", [two_path] = "b,more,a\nz,0,3\n" } do
-      paths[#paths + 1] = path
-      local f = assert(io.open(path, "wb"))
-      f:write(text)
-      f:close()
+      scratch.write(scratch.also(path), text)
     end
     local list = tw.from_csv(base .. ".*.csv"):sink_to_list()
     tw.run()
@@ -179,11 +173,14 @@ describe("from_csv (seed " .. seed .. ")", function()
 
   it("reads archives", function()
     local path = file "a\n1\n2\n"
-    os.execute("gzip -c " .. path .. " > " .. path .. ".gz")
-    paths[#paths + 1] = path .. ".gz"
-    local list = tw.from_csv(path .. ".gz"):sink_to_list()
-    tw.run()
-    assert.same({ 1, 2 }, list[1].a:to_table())
+    for suffix, program in pairs { [".gz"] = "gzip", [".zst"] = "zstd -q" } do
+      if os.execute("command -v " .. program:match "%w+" .. " > /dev/null") == 0 then
+        os.execute(("%s -c %s > %s"):format(program, path, scratch.also(path .. suffix)))
+        local list = tw.from_csv(path .. suffix):sink_to_list()
+        tw.run()
+        assert.same({ 1, 2 }, list[1].a:to_table())
+      end
+    end
   end)
 
   it("goes on where it was stopped", function()

@@ -1,18 +1,11 @@
 --- from_json: lines of JSON to frames, types, wrong rows, JSONTestSuite.
 local tw = require "tideway"
 local bb = require "support.black_box"
+local scratch = require "support.scratch"
 
 local failure, first_line, misuse, has = bb.failure, bb.first_line, bb.misuse, bb.has
 
-local paths = {}
-local function file(text)
-  local path = os.tmpname()
-  paths[#paths + 1] = path
-  local f = assert(io.open(path, "wb"))
-  f:write(text)
-  f:close()
-  return path
-end
+local file = scratch.file
 
 --- The frames of a file of this text.
 local function frames(text, opts)
@@ -28,8 +21,15 @@ local function one(text, opts)
 end
 
 describe("from_json", function()
-  teardown(function()
-    for _, path in ipairs(paths) do os.remove(path) end
+  teardown(scratch.remove)
+
+  it("infers types from all of the first rows, whatever the text comes in", function()
+    assert.equal("string", one('{"a":1}\n{"a":"x"}'):types().a)
+    local lines = {}
+    for i = 1, 900 do lines[i] = ('{"a":%d,"b":"%s"}'):format(i, ("x"):rep(1000)) end
+    lines[#lines + 1] = '{"a":"z","c":1}'
+    local types = frames(table.concat(lines, "\n"))[1]:types()
+    assert.same({ a = "string", b = "string", c = "f64" }, types)
   end)
 
   it("infers columns and types, in the order in which fields come up", function()

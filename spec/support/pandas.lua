@@ -84,6 +84,12 @@ function pandas.expect(data, how)
   return ask(how)
 end
 
+--- What read_csv makes of a file: { columns =, data = } in the form below, or { refused = why }.
+-- types  name -> type, nil: inferred; kinds: the types that ours has, name -> type
+function pandas.read_csv(path, delimiter, types, kinds, skip)
+  return ask { csv = path, sep = delimiter, types = types or tw.null, kinds = kinds, skip = skip }
+end
+
 -- One form --------------------------------------------------------------------------------------
 
 local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"

@@ -9,6 +9,9 @@ answer as a Lua chunk: an array with a result for each batch, or {error = text}.
     each    d is all rows up to and with the batch
     window  the same, only the last n rows of it, or those of the last value seconds;
             "rows": an expression of d for the rows that the window is of
+
+{"csv": path, "sep": ..., "types": name -> type or null} reads a file with read_csv; the answer is
+{columns = names, data = name -> cells}, or {refused = text} when pandas does not take it.
 """
 import json
 import math
@@ -284,6 +287,39 @@ def evaluate(request):
     return "{" + ",".join(out) + "}"
 
 
+# Files -------------------------------------------------------------------------------------------
+
+DTYPES = {"f64": "float64", "i64": str, "bool": "boolean", "string": str, "timestamp": str}
+
+
+def moment(x):
+    if not isinstance(x, str):
+        return None
+    t = pd.Timestamp(x)
+    return t.tz_convert("UTC").tz_localize(None) if t.tz else t
+
+
+def read_csv(request):
+    types, kinds = request.get("types") or None, request.get("kinds") or {}
+    missing = {name: ["", "nan"] if t == "f64" else [""] for name, t in kinds.items()}
+    try:
+        f = pd.read_csv(request["csv"], sep=request["sep"], keep_default_na=False, na_values=missing,
+                        float_precision="round_trip", low_memory=False,
+                        dtype=types and {name: DTYPES[t] for name, t in types.items()},
+                        on_bad_lines="skip" if request.get("skip") else "error")
+    except (ValueError, pd.errors.ParserError) as e:
+        return "{refused=%s}" % text(str(e))
+    columns = []
+    for name in f.columns:
+        values = [None if x is pd.NA else x for x in f[name].tolist()]
+        if kinds.get(name) == "timestamp":
+            values = [moment(x) for x in values]
+        if kinds.get(name) == "i64":
+            values = [int(x) if isinstance(x, str) else x for x in values]
+        columns.append("[%s]=%s" % (text(name), array(values)))
+    return "{columns=%s,data={%s}}" % (array(list(f.columns)), ",".join(columns))
+
+
 def main():
     for line in sys.stdin:
         try:
@@ -291,6 +327,8 @@ def main():
             if "load" in request:
                 load(request["load"])
                 answer = "{}"
+            elif "csv" in request:
+                answer = read_csv(request)
             else:
                 answer = evaluate(request)
         except Exception:

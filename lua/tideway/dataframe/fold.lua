@@ -274,16 +274,19 @@ local function result_type(name, kind)
 end
 fold.result_type = result_type
 
-local function open_group(self, s)
-  local keys = self.keys -- the first columns of what comes in
-  local key = ffi.new("int32_t[?]", keys)
-  for i = 0, keys - 1 do key[i] = i end
+--- What is aggregated of frames of a schema: two native arrays, positions and aggregates, and
+-- how many.
+local function grouped_columns(self, s)
   local cols = {}
   if self.agg == "size" then
     cols[1] = 0
   else
-    for i = keys + 1, s.count do
-      if fold.takes(self.agg, s.types[i]) then cols[#cols + 1] = i - 1 end
+    for i = self.keys + 1, s.count do
+      if fold.takes(self.agg, s.types[i]) then
+        cols[#cols + 1] = i - 1
+      elseif self.single then
+        error(("%s: column %q is %s"):format(self.agg, s.names[i], schema.word(s.types[i])), 0)
+      end
     end
   end
   local n = #cols
@@ -291,7 +294,15 @@ local function open_group(self, s)
   for i, at in ipairs(cols) do
     col[i - 1], agg[i - 1] = at, fold.kinds[self.agg]
   end
-  return opened(C.tw_group_open(key, keys, col, agg, n, self.ddof or 1, self.spec and 1 or 0), C.tw_group_close), cols
+  return col, agg, n
+end
+
+local function open_group(self, s)
+  local keys = self.keys -- the first columns of what comes in
+  local key = ffi.new("int32_t[?]", keys)
+  for i = 0, keys - 1 do key[i] = i end
+  local col, agg, n = grouped_columns(self, s)
+  return opened(C.tw_group_open(key, keys, col, agg, n, self.ddof or 1, self.spec and 1 or 0), C.tw_group_close)
 end
 
 --- The schema of a group-by's result, of what comes in.
@@ -320,29 +331,40 @@ function same_columns(a, b)
   return true
 end
 
+--- The same, where columns of a that had no values may have got their type in b.
+local function grows_to(a, b)
+  if a.total ~= b.total or a.index ~= b.index then return false end
+  for i = 1, a.total do
+    if a.names[i] ~= b.names[i] or a.types[i] ~= 0 and a.types[i] ~= b.types[i] then return false end
+  end
+  return true
+end
+
 --- Group-by: the state of a node that makes a frame of the groups of each frame.
 -- self  keys  how many of the first columns are keys; agg, ddof, spec, with_state, from, fresh
+--       single  one column is aggregated: it must be one that can be
 function fold.group(self)
   local slot = frame.slot()
   function self.bind(s)
     local from = self.from
     if from and not self.group then
-      if not same_columns(from.schema, s) then
+      if not same_columns(from.schema, s) and not grows_to(from.schema, s) then
         error(("%s: the state to start with is of other columns"):format(self.agg), 0)
       end
       self.group, self.win = opened(C.tw_group_copy(from.group), C.tw_group_close), copy_window(from.win)
-      self.bound = s
+      self.bound = from.schema
     end
     local before = self.bound
     local win = windows_for(self, s)
     self.bound = s
-    if self.group == nil or not same_columns(before, s) then
-      local known = self.group ~= nil and C.tw_group_count(self.group) > 0
-      if known and win == nil then error(("%s: a column has changed its type"):format(self.agg), 0) end
+    if self.group == nil then
       self.group = open_group(self, s)
-      if known then -- the rows that are there, with their new types
-        checked(C.tw_window_rows(win, slot.at))
-        checked(C.tw_group_add(self.group, slot.at[0], 0, slot.at[0].rows))
+    elseif not same_columns(before, s) then
+      if win == nil then -- columns that had no values so far have got their types
+        checked(C.tw_group_columns(self.group, grouped_columns(self, s)))
+      else
+        self.group = open_group(self, s)
+        slid(C.tw_group_slide(self.group, win)) -- all rows, which the new window has just got
       end
     end
     local group = self.group
@@ -459,29 +481,18 @@ function fold.aggregate(self)
     end
     local win = windows_for(self, s)
     if win ~= nil then win.through = 1 end
-    --- What the window was before the rows of a frame came whose aggregation has failed.
-    local function undo(rows)
-      local slot = frame.slot()
-      local first = win.left > 0 and win.left_first or win.first
-      checked(C.tw_frame_slice(slot.at, win.store, first, rows))
-      local other = open_window(self.spec, s)
-      checked(C.tw_window_add(other, slot.at[0]))
-      other.through = 1
-      win, self.win = other, other
-    end
     return function(pointer)
       local new = frame.keep(pointer)
       local before = value
       if not begun then before = agg.initial(new) end
       local now, result = agg.on_new(before, new)
       if win ~= nil then
-        local rows = win.rows
         slid(C.tw_window_add(win, pointer))
         local left = left_rows(win, pointer, s, self.spec.value ~= nil)
         if left ~= nil then
           local ok, state_or_error, last = pcall(agg.on_old, now, frame.take(left))
           if not ok then
-            undo(rows)
+            checked(C.tw_window_undo(win))
             error(state_or_error, 0)
           end
           now, result = state_or_error, last

@@ -3,15 +3,17 @@
 -- `loop.compile(input, filter, outputs, out_schema)` gives a function native frame -> native
 -- frame. The frame that comes out belongs to the loop, which writes it anew the next time
 -- unless somebody has retained it. What is written: at first the columns that are *prepared*
--- (calls of functions and conversions, which may fail, each in a loop of its own), then the
--- rows that the filter selects, then all other outputs. Columns that pass unchanged are shared
--- or, under a filter, gathered natively.
+-- (calls of functions and conversions, which may fail, each in a loop of its own); then what
+-- tideway.dataframe.formula has native steps for, which is most filters and outputs, in one call;
+-- then the outputs that it has none for, in generated loops. Columns that pass unchanged are
+-- shared or, under a filter, gathered.
 --
 -- Each loop is there twice, with and without looking at validity bits, and for a single row
 -- there is no loop at all: for LuaJIT an inner loop is where a trace ends.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local expression = require "tideway.expression"
+local formula = require "tideway.dataframe.formula"
 local schema = require "tideway.schema"
 local work = require "tideway.dataframe.work"
 
@@ -120,11 +122,6 @@ function as_number(self, e)
   return ok and ("(%s and %s or nan)"):format(ok, text) or text
 end
 
-local function integral(e)
-  return e.type == I64 or e.op == "constant" and e.type == F64 and e.value % 1 == 0
-    and math.abs(e.value) <= 2 ^ 53
-end
-
 --- A table dict code -> 0 or 1, kept up to date before the loop, of a test of strings.
 local function truth(self, col, test)
   local name = self:constant(work.truth(test))
@@ -165,8 +162,7 @@ local function compare(self, e)
   if e.a.type == ANY or e.b.type == ANY then return e.op == "ne" and "true" or "false" end
   if e.a.type == STRING then return compare_texts(self, e) end
   local symbol = expression.symbols[e.op]
-  if integral(e.a) and integral(e.b) and (e.a.type == I64 or e.b.type == I64)
-    or e.a.type == TIMESTAMP and e.b.type == TIMESTAMP then
+  if expression.exact(e.a, e.b) then
     local a, ok_a = as_integer(self, e.a)
     local b, ok_b = as_integer(self, e.b)
     local ok, text = all(ok_a, ok_b), ("(%s %s %s)"):format(a, symbol, b)
@@ -323,70 +319,6 @@ local function each_row(self, selected, body)
   self:line "end end"
 end
 
-local MASKED = 16 -- rows from which on native masks are faster than the generated loop
-local operator = { eq = 0, ne = 1, lt = 2, le = 3, gt = 4, ge = 5 } -- ORDER TW_COMPARE
-
---- A comparison of a column with a constant, made with native code. Returns the mask's text, or nil.
-local function mask_compare(self, e)
-  local column, constant, op = e.a, e.b, e.op
-  if column.op == "constant" then column, constant, op = constant, column, mirrored[op] end
-  if column.op ~= "column" or constant.op ~= "constant" then return nil end
-  local fn, value_text
-  if column.type == F64 and constant.type == F64 or column.type == BOOL and constant.type == F64 then
-    fn, value_text = "tw_mask_num", literal(self, constant.value)
-  elseif column.type == I64 and integral(constant)
-    or column.type == TIMESTAMP and constant.type == TIMESTAMP then
-    fn, value_text = "tw_mask_i64", as_integer(self, constant)
-  elseif column.type == STRING and constant.type == STRING then
-    fn, value_text = "tw_mask_bytes", ("%s, %d"):format(self:constant(constant.value), #constant.value)
-  else
-    return nil
-  end
-  local slot = self:constant(work.column_slot())
-  self:line("checked(C.%s(%s.at, column[%d], %d, %s))", fn, slot,
-    self.input.position[column.name] - 1, operator[op], value_text)
-  return slot .. ".at[0]"
-end
-
---- A condition as a native mask, where all of it can be one. Returns the mask's text, or nil.
-local function mask(self, e)
-  if e.op == "column" and e.type == BOOL then
-    return ("column[%d]"):format(self.input.position[e.name] - 1)
-  end
-  if expression.symbols[e.op] then return mask_compare(self, e) end
-  if e.op == "both" or e.op == "either" then
-    local a = mask(self, e.a)
-    local b = a and mask(self, e.b)
-    if not b then return nil end
-    local slot = self:constant(work.column_slot())
-    self:line("checked(C.tw_mask_%s(%s.at, %s, %s))", e.op, slot, a, b)
-    return slot .. ".at[0]"
-  end
-  if e.op == "negate" then
-    local a = mask(self, e.a)
-    if not a then return nil end
-    local slot = self:constant(work.column_slot())
-    self:line("checked(C.tw_mask_negate(%s.at, %s))", slot, a)
-    return slot .. ".at[0]"
-  end
-end
-
---- The function that does so for many rows, by native code. Is there one?
-local function mask_function(self, e)
-  local outer = self.lines
-  self.lines = {}
-  local text = mask(self, e)
-  local lines = self.lines
-  self.lines = outer
-  if not text then return false end
-  self:line "local function select_by_mask(column, n, selection)"
-  for _, line in ipairs(lines) do self:line(line) end
-  self:line("local m = checked(tonumber(C.tw_selection_of(selection, %s)))", text)
-  self:line "return m"
-  self:line "end"
-  return true
-end
-
 --- The function that writes the selected rows' numbers into sel.
 local function filter_function(self, e)
   both_ways(self, "select_rows", "column, n, sel", function()
@@ -458,7 +390,8 @@ local function prepare(self, e)
   if e.b then prepare(self, e.b) end
   if self.prepared[e.key] then return end
   if not (e.op == "cast" or e.op == "map" or e.op == "constant" and e.type == STRING) then return end
-  local slot = self:constant(work.column_slot())
+  local object = work.column_slot()
+  local slot = self:constant(object)
   local name = "prepare" .. #self.steps + 1
   if e.op == "map" then
     map_function(self, name, e, slot)
@@ -485,13 +418,8 @@ local function prepare(self, e)
     self:line("repeat_text(%s, %s, n)", slot, self:constant(e.value))
     self:line "end"
   end
-  self.prepared[e.key] = slot
+  self.prepared[e.key], self.slots[e.key] = slot, object
   self.steps[#self.steps + 1] = name
-end
-
---- Is the output a column as it stands: of the frame that comes in, or prepared?
-local function stands(e)
-  return e.op == "column" or e.op == "cast" or e.op == "map" or e.op == "constant" and e.type == STRING
 end
 
 --- Cut computed outputs into groups that a function has room for.
@@ -522,53 +450,40 @@ end
 -- out_schema  the schema of what goes out
 function loop.compile(input, filter, outputs, out_schema)
   local self = setmetatable({
-    input = input, lines = {}, K = {}, prepared = {}, steps = {}, used = {}, heads = {}, valids = {},
+    input = input, lines = {}, K = {}, prepared = {}, slots = {}, steps = {}, used = {}, heads = {}, valids = {},
     count = 0, truths = 0,
   }, Writer)
   self:line "local K, work = ..."
   self:line(work.names)
   if filter then prepare(self, filter) end
   for _, e in ipairs(outputs) do prepare(self, e) end
-  local masked = false
-  if filter then
-    filter_function(self, filter)
-    masked = mask_function(self, filter)
-  end
-  local computed, plain = {}, {}
+  local native, selects, given = formula.compile(input, filter, outputs, self.slots)
+  local computed = {}
   for j, e in ipairs(outputs) do
-    local list = stands(e) and plain or computed
-    list[#list + 1] = { e = e, at = j - 1 }
+    if not given[j] then computed[#computed + 1] = { e = e, at = j - 1 } end
   end
   local parts = groups(computed)
+  if filter and not selects then filter_function(self, filter) end
   for i, group in ipairs(parts) do compute_function(self, "compute" .. i, group, filter ~= nil) end
-  local slot = self:constant(work.frame_slot())
-  self:line("local buffer = %s", filter and self:constant(work.buffer()) or "nil")
+  self:line("local slot, formula = %s, %s", self:constant(work.frame_slot()), self:constant(native))
+  self:line("local rows = %s", filter and self:constant(work.selection()) or "nil")
+  -- A function of its own, because what follows a loop cannot be compiled together with it: the
+  -- trace would have to return from the whole stream.
+  self:line "local function finish(frame)"
+  self:line("run(formula, slot.at, frame, %d, rows)", out_schema.number)
+  self:line "return slot.at[0]"
+  self:line "end"
   self:line "return function(frame)"
-  self:line "local column, n = frame.column, tonumber(frame.rows)"
-  self:line("local out = renew_frame(%s, %d, %d)", slot, #outputs, out_schema.number)
+  if #self.steps > 0 or #parts > 0 or filter and not selects then
+    self:line "local column, n = frame.column, tonumber(frame.rows)"
+  end
   for _, name in ipairs(self.steps) do self:line("%s(column, n)", name) end
-  if filter then
-    self:line "local m, sel"
-    if masked then
-      self:line("if n >= %d then m = select_by_mask(column, n, buffer) sel = buffer.at else", MASKED)
-    end
-    self:line "sel = room(buffer, n)"
-    self:line "m = select_rows(column, n, sel)"
-    if masked then self:line "end" end
-  end
-  for _, item in ipairs(plain) do
-    local from = item.e.op == "column" and ("column[%d]"):format(input.position[item.e.name] - 1)
-      or self.prepared[item.e.key] .. ".at[0]"
-    if filter then
-      self:line("gather(out, %d, %s, sel, m)", item.at, from)
-    else
-      self:line("C.tw_frame_set(out, %d, %s)", item.at, from)
-    end
-  end
+  if filter and not selects then self:line "rows.count = select_rows(column, n, room(rows, n))" end
+  self:line "local out = finish(frame)"
+  if #parts > 0 and filter then self:line "local sel, m = rows.at, tonumber(rows.count)" end
   for i in ipairs(parts) do
     self:line(filter and "compute%d(column, out, n, sel, m)" or "compute%d(column, out, n)", i)
   end
-  self:line("out.rows = %s", filter and "m" or "n")
   self:line "return out"
   self:line "end"
   local text = table.concat(self.lines, "\n")

@@ -150,25 +150,24 @@ function work.missing(col, k)
   if C.tw_column_set_null(col, k) < 0 then nomem() end
 end
 
-function work.gather(out, k, col, sel, m)
-  if C.tw_column_gather(out.column + k, col, sel, m) < 0 then nomem() end
+--- Row numbers.
+function work.selection()
+  local rows = C.tw_selection_open()
+  if rows == nil then nomem() end
+  return ffi.gc(rows, C.tw_selection_close)
 end
 
---- Row numbers: room for n of them.
-function work.buffer()
-  local buffer = C.tw_selection_open()
-  if buffer == nil then nomem() end
-  return ffi.gc(buffer, C.tw_selection_close)
+function work.room(rows, n)
+  if n > rows.room and C.tw_selection_reserve(rows, n * 2) < 0 then nomem() end
+  return rows.at
 end
 
-function work.room(buffer, n)
-  if n > buffer.room and C.tw_selection_reserve(buffer, n * 2) < 0 then nomem() end
-  return buffer.at
-end
-
-function work.checked(status)
-  if status < 0 then nomem() end
-  return status
+function work.run(formula, at, input, number, rows)
+  local status = C.tw_formula_run(formula, at, input, number, rows)
+  if status < 0 then
+    if status == TW_ETYPE then error("tideway: a frame is not as its schema says", 0) end
+    nomem()
+  end
 end
 
 local row = ffi.new "int64_t[1]"

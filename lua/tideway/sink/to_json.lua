@@ -31,7 +31,8 @@ end
 return {
   name = "to_json",
   doc = [[Write the rows of frames to a file as a JSON object per line, and any other element as a line of JSON.
-Missing cells and infinities are null, timestamps ISO 8601 in UTC. Complete after tw.run or destroy.]],
+Missing cells and infinities are null, timestamps ISO 8601 in UTC. Complete after tw.run, destroy or
+flush_interval.]],
   args = { { "file", "any", "a path, or an open Lua file, which stays open" } },
   opts = rows.opts,
   outputs = "0",

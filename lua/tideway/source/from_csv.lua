@@ -63,7 +63,7 @@ local function open_reader(S, columns)
 end
 
 --- Types by the texts of the first rows.
-function format.guess(S, fields)
+function format.guess(S, fields, rows)
   local columns, native = {}, C.tw_frame_new(#fields, 0)
   if native == nil then error("from_csv: no memory", 0) end
   ffi.gc(native, C.tw_frame_release)
@@ -75,13 +75,15 @@ function format.guess(S, fields)
   local reader = open_reader(S, columns)
   local ptr, len = tabular.text(S)
   repeat
-    local used = C.tw_frame_csv_read(reader, native, ptr, len, S.last, S.settings.infer or 1000)
+    local used = C.tw_frame_csv_read(reader, native, ptr, len, S.last, rows)
     if used < 0 then error("from_csv: no memory", 0) end
     ptr, len = ptr + used, len - used
   until reader.fault == 0
+  if native.rows < rows and not S.last then return false end
   for i, field in ipairs(fields) do
     field.type = field.type or C.tw_frame_csv_guess(native.column[i - 1])
   end
+  return true
 end
 
 --- The reader of a file with these fields.

@@ -8,12 +8,14 @@ local STRING, I64 = schema.kinds.string, schema.kinds.i64
 
 local format = {}
 
+local function infer(S) return S.settings.infer or tabular.INFER end
+
 --- The fields of the first rows, with the types that they look like.
 local function look(S)
   local names = ffi.gc(C.tw_column_new(STRING, 0, nil), C.tw_column_release)
   local types = ffi.gc(C.tw_column_new(I64, 0, nil), C.tw_column_release)
   local ptr, len = tabular.text(S)
-  frame.checked(C.tw_frame_json_guess(ptr, len, S.last, S.settings.infer or 1000, names, types))
+  frame.checked(C.tw_frame_json_guess(ptr, len, S.last, infer(S), names, types))
   local fields, size = {}, ffi.new "int64_t[1]"
   for k = 0, tonumber(names.len) - 1 do
     local text = C.tw_column_text(names, k, size)
@@ -27,6 +29,8 @@ function format.begin(S)
   local text = ffi.string(ptr, len)
   if not text:find "%S" or not S.last and not text:find "%S[^\n]*\n" then return nil end
   if S.schema then return {} end
+  local _, lines = text:gsub("\n%s*%S", "")
+  if lines < infer(S) and not S.last then return nil end
   local fields = look(S)
   local given = {}
   for name in pairs(S.settings.schema or {}) do given[#given + 1] = name end
@@ -40,10 +44,11 @@ function format.begin(S)
   return fields
 end
 
-function format.guess(_, fields)
+function format.guess(_, fields) -- begin has seen all rows that it shall
   for _, field in ipairs(fields) do
     field.type = field.type or (field.guess > 0 and field.guess or STRING)
   end
+  return true
 end
 
 function format.reader(S)

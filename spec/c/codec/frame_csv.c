@@ -3,6 +3,7 @@
 
 #include "../check.h"
 
+#include "codec/frame_lanes.h"
 #include "core/mem.h"
 #include "tideway.h"
 
@@ -179,6 +180,7 @@ static void by_reader(struct out *out, int64_t piece, int64_t batch) {
 
 static void agree(void) {
   struct out want = {NULL, 0}, got = {NULL, 0};
+  tw__lanes_off = check_below(2);
   make_text();
   for (int64_t p = 0; p < text_len;) p = plain_record(&want, p);
   int64_t piece = check_below(3) ? 1 + check_below(500) : text_len + 1;
@@ -189,6 +191,132 @@ static void agree(void) {
          got.bytes);
   free(want.bytes);
   free(got.bytes);
+  tw__lanes_off = false;
+}
+
+/* ---- with and without AVX2 ---- */
+
+enum { MIXED = 5 };
+static const int mixed[MIXED] = {TW_COL_STRING, TW_COL_F64, TW_COL_I64, TW_COL_F64,
+                                 TW_COL_STRING};
+
+static int put_word(char *to) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+  static const char *const odd[] = {"\"q;\"\"\"", "", "\"\"", "a\"b", "\r"};
+  if (check_below(30) == 0) return sprintf(to, "%s", odd[check_below(5)]);
+  int64_t n = 1 + check_below(check_below(4) ? 12 : 40), same = check_below(20);
+  for (int64_t i = 0; i < n; i++) to[i] = letters[(same + i * same) % 26];
+  return (int)n;
+}
+
+static int put_number(char *to, bool whole) {
+  static const char *const odd[] = {"",      " 1.5 ", "\"2\"", "1e3", "-",
+                                    "12x.5", "nan",   "1.2.3", ".",   "--1"};
+  if (check_below(60) == 0) return sprintf(to, "%s", odd[check_below(10)]);
+  long x = (long)check_below(check_below(9) ? 20000 : 1ll << 60) - 9000;
+  if (whole) return sprintf(to, "%ld", x);
+  return sprintf(to, "%.*f", (int)check_below(4), (double)x / 100);
+}
+
+static void make_mixed(void) {
+  const char *end = check_below(3) ? "\n" : "\r\n";
+  int64_t rows = check_below(check_below(5) ? 40 : 400);
+  text_len = 0;
+  for (int64_t i = 0; i < rows && text_len < ROOM - 400; i++) {
+    for (int k = 0; k < MIXED; k++) {
+      char *to = text + text_len;
+      text_len += mixed[k] == TW_COL_STRING ? put_word(to)
+                                            : put_number(to, mixed[k] == TW_COL_I64);
+      if (k < MIXED - 1 && check_below(500)) text[text_len++] = ';';
+    }
+    if (i == rows - 1 && check_below(2)) break;
+    text_len += sprintf(text + text_len, "%s", end);
+  }
+}
+
+/* All that comes of the text, as text. */
+static void say_mixed(struct out *out, int64_t piece) {
+  tw_frame_text *r = tw_frame_csv_open(';');
+  tw_frame *frame = new_frame(mixed, MIXED);
+  for (int k = 0; k < MIXED; k++) CHECK(tw_frame_csv_field(r, k) == 0);
+  for (int64_t from = 0, shown = piece; from < text_len;) {
+    if (shown > text_len) shown = text_len;
+    char *part = malloc((size_t)(shown - from) + 1); /* its end is guarded */
+    memcpy(part, text + from, (size_t)(shown - from));
+    int64_t used =
+        tw_frame_csv_read(r, frame, part, shown - from, shown == text_len, 1000);
+    CHECK(used >= 0);
+    from += used;
+    if (r->fault) {
+      char buf[40];
+      say(out, buf, (size_t)sprintf(buf, "!%d %d ", r->fault, r->field));
+      say(out, r->cell, (size_t)r->cell_len);
+      say_wrong(out, r->fault, r->record, r->record_len);
+    }
+    free(part);
+    if (!r->fault && shown == text_len) break;
+    if (!r->fault) shown += piece;
+  }
+  for (int k = 0; k < MIXED; k++) {
+    const tw_column *col = frame->column[k];
+    for (int64_t i = 0; i < frame->rows; i++) {
+      char buf[64];
+      int64_t len = 0;
+      const char *s = buf;
+      if (tw_column_is_null(col, i))
+        len = sprintf(buf, "NULL");
+      else if (col->type == TW_COL_STRING)
+        s = tw_column_text(col, i, &len);
+      else
+        len = sprintf(buf, "%.17g %lld", col->type == TW_COL_F64 ? col->f64[i] : 0.0,
+                      (long long)col->i64[i]);
+      say(out, s, (size_t)len);
+      say(out, "|", 1);
+    }
+  }
+  tw_frame_release(frame);
+  tw_frame_csv_close(r);
+}
+
+static void both_ways(void) {
+  struct out one = {NULL, 0}, two = {NULL, 0};
+  make_mixed();
+  say_mixed(&one, text_len + 1);
+  tw__lanes_off = true;
+  say_mixed(&two, 1 + check_below(600));
+  tw__lanes_off = false;
+  CHECKF(one.len == two.len && (!one.len || !memcmp(one.bytes, two.bytes, one.len)),
+         "text:\n%.*s\nwith:\n%s\nwithout:\n%s", (int)text_len, text, one.bytes,
+         two.bytes);
+  free(one.bytes);
+  free(two.bytes);
+}
+
+/* ---- wide rows ---- */
+
+/* More fields than there are bits in a word, one of them too few or too many. */
+static void wide_rows(void) {
+  for (int round = 0; round < 20; round++) {
+    int n = 50 + (int)check_below(150), wrong = (int)check_below(6);
+    static const int type[] = {TW_COL_F64};
+    tw_frame_text *r = tw_frame_csv_open(',');
+    tw_frame *frame = new_frame(type, 1);
+    for (int k = 0; k < n; k++) tw_frame_csv_field(r, k == n - 2 ? 0 : -1);
+    text_len = 0;
+    for (int i = 0; i < 6; i++) {
+      int has = i == wrong ? n + 1 - 2 * (int)check_below(2) : n;
+      for (int k = 0; k < has; k++)
+        text_len += sprintf(text + text_len, "%d%c", k + i, k < has - 1 ? ',' : '\n');
+    }
+    int64_t used = tw_frame_csv_read(r, frame, text, text_len, 1, 100);
+    CHECK(r->fault == TW_FAULT_WIDTH && r->row == wrong + 1 && frame->rows == wrong);
+    tw_frame_csv_read(r, frame, text + used, text_len - used, 1, 100);
+    CHECK(!r->fault && r->row == 6 && frame->rows == 5);
+    for (int i = 0; i < 5; i++)
+      CHECK(frame->column[0]->f64[i] == n - 2 + i + (i >= wrong));
+    tw_frame_release(frame);
+    tw_frame_csv_close(r);
+  }
 }
 
 /* ---- types ---- */
@@ -366,6 +494,8 @@ int main(int argc, char **argv) {
   check_open(argc, argv);
   int64_t before = tw_mem_bytes();
   for (int i = 0; i < (check_long ? 20000 : 1500); i++) agree();
+  for (int i = 0; i < (check_long ? 20000 : 500); i++) both_ways();
+  wide_rows();
   types();
   one_column();
   left_out();

@@ -280,6 +280,47 @@ static void forgets_groups(int type) {
   tw_group_close(g), tw_window_close(win), tw_frame_release(out);
 }
 
+/* A column without values gets its type late, another goes and a third comes. */
+static void changes_columns(int live) {
+  int32_t key[] = {0}, col[] = {2, 4}, agg[] = {TW_AGG_SUM, TW_AGG_MEAN};
+  int32_t other[] = {4, 1, 2}, its[] = {TW_AGG_MEAN, TW_AGG_COUNT, TW_AGG_SUM};
+  double clock = 0;
+  tw_frame *frame = rows_of(40, NULL, &clock, 0), *first = NULL, *all = NULL;
+  tw_frame *out = NULL;
+  CHECK(!tw_frame_slice(&first, frame, 0, 40));
+  for (int64_t i = 0; i < 40; i++) tw_column_set_null(first->column[2], i);
+  CHECK(!tw_frame_append(&all, first, 0, 40) && !tw_frame_append(&all, frame, 0, 40));
+  for (int n = 1, done = 0; !done && n < 1000; n++) {
+    int64_t before = tw_mem_bytes();
+    tw_group *g = tw_group_open(key, 1, col, agg, 2, 1, live);
+    CHECK(!tw_group_add(g, first, 0, 40) && !tw_group_result(g, &out, 1));
+    tw_mem_fail_at(n);
+    int rc = tw_group_columns(g, other, its, 3);
+    done = tw_mem_fail_at(0) > 0;
+    CHECK(rc == TW_OK || rc == TW_ENOMEM);
+    if (rc) rc = tw_group_columns(g, other, its, 3);
+    CHECK(!rc && !tw_group_result(g, &out, 1) && out->columns == 4);
+    tw_frame *late = tw_frame_new(6, 0);
+    for (int k = 0; k < 6; k++) tw_frame_set(late, k, frame->column[k == 2 ? 1 : k]);
+    CHECK(!tw_group_add(g, late, 0, 40)); /* column 2 is I64 now */
+    CHECK(!tw_group_result(g, &out, 1) && out->column[3]->type == TW_COL_I64);
+    for (int64_t j = 0; j < out->rows; j++) {
+      double scale;
+      double mean = naive(TW_AGG_MEAN, all, 0, 80, key, 1, out, j, 4, 1, &scale);
+      CHECK(near(value_at(out->column[1], j), mean, scale));
+      CHECK(value_at(out->column[2], j) ==
+            naive(TW_AGG_COUNT, all, 40, 80, key, 1, out, j, 1, 1, &scale));
+      CHECK(value_at(out->column[3], j) ==
+            naive(TW_AGG_SUM, all, 40, 80, key, 1, out, j, 1, 1, &scale));
+    }
+    CHECK(tw_group_add(g, frame, 0, 40) == TW_ETYPE); /* and stays so */
+    tw_frame_release(late), tw_frame_release(out), tw_group_close(g);
+    out = NULL;
+    CHECK(tw_mem_bytes() == before);
+  }
+  tw_frame_release(frame), tw_frame_release(first), tw_frame_release(all);
+}
+
 static void every_allocation_may_fail(void) {
   struct plan p = {.key = {0, 1},
                    .keys = 2,
@@ -349,6 +390,8 @@ int main(int argc, char **argv) {
   for (int round = 0; round < (check_long ? 400 : 25); round++) of_windows();
   forgets_groups(TW_COL_I64);
   forgets_groups(TW_COL_STRING);
+  changes_columns(0);
+  changes_columns(1);
   every_allocation_may_fail();
   refuses();
   return check_close();

@@ -184,6 +184,49 @@ static void sorts_texts(int64_t n, int64_t same) {
   tw__keys_fini(&keys), tw_column_release(col), tw__free(number), tw__free(text);
 }
 
+/* Whole numbers near to each other and far, in any order. */
+static void whole(int type) {
+  static const int64_t far[] = {INT64_MIN, INT64_MAX, (int64_t)1 << 52,
+                                -7,        0,         12345678};
+  enum { N = 3000 };
+  struct tw__keys keys;
+  int32_t types[] = {type}, at[] = {0};
+  uint32_t number[N];
+  int64_t centre = far[2 + check_below(4)], span = 1 + check_below(20000);
+  tw_column *col = tw_column_new(type, 0, NULL), *out = NULL;
+  for (int64_t i = 0; i < N; i++) {
+    int64_t x = centre + check_below(span) - span / 2;
+    if (check_below(20) == 0) x = far[check_below(6)];
+    if (type == TW_COL_I64)
+      tw_column_put_i64(col, x);
+    else if (check_below(30) == 0)
+      tw_column_put_num(col, check_below(2) ? INFINITY : -INFINITY);
+    else
+      tw_column_put_num(col, (double)x + (check_below(20) ? 0 : 0.5));
+    if (check_below(20) == 0) tw_column_set_null(col, i);
+  }
+  CHECK(!tw__keys_init(&keys, types, 1));
+  for (int64_t first = 0; first < N;) {
+    int64_t n = 1 + check_below(N - first);
+    if (check_below(2)) tw_mem_fail_at(1 + check_below(20));
+    int rc = tw__keys_numbers(&keys, &col, at, first, n, number + first);
+    tw_mem_fail_at(0);
+    CHECK(rc == TW_OK || rc == TW_ENOMEM);
+    if (!rc) first += n;
+  }
+  int64_t seen = 0;
+  for (int64_t i = 0; i < N; i++) {
+    CHECK((number[i] == 0) == tw_column_is_null(col, i) && number[i] <= keys.count);
+    if (!number[i]) continue;
+    CHECK(!tw__keys_column(&keys, 0, &number[i], 1, &out) && made_same(out, 0, col, i));
+    seen |= number[i] == keys.count;
+  }
+  CHECK(seen && !tw__keys_sort(&keys));
+  CHECK(!tw__keys_column(&keys, 0, keys.order, keys.ordered, &out));
+  for (int64_t i = 1; i < out->len; i++) CHECK(compare(out, i - 1, i) < 0);
+  tw__keys_fini(&keys), tw_column_release(col), tw_column_release(out);
+}
+
 static void many(void) {
   struct tw__keys keys;
   int32_t type[] = {TW_COL_I64, TW_COL_I64}, at[] = {0, 1};
@@ -221,6 +264,7 @@ int main(int argc, char **argv) {
     sorts_texts(2000, 0), sorts_texts(2000, 30);
     sorts_texts(500, 400), sorts_texts(20, 10);
   }
+  for (int round = 0; round < 30; round++) whole(round & 1 ? TW_COL_I64 : TW_COL_F64);
   many();
   has_an_end_for_memory();
   return check_close();

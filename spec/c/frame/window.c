@@ -68,6 +68,23 @@ static void same_cells(const tw_frame *store, int64_t first, int64_t n) {
   }
 }
 
+/* A frame that is taken back leaves no trace. */
+static void comes_and_goes(tw_window *win, const tw_frame *frame) {
+  tw_frame *before = NULL, *after = NULL;
+  int64_t rows = win->rows;
+  int rc = win->store ? tw_window_rows(win, &before) : TW_OK;
+  CHECK(!rc && !tw_window_add(win, frame));
+  do {
+    if (check_below(3) == 0) tw_mem_fail_at(1 + check_below(8));
+    rc = tw_window_undo(win);
+    tw_mem_fail_at(0);
+    CHECK(rc == TW_OK || rc == TW_ENOMEM);
+  } while (rc);
+  CHECK(win->rows == rows && !win->left && tw_window_undo(win) == TW_EINVAL);
+  CHECK(!tw_window_rows(win, &after) && (!before || tw_frame_equal(before, after)));
+  tw_frame_release(before), tw_frame_release(after);
+}
+
 static void agrees(tw_window *win, int64_t n, double value, int type, int through,
                    double jitter) {
   double clock = 1000;
@@ -78,6 +95,7 @@ static void agrees(tw_window *win, int64_t n, double value, int type, int throug
     int64_t rows = check_below(3) ? check_below(6) : check_below(60);
     int64_t from = next_id, before = count, left = 0, came = 0;
     tw_frame *frame = batch(type, rows, &clock, check_below(2) ? jitter : 0, n ? 0 : 5);
+    if (check_below(3) == 0) comes_and_goes(win, frame);
     first_id[batches] = from;
     all[batches++] = frame;
     int rc;
@@ -139,6 +157,7 @@ static void refuses(void) {
   CHECK(!tw_window_open_value(1, -1) && !tw_window_open_value(INFINITY, 0));
   tw_frame *a = made_frame(3, 0, NULL), *b = tw_frame_new(1, 0), *out = NULL;
   tw_window *win = tw_window_open_value(1, 3);
+  CHECK(tw_window_undo(win) == TW_EINVAL);
   CHECK(tw_window_add(win, a) == TW_ETYPE && tw_window_rows(win, &out) == TW_EINVAL);
   tw_window_close(win);
   win = tw_window_open(4);

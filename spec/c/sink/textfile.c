@@ -136,6 +136,31 @@ static void tells_of_a_late_failure(void) {
   close_fails = 0;
 }
 
+/* What a file has no room for is not taken; an empty one has room for anything. */
+static void keeps_to_a_limit(void) {
+  int64_t len;
+  tw_textsink *s = tw_textsink_open(path, -1, 1, "\n", 1, error, sizeof error);
+  CHECK(tw_textsink_limit(s, 8) == TW_OK && tw_textsink_size(s) == 0);
+  CHECK(tw_textsink_put(s, "0123456789", 10) == TW_OK && tw_textsink_size(s) == 11);
+  CHECK(tw_textsink_put(s, "", 0) == TW_AGAIN && tw_textsink_size(s) == 11);
+  CHECK(tw_textsink_limit(s, 14) == TW_OK);
+  CHECK(tw_textsink_put_num(s, 1234) == TW_AGAIN);
+  CHECK(tw_textsink_put_num(s, 12) == TW_OK && tw_textsink_put_i64(s, 1) == TW_AGAIN);
+  CHECK(tw_textsink_limit(s, 0) == TW_OK && tw_textsink_put_i64(s, 1) == TW_OK);
+  CHECK(tw_textsink_flush(s) == TW_OK && tw_textsink_sync(s) == TW_OK);
+  CHECK(tw_textsink_close(s) == TW_OK);
+  char *text = read_all(&len);
+  CHECKF(!strcmp(text, "0123456789\n12\n1\n"), "%s", text);
+  free(text);
+  s = tw_textsink_open(path, -1, 0, "\n", 1, error, sizeof error);
+  CHECK(tw_textsink_size(s) == 16); /* what was there counts */
+  CHECK(tw_textsink_close(s) == TW_OK);
+  s = tw_textsink_open("/dev/null", -1, 0, "\n", 1, error, sizeof error);
+  CHECK(tw_textsink_limit(s, 8) == TW_EINVAL && tw_textsink_put(s, "x", 1) == TW_OK);
+  CHECK(tw_textsink_flush(s) == TW_OK && tw_textsink_sync(s) == TW_OK);
+  CHECK(tw_textsink_close(s) == TW_OK);
+}
+
 /* A full pipe that does not block: waited for. */
 static void waits_for_a_slow_reader(void) {
   int ends[2];
@@ -171,6 +196,7 @@ int main(int argc, char **argv) {
   leaves_the_locale_alone();
   names_path_and_byte();
   tells_of_a_late_failure();
+  keeps_to_a_limit();
   waits_for_a_slow_reader();
   CHECK(tw_textsink_check(path) == NULL);
   CHECK(!strcmp(tw_textsink_check("/tmp"), "Is a directory"));
