@@ -186,6 +186,23 @@ local function has_room(P)
   sched.suspend(waiter, "to_kafka")
 end
 
+--- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
+-- would keep the loop of the source from being compiled.
+local function again(node, P, list, id, status, value, value_len, key, key_len, topic, partition)
+  local r = P.record
+  while status == C.TW_AGAIN do
+    has_room(P)
+    r.value, r.value_len, r.key, r.key_len = value, value_len, key, key_len
+    r.topic, r.partition, r.id, r.timestamp = topic, partition, id, 0
+    status = lib.tw_producer_send(P.native, r) -- its headers are still there
+  end
+  if status == 0 then return end
+  P.held[id] = nil
+  metadata.release(list)
+  if P.on_lost then return P.on_lost(P, ffi.string(lib.tw_producer_error(P.native))) end
+  error(("%s: %s"):format(node.kind, ffi.string(lib.tw_producer_error(P.native))), 0)
+end
+
 --- Send a record of element x.
 local function put(node, P, S, x, topic, key, value, headers)
   local r = P.record
@@ -199,25 +216,17 @@ local function put(node, P, S, x, topic, key, value, headers)
     P.next = id
     P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
   end
-  while true do
-    r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
-    r.topic, r.partition, r.id, r.timestamp = number, -1, id, 0
-    if S.partition then
-      local at = S.partition
-      if type(at) == "function" then at = at(x) end
-      r.partition = at or -1
-    end
-    if headers then put_headers(node, P, headers) end
-    local status = lib.tw_producer_send(P.native, r)
-    if status == 0 then return end
-    if status ~= C.TW_AGAIN then
-      P.held[id] = nil
-      metadata.release(list)
-      if P.on_lost then return P.on_lost(P, ffi.string(lib.tw_producer_error(P.native))) end
-      error(("%s: %s"):format(node.kind, ffi.string(lib.tw_producer_error(P.native))), 0)
-    end
-    headers = nil -- they are still there
-    has_room(P)
+  r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+  r.topic, r.partition, r.id, r.timestamp = number, -1, id, 0
+  local at = S.partition
+  if at then
+    if type(at) == "function" then at = at(x) end
+    r.partition = at or -1
+  end
+  if headers then put_headers(node, P, headers) end
+  local status = lib.tw_producer_send(P.native, r)
+  if status ~= 0 then
+    again(node, P, list, id, status, text, len, key_text, key_len, number, r.partition)
   end
 end
 jit.on(put)

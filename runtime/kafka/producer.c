@@ -277,6 +277,10 @@ static int commit(struct step *step) {
   if (step->offsets) {
     rd_kafka_consumer_group_metadata_t *group =
         rd_kafka_consumer_group_metadata(step->group);
+    if (!group) {
+      snprintf(step->error, sizeof step->error, "the consumer has left its group");
+      return TW_ECORRUPT;
+    }
     int sent = judge(step, rd_kafka_send_offsets_to_transaction(step->rk, step->offsets,
                                                                 group, OFFSETS_MS));
     rd_kafka_consumer_group_metadata_destroy(group);
