@@ -194,4 +194,4 @@ rock-install: all
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d)

@@ -999,6 +999,11 @@ int tw_producer_header(tw_producer *producer, const char *name, const char *valu
  * headers are still there. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
+/* The same for a record made of the consumer's message on its way, which is kept until the
+ * record has arrived; only a failure is reported, then it stays kept. id is not used. */
+int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
+                          tw_consumer *consumer);
+
 /* Records that have not been reported yet. */
 int64_t tw_producer_pending(const tw_producer *producer);
 

@@ -21,7 +21,7 @@ require "tideway.metadata" -- which lends tickets
 
 local misuse = errors.misuse
 local BATCH = 1000
-local DRAIN, COMMIT = 5, 1 -- seconds
+local DRAIN, COMMIT, PATIENCE = 5, 1, 10 -- seconds
 local REVOKE, LOST = 2, 3  -- ORDER TW_REBALANCE
 
 local consumer = {}
@@ -280,10 +280,22 @@ end
 local function close_native(S)
   local native = S.consumer
   if not native then return end
-  if S.before_close then S.before_close(S) end
   S.consumer = false
   if S.direct then leave_group(S) end
   lib.tw_consumer_close(ffi.gc(native, nil))
+end
+
+--- The run is over: what has stopped is closed, by the servant where that is at it.
+local function finish(S)
+  if not (S.stopped and S.consumer) then return end
+  if not S.closing then
+    S.closing = true
+    if S.before_close then S.before_close(S) end
+    return close_native(S)
+  end
+  local deadline = C.tw_clock_seconds() + PATIENCE
+  while S.consumer and C.tw_clock_seconds() < deadline do sched.step(10) end
+  close_native(S)
 end
 
 local function wake(S)
@@ -312,7 +324,8 @@ local function attend(S)
     kafka.notice(S.node, lib.tw_consumer_notice(S.consumer))
     rebalance(S)
     if not S.consumer then break end
-    if through(S) then
+    if through(S) and not S.closing then
+      S.closing = true
       sched.occupied(true)
       if S.before_close then S.before_close(S) end
       while S.consumer and lib.tw_consumer_closed(S.consumer) == 0 do sched.wait(S.id) end
@@ -351,9 +364,7 @@ function consumer.open(node, batch)
   S.at, S.cut = lib.tw_consumer_at(native), lib.tw_consumer_cut(native)
   S.ticket, S.view, S.epoch = new_ticket(S), node.view, view.epoch
   node.state = S
-  kafka.at_end(S, function()
-    if S.stopped then close_native(S) end
-  end)
+  kafka.at_end(S, finish)
   sched.spawn(attend, true, S)
   if S.direct then join_group(S) end
   return S

@@ -53,6 +53,7 @@ struct tw_consumer {
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
   int64_t drain_ms, cut_ms;
+  struct tw__kafka_link *link;
   int watched; /* report when nothing is kept any more */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
@@ -266,6 +267,10 @@ static void close_uv(uv_handle_t *handle) {
 }
 
 static void end(tw_consumer *c) {
+  if (c->link) {
+    c->link->consumer = NULL;
+    tw__kafka_unlink(c->link);
+  }
   tw__kafka_wake_close(c->wake);
   c->wake = NULL;
   free_raw(c->raw, c->count);
@@ -598,6 +603,25 @@ int64_t tw_consumer_kept(const tw_consumer *c) {
 
 int64_t tw_consumer_position(const tw_consumer *c, int part) {
   return tw__part_watermark(&c->parts.list[part]);
+}
+
+struct tw__kafka_link *tw__consumer_link(tw_consumer *c) {
+  if (!c->link) {
+    c->link = tw__calloc(1, sizeof *c->link);
+    if (!c->link) return NULL;
+    c->link->consumer = c;
+    c->link->refs = 1;
+  }
+  c->link->refs++;
+  return c->link;
+}
+
+void tw__kafka_unlink(struct tw__kafka_link *link) {
+  if (--link->refs == 0) tw__free(link);
+}
+
+int tw__consumer_part(const tw_consumer *c) {
+  return c->messages[c->at].part;
 }
 
 /* ---- rebalances ---- */
