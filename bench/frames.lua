@@ -55,6 +55,12 @@ for _, op in ipairs { "sum", "mean", "std", "max", "median" } do
   end
 end
 
+-- One frame with many rows, again and again into the same groups: `groups` names, `ns` a row wanted.
+for _, size in ipairs { { groups = 1000, rows = 1000000, ns = 3 }, { groups = 1000000, rows = 10000000, ns = 15 } } do
+  row { name = "memory " .. size.groups, memory = true, groups = size.groups, rows = size.rows, ns = size.ns,
+    flow = function(df) return df:groupby("name").amount:mean() end }
+end
+
 -- Whole numbers in 0 .. limit - 1, the same sequence as in the peers.
 local function random_numbers(count, limit, seed)
   local out = ffi.new("double[?]", count)
@@ -81,6 +87,27 @@ local function make_batches(tw, size, count)
   return list
 end
 
+--- The one batch of a row in memory, made natively: its names would be too many for Lua's tables.
+local function make_memory(def)
+  local C, frame, schema = require "tideway.ffi", require "tideway.frame", require "tideway.schema"
+  local code, amount = random_numbers(def.rows, def.groups, 7), random_numbers(def.rows, 1000, 99)
+  local kinds, known = schema.kinds, {}
+  local names, col = C.tw_column_new(kinds.string, def.rows, nil), C.tw_column_new(kinds.f64, def.rows, nil)
+  for i = 0, def.rows - 1 do
+    local k = code[i]
+    if not known[k] then
+      local text = ("k%06d"):format(k)
+      known[k] = tonumber(C.tw_dict_add(names.dict, text, #text))
+    end
+    names.code[i], col.f64[i] = known[k], amount[i]
+  end
+  names.len, col.len = def.rows, def.rows
+  local native = C.tw_frame_new(2, schema.of_columns({ "name", "amount" }, { kinds.string, kinds.f64 }).number)
+  C.tw_frame_take(native, 0, names)
+  C.tw_frame_take(native, 1, col)
+  return { frame.take(native) }
+end
+
 --- Move the time of all batches on. Users cannot: frames are immutable.
 local function advance(list, size)
   local step = ffi.cast("int64_t", size * #list) * 1000000
@@ -99,7 +126,7 @@ local last
 
 local function time(def, size, seconds)
   local tw = require "tideway"
-  local list = make_batches(tw, size, POOL[size])
+  local list = def.memory and make_memory(def) or make_batches(tw, size, POOL[size])
   local source = tw.stream()
   def.flow(source:to_dataframe { example = list[1] }).stream:sink(function(x) last = x end)
   local function round()
@@ -107,14 +134,17 @@ local function time(def, size, seconds)
     for k = 1, #list do source:emit(list[k]) end
     return os.clock() - before
   end
+  local function advance_all()
+    if not def.memory then advance(list, size) end
+  end
   round() -- fills the windows, and is compiled
-  advance(list, size)
+  advance_all()
   collectgarbage()
   collectgarbage()
   local took, batches = 0, 0
   while took < seconds do
     took, batches = took + round(), batches + #list
-    advance(list, size)
+    advance_all()
   end
   print(("%.6f"):format(took * 1e6 / batches))
   return last
@@ -122,7 +152,7 @@ end
 
 local function check(def, size, count)
   local tw = require "tideway"
-  local list = make_batches(tw, size, count)
+  local list = def.memory and make_memory(def) or make_batches(tw, size, count)
   local source, cells, sum = tw.stream(), 0, 0
   local function fold(v)
     if v ~= nil and v == v then sum = sum + v * (1 + cells % 7) end
@@ -135,7 +165,7 @@ local function check(def, size, count)
       for i = 1, name ~= "name" and #x or 0 do fold(column[i]) end
     end
   end)
-  for k = 1, count do source:emit(list[k]) end
+  for k = 1, #list do source:emit(list[k]) end
   print(("%d:%.17g"):format(cells, sum))
 end
 

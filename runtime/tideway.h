@@ -893,6 +893,9 @@ tw_column *tw_column_new(int type, int64_t room, tw_dict *dict);
 tw_column *tw_column_retain(tw_column *col);
 void tw_column_release(tw_column *col); /* NULL is fine */
 
+/* tw_column_release of each of n: quicker than one by one, when they are out of the cache. */
+void tw_column_release_all(tw_column **cols, int64_t n);
+
 /* Bytes of a value in data: 8, 4 (string) or 1 (bool). */
 int tw_column_width(int type);
 
@@ -964,6 +967,9 @@ tw_frame *tw_frame_new(int columns, int schema);
 
 tw_frame *tw_frame_retain(tw_frame *frame);
 void tw_frame_release(tw_frame *frame); /* NULL is fine */
+
+/* tw_frame_release of each of n, as tw_column_release_all. */
+void tw_frame_release_all(tw_frame **frames, int64_t n);
 
 /* Make *out a frame with so many columns of which the first ones may still stand there
  * from before, to be written anew with tw_column_renew(&(*out)->column[k], ...). rows is

@@ -605,6 +605,23 @@ describe("a long run", function()
   end)
 end)
 
+describe("large frames in a user's hands", function()
+  it("do not pile up, nor do columns of them that were read", function()
+    local list = {}
+    for i = 1, 20000 do list[i] = i end
+    local frame, source, most, sum = tw.frame { x = list }, tw.stream(), 0, 0
+    local before = tonumber(C.tw_mem_bytes())
+    local sink = (source:to_dataframe { example = frame }.x * 2).stream:sink(function(f)
+      sum = sum + f.x[1]
+      most = math.max(most, tonumber(C.tw_mem_bytes()) - before)
+    end)
+    for _ = 1, 1500 do source:emit(frame) end
+    assert.equal(3000, sum)
+    assert.is_true(most < 100 * 2 ^ 20, ("%.0f MB were held"):format(most / 2 ^ 20))
+    sink:destroy()
+  end)
+end)
+
 describe("a Lua state that is closed", function()
   it("gives its descriptors back, also those of files it was still reading", function()
     local script = [[

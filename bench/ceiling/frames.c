@@ -2,7 +2,7 @@
  *     frames time ROW BATCH SECONDS      prints us per batch
  *     frames check ROW BATCH BATCHES     prints the checksum
  * Names are numbers on arrival. Time is the process's CPU time, without moving the clock of the
- * batches on. */
+ * batches on. "memory" has one batch, and many names. */
 #include "bench.h"
 
 enum { NAMES = 10, SPAN_NS = 2000000000 };
@@ -115,6 +115,28 @@ static void filter_groupby(int64_t at) {
   int64_t k = selected(at, -1);
   for (int64_t i = 0; i < k; i++) enter(out_name[i], out_amount[i]);
   means();
+}
+
+/* One batch of many names, again and again. */
+static int64_t groups;
+static struct {
+  double sum;
+  int64_t count, rows;
+} * group;
+
+static void memory(int64_t at) {
+  for (int64_t i = at; i < at + rows_of_batch; i++) {
+    uint32_t g = name[i];
+    group[g].rows++;
+    if (amount[i] == amount[i]) group[g].sum += amount[i], group[g].count++;
+  }
+  int64_t k = 0;
+  for (uint32_t g = 0; g < groups; g++) {
+    if (!group[g].rows) continue;
+    out_name[k] = g;
+    out_x[k++] = group[g].sum / (double)group[g].count;
+  }
+  column(out_x, k);
 }
 
 /* The rows of a window, in a ring. */
@@ -294,6 +316,7 @@ static const struct {
   {"value window sum", value_sum, 0},
   {"rolling", rolling_mean, 1000},
   {"filter groupby", filter_groupby, 0},
+  {"memory", memory, -1},
   {"rolling sum", rolling_sum, -1},
   {"rolling mean", rolling_mean, -1},
   {"rolling std", rolling_std, -1},
@@ -334,14 +357,17 @@ int main(int argc, char **argv) {
   rows_of_batch = atoll(argv[3]);
   batches = checking ? atoll(argv[4])
     : rows_of_batch == 1 ? 20000 : rows_of_batch == 100 ? 1000 : 20;
+  groups = rows[row].run == memory ? size : NAMES;
+  if (groups == size) batches = 1;
+  group = calloc((size_t)groups, sizeof *group);
   all = rows_of_batch * batches;
-  double *codes = numbers(NAMES, 7);
+  double *codes = numbers(groups, 7);
   x = numbers(100000, 42);
   amount = numbers(1000, 99);
   name = malloc((size_t)all * sizeof *name);
   ts = malloc((size_t)all * sizeof *ts);
   for (int64_t i = 0; i < all; i++) name[i] = (uint32_t)codes[i], ts[i] = i * 1000000;
-  int64_t room = rows_of_batch + NAMES + 1;
+  int64_t room = rows_of_batch + groups + 1;
   out_name = malloc((size_t)room * sizeof *out_name);
   out_x = malloc((size_t)room * sizeof *out_x);
   out_amount = malloc((size_t)room * sizeof *out_amount);

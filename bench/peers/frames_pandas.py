@@ -205,8 +205,33 @@ def bulk(name, size, amount, check):
     return "%.4f" % (took * 1e6 / count)
 
 
+def memory(name, size, amount, check):
+    """Groups of one large frame, its names as pandas' categories. us per frame."""
+    groups = int(name.split(" ")[1])
+    if ("memory", size) not in made:
+        made["memory", size] = pd.DataFrame({
+            "name": pd.Categorical.from_codes(
+                random_numbers(size, groups, 7), ["k%06d" % k for k in range(groups)], ordered=True),
+            "amount": np.array(random_numbers(size, 1000, 99), float),
+        })
+    frame = made["memory", size]
+    took, count = 0.0, 0
+    while took < amount:
+        before = time.process_time()
+        y = frame.groupby("name", observed=True).amount.mean()
+        took += time.process_time() - before
+        count += 1
+        if check:
+            sink = Checker()
+            sink(y)
+            return sink.result()
+    return "%.4f" % (took * 1e6 / count)
+
+
 def answer(command, who, name, size, amount):
     check = command == "check"
+    if who == "pandas" and name.startswith("memory "):
+        return memory(name, size, amount, check)
     if who == "pandas" and name.startswith("rolling "):
         return bulk(name, size, amount, check)
     if name not in (STREAMZ if who == "streamz" else PANDAS):

@@ -52,7 +52,8 @@ return function(settings)
     local mine, failure = ours("check", row, size, checked)
     local differ = {}
     for who, ask in pairs(peers) do
-      local theirs = mine and not (row.rolling and who == "streamz") and ask("check", row, size, checked)
+      local alone = (row.rolling or row.memory) and who == "streamz"
+      local theirs = mine and not alone and ask("check", row, size, checked)
       if theirs and not agree(theirs, mine) then differ[#differ + 1] = who end
     end
     table.sort(differ)
@@ -77,8 +78,18 @@ return function(settings)
     "tideway / C", "goal", "reached" } }
   local rolling = { { "rolling", "n", "streamz ns", "pandas ns, all at once", "C ns", "tideway ns",
     "pandas / tideway", "tideway / C", "goal", "reached" } }
+  local memory = { { "groups", "rows", "pandas ns", "C ns", "tideway ns", "pandas / tideway", "tideway / C", "goal",
+    "reached" } }
   for _, row in ipairs(rows) do
-    if row.name:find(settings.match, 1, true) and row.rolling then
+    if row.name:find(settings.match, 1, true) and row.memory then
+      local us, differ = measure(row, row.rows, 1)
+      local misses, goal = {}, ("<= %d ns"):format(row.ns)
+      local function ns(x) return x and x * 1000 / row.rows end
+      if us.ours and ns(us.ours) > row.ns then misses[1] = ("%.1f ns"):format(ns(us.ours)) end
+      memory[#memory + 1] = { tostring(row.groups), tostring(row.rows), number(ns(us.pandas)), number(ns(us.c)),
+        number(ns(us.ours)), ratio(us.pandas, us.ours), ratio(us.ours, us.c), goal, verdict(us, differ, misses) }
+      io.stderr:write(row.name, "  ", table.concat(memory[#memory], "  "), "\n")
+    elseif row.name:find(settings.match, 1, true) and row.rolling then
       local us, differ = measure(row, 10000, 12)
       local misses, goal = {}, (">= %dx pandas, <= %d C"):format(row.pandas, row.c)
       if us.ours and us.pandas and us.pandas < row.pandas * us.ours then
@@ -121,6 +132,11 @@ return function(settings)
 A batch of name (ten different, dict-coded before), x, amount and a timestamp index goes in, all that comes
 out reaches a sink. pandas: a function of a batch, without streamz. Median of %d rounds. %s.]]):format(
       settings.rounds, harness.place()), lines)
+  end
+  if #memory > 1 then
+    text[#text + 1] = harness.markdown("Means by name of columns in memory, CPU ns a row", ([[
+One frame again and again into the same groups (pandas: each time anew), its names dict-coded before. Median of
+%d rounds.]]):format(settings.rounds), memory)
   end
   if #rolling > 1 then
     text[#text + 1] = harness.markdown("Rolling aggregates of a column, CPU ns a row", ([[

@@ -26,9 +26,11 @@ local EXACT = 9007199254740992LL
 
 local frame = {}
 
-local note_frame = registry.new("tw_frame *", C.tw_frame_release)
-local note_column = registry.new("tw_column *", C.tw_column_release)
-local OVERHEAD = 512 -- bytes of a frame without rows, about
+local note_frame = registry.new("tw_frame *", C.tw_frame_release_all)
+local note_column = registry.new("tw_column *", C.tw_column_release_all)
+
+--- About the bytes of a frame; its strings are not counted.
+local function bytes_of(pointer) return 80 + pointer.columns * (136 + 8 * tonumber(pointer.rows)) end
 
 local handle -- the ctype of what users hold
 local columns_of = setmetatable({}, { __mode = "k" }) -- handle -> name -> column object
@@ -135,7 +137,7 @@ local classes = {
 local function column_object(col)
   local object = classes[col.type]()
   object._col = C.tw_column_retain(col)
-  note_column(col, object, OVERHEAD)
+  note_column(col, object, 136 + 8 * tonumber(col.len))
   object._n, object._valid, object._at = tonumber(col.len), col.valid, col.data
   if col.type == STRING then object._dict = col.dict end
   return object
@@ -200,13 +202,11 @@ function frame.is(x) return type(x) == "cdata" and istype(handle, x) end
 --- What users hold of a native frame: take has the caller's hold, keep one more.
 function frame.take(pointer)
   local object = handle(pointer)
-  note_frame(pointer, object, tonumber(pointer.rows) * pointer.columns * 8 + OVERHEAD)
-  return object
+  return note_frame(pointer, object, bytes_of(pointer))
 end
 function frame.keep(pointer)
   local object = handle(pointer)
-  note_frame(C.tw_frame_retain(pointer), object, tonumber(pointer.rows) * pointer.columns * 8 + OVERHEAD)
-  return object
+  return note_frame(C.tw_frame_retain(pointer), object, bytes_of(pointer))
 end
 
 --- The schema of a frame.
@@ -404,10 +404,40 @@ local function infer(op, name, list, n)
   return found
 end
 
+-- Columns of one name share their strings, frame after frame: what is known of a dict further
+-- down, as numbers of groups, is not asked again. Dicts are forgotten when most of their strings
+-- are of columns gone by, and all together when there are many.
+local dicts, dicts_count = {}, 0
+local DICTS_MAX, STRINGS_MIN, BYTES_MAX = 64, 256, 2 ^ 20
+
+--- Is a dict worth keeping for a column of n strings?
+local function lasting(dict, n)
+  local count = tonumber(dict.count)
+  return count == 0 or count <= STRINGS_MIN + 4 * n and dict.start[count] < BYTES_MAX
+end
+
+--- The dict for n strings of a column: one of its name's, while it is of use, or a new one.
+local function dict_for(name, n)
+  local slot = dicts[name]
+  if slot and lasting(slot.at[0], n) then return slot.at[0] end
+  if not slot then
+    if dicts_count == DICTS_MAX then dicts, dicts_count = {}, 0 end
+    slot = frame.dict_slot()
+    dicts[name], dicts_count = slot, dicts_count + 1
+  end
+  C.tw_dict_release(slot.at[0])
+  slot.at[0] = C.tw_dict_new()
+  if slot.at[0] == nil then
+    dicts[name], dicts_count = nil, dicts_count - 1
+    checked(C.TW_ENOMEM)
+  end
+  return slot.at[0]
+end
+
 --- Write values of one type into a new column. Returns it, with one holder.
 local function fill(op, name, list, n, kind)
   local slot = frame.column_slot()
-  checked(C.tw_column_renew(slot.at, kind, nil, n))
+  checked(C.tw_column_renew(slot.at, kind, kind == STRING and dict_for(name, n) or nil, n))
   local col = slot.at[0]
   for i = 1, n do
     local x = list[i]

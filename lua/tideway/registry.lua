@@ -9,31 +9,46 @@ local ffi = require "ffi"
 
 local registry = {}
 
-local LOOK = 2048          -- objects noted before we look whether the collector has been through
-local PRESSURE = 8 * 2 ^ 20  -- bytes noted before it is called: those released are then still in the cache
--- A collection costs 0.4 us a KB of Lua's memory. It is called as soon as it costs no more than
--- some 50 ns an object, because released memory that is still in the cache is used again.
-local OBJECTS_PER_KB = 8
+local LOOK = 2048 -- objects noted before we look whether the collector has been through
+-- A cycle of the collector costs 0.3-0.7 us a KB of Lua's memory. It is called when this many
+-- bytes have been noted: often enough that what is released is still in the cache when it is
+-- used again, but the more memory Lua has, the more seldom.
+local PRESSURE, PRESSURE_PER_KB, PRESSURE_MAX = 8 * 2 ^ 20, 16 * 1024, 64 * 2 ^ 20
+local WHOLE = 2 ^ 20 -- KB that a step may take: as many as the cycle has left
 
---- A registry of pointers. kind: their C type, like "tw_frame *"; release: its C function.
+local sweeps = {}                    -- of all registries: what one holds may hold another's
+local pressure, limit = 0, PRESSURE  -- bytes noted since the last call, and those that are called for
+
+--- Takes what is left of the collector's cycle, and another one when that was little: it has been
+-- through everything once the sentinel is gone. collectgarbage() would sweep it all twice.
+local function collect(sentinel)
+  collectgarbage("step", WHOLE)
+  if sentinel[1] ~= nil then collectgarbage("step", WHOLE) end
+  local kb = collectgarbage "count"
+  pressure, limit = 0, math.min(PRESSURE + PRESSURE_PER_KB * kb, PRESSURE_MAX)
+  for i = 1, #sweeps do sweeps[i]() end
+end
+
+--- A registry of pointers. kind: their C type, like "tw_frame *"; release: the C function that
+-- releases an array of n of them.
 -- Returns note(pointer, object, bytes): from now on `pointer` is released some time after
 -- `object` is gone. bytes: of native memory that it stands for, about.
 function registry.new(kind, release)
-  local array = ffi.typeof("$[?]", ffi.typeof(kind))
+  local pointer_size, array = ffi.sizeof(kind), ffi.typeof("$[?]", ffi.typeof(kind))
   local live = setmetatable({}, { __mode = "v" })
   local sentinel = setmetatable({}, { __mode = "v" })
   local room, count, look = 2 * LOOK, 0, LOOK
-  local pressure, limit = 0, PRESSURE
-  local noted, quota = 0, LOOK
-  local pointers = array(room)
+  local pointers, gone = array(room), array(room)
 
   --- Release what is gone, and move the others together.
   local function sweep()
-    local kept = 0
+    if sentinel[1] ~= nil then return end
+    local kept, dead = 0, 0
     for i = 1, count do
       local object = live[i]
       if object == nil then
-        release(pointers[i - 1])
+        gone[dead] = pointers[i - 1]
+        dead = dead + 1
       else
         kept = kept + 1
         if kept < i then
@@ -42,23 +57,18 @@ function registry.new(kind, release)
         end
       end
     end
-    count = kept
+    count, look = kept, kept + LOOK
     sentinel[1] = {}
+    release(gone, dead)
   end
+  sweeps[#sweeps + 1] = sweep
 
   local function tend()
-    noted = noted + LOOK
-    if pressure > limit or noted >= quota then
-      collectgarbage()
-      local kb = collectgarbage "count"
-      pressure, noted = 0, 0
-      limit, quota = PRESSURE + 1024 * kb, OBJECTS_PER_KB * kb
-    end
-    if sentinel[1] == nil then sweep() end
+    if pressure > limit then collect(sentinel) else sweep() end
     if count + LOOK > room then
       local more = array(room * 2)
-      ffi.copy(more, pointers, room * ffi.sizeof(kind))
-      pointers, room = more, room * 2
+      ffi.copy(more, pointers, room * pointer_size)
+      pointers, gone, room = more, array(room * 2), room * 2
     end
     look = count + LOOK
   end

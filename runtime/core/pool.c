@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { KEPT_MAX = 16 << 20 };
+enum { KEPT_MAX = 32 << 20 };
 
 struct pool {
   void *head[TW__POOL_CLASSES];

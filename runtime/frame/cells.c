@@ -513,7 +513,7 @@ static int add_parts(struct tw__cells *c, const uint32_t *number, const double *
 static int live_parts(struct tw__cells *c, const uint32_t *number, const double *x,
                       int64_t n, int sign) {
   pair part[TW__PARTS];
-  int64_t count[TW__PARTS / 2], used = c->used;
+  int64_t count[TW__PARTS], used = c->used;
   struct live_sum *cell = c->cell;
   double all = 0;
   if (!tw__parts_live(part, count, used, number, x, n)) return 0;

@@ -9,6 +9,7 @@
 #include "frame/column.h"
 #include "core/mem.h"
 #include "core/pool.h"
+#include "core/refs.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,7 +26,13 @@ int tw_column_width(int type) {
 /* ---- memory ---- */
 
 /* Data in a block of over SMALL bytes stand on a multiple of 16. */
-enum { BITS_SLACK = 8, DICT_MIN = 256, SMALL = 1032, HEAD = sizeof(tw_column) };
+enum {
+  BITS_SLACK = 8,
+  DICT_MIN = 256,
+  SMALL = 1032,
+  HEAD = sizeof(tw_column),
+  AHEAD = 8
+};
 
 static size_t data_size(int type, int64_t room) {
   size_t values = (size_t)room * (size_t)widths[type];
@@ -92,17 +99,21 @@ tw_column *tw_column_new(int type, int64_t room, tw_dict *dict) {
 }
 
 tw_column *tw_column_retain(tw_column *col) {
-  __atomic_fetch_add(&col->refs, 1, __ATOMIC_RELAXED);
+  tw__refs_up(&col->refs);
   return col;
 }
 
-/* The only holder needs no locked instruction. */
 void tw_column_release(tw_column *col) {
-  if (!col) return;
-  if (!tw__column_mine(col) && __atomic_sub_fetch(&col->refs, 1, __ATOMIC_ACQ_REL))
-    return;
-  tw_dict_release(col->dict);
+  if (!col || !tw__refs_down(&col->refs)) return;
+  if (col->dict) tw_dict_release(col->dict);
   free_memory(col);
+}
+
+void tw_column_release_all(tw_column **cols, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    if (i + AHEAD < n) __builtin_prefetch(cols[i + AHEAD], 1);
+    tw_column_release(cols[i]);
+  }
 }
 
 /* A larger place for the data. */

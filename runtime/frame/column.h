@@ -7,6 +7,7 @@
 #ifndef TIDEWAY_FRAME_COLUMN_H
 #define TIDEWAY_FRAME_COLUMN_H
 
+#include "core/refs.h"
 #include "tideway.h"
 
 #include <math.h>
@@ -33,7 +34,7 @@ static inline double tw__column_seconds(int64_t ns) {
 
 /* Whether this holder may change the column. */
 static inline int tw__column_mine(const tw_column *col) {
-  return __atomic_load_n(&col->refs, __ATOMIC_ACQUIRE) == 1;
+  return tw__refs_mine(&col->refs);
 }
 
 /* Cut back to the first len values; take the first n away. */

@@ -11,6 +11,7 @@
  */
 #include "core/hash.h"
 #include "core/mem.h"
+#include "core/refs.h"
 #include "tideway.h"
 
 #include <string.h>
@@ -64,12 +65,12 @@ fail:
 }
 
 tw_dict *tw_dict_retain(tw_dict *dict) {
-  __atomic_fetch_add(&dict->refs, 1, __ATOMIC_RELAXED);
+  tw__refs_up(&dict->refs);
   return dict;
 }
 
 void tw_dict_release(tw_dict *dict) {
-  if (!dict || __atomic_sub_fetch(&dict->refs, 1, __ATOMIC_ACQ_REL)) return;
+  if (!dict || !tw__refs_down(&dict->refs)) return;
   struct tw_dict_index *index = dict->index;
   tw__free(index->slots);
   tw__free(index->bytes);

@@ -1,5 +1,6 @@
 /* frame.c -- columns of one length under one schema. */
 #include "core/pool.h"
+#include "core/refs.h"
 #include "frame/column.h"
 
 #include <string.h>
@@ -26,26 +27,32 @@ tw_frame *tw_frame_new(int columns, int schema) {
 }
 
 tw_frame *tw_frame_retain(tw_frame *frame) {
-  __atomic_fetch_add(&frame->refs, 1, __ATOMIC_RELAXED);
+  tw__refs_up(&frame->refs);
   return frame;
 }
 
-static int mine(const tw_frame *frame) {
-  return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
-}
-
-/* The only holder needs no locked instruction. */
 void tw_frame_release(tw_frame *frame) {
-  if (!frame) return;
-  if (!mine(frame) && __atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL)) return;
+  if (!frame || !tw__refs_down(&frame->refs)) return;
   for (int k = 0; k < frame->columns; k++) tw_column_release(frame->column[k]);
   tw__pool_give(class_of(frame->room), frame);
+}
+
+/* Fetches frames that are to be released 2 * AHEAD later, and columns of those AHEAD. */
+void tw_frame_release_all(tw_frame **frames, int64_t n) {
+  enum { AHEAD = 4 };
+  for (int64_t i = 0; i < n; i++) {
+    if (i + 2 * AHEAD < n) __builtin_prefetch(frames[i + 2 * AHEAD], 1);
+    const tw_frame *next = i + AHEAD < n ? frames[i + AHEAD] : NULL;
+    for (int k = 0; next && k < next->columns && k < 8; k++)
+      __builtin_prefetch(next->column[k], 1);
+    tw_frame_release(frames[i]);
+  }
 }
 
 int tw_frame_renew(tw_frame **out, int columns, int schema) {
   tw_frame *frame = *out;
   if (columns < 0) return TW_EINVAL;
-  if (!frame || !mine(frame) || columns > frame->room) {
+  if (!frame || !tw__refs_mine(&frame->refs) || columns > frame->room) {
     *out = tw_frame_new(columns, schema);
     tw_frame_release(frame);
     return *out ? TW_OK : TW_ENOMEM;
@@ -105,7 +112,7 @@ int tw_frame_tail(tw_frame **out, const tw_frame *frame, int64_t n) {
 static int own(tw_frame **to, const tw_frame *like) {
   tw_frame *copy = NULL;
   int64_t rows = *to ? (*to)->rows : 0;
-  int shared = !*to || !mine(*to);
+  int shared = !*to || !tw__refs_mine(&(*to)->refs);
   for (int k = 0; !shared && k < (*to)->columns; k++)
     shared = !tw__column_mine((*to)->column[k]);
   if (!shared) return TW_OK;

@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { PIECE = 4096, NUMBERS_MIN = 64 };
+enum { PIECE = 8192, ORDERED = 512, NUMBERS_MIN = 64 };
 
 struct tw_group {
   int keys, cols, live;
@@ -37,7 +37,7 @@ struct tw_group {
   int64_t touches;   /* TOO_MANY: not known */
 };
 
-enum { TOUCHED_ROOM = PIECE, TOO_MANY = -1 };
+enum { TOUCHED_ROOM = 4096, TOO_MANY = -1 };
 
 /* ---- open, close ---- */
 
@@ -180,24 +180,35 @@ static void count_out(tw_group *g, int64_t n) {
   if (dead) g->same = 0;
 }
 
+/* Minimum and maximum ask where in the window the rows stand. */
+static int add_ordered(tw_group *g, int k, const tw_frame *frame, int64_t first,
+                       int64_t n, const tw_window *win) {
+  int64_t spare[ORDERED];
+  const tw_column *col = frame->column[g->col[k]];
+  for (int64_t i = 0; i < n; i += ORDERED) {
+    int64_t rows = n - i < ORDERED ? n - i : ORDERED;
+    const int64_t *key = tw__window_keys(win, frame, first + i, rows, spare);
+    if (tw__cells_add(&g->cells[k], g->number + i, col, first + i, rows, key))
+      return TW_ENOMEM;
+  }
+  return TW_OK;
+}
+
 /* win: whose order of rows counts; NULL: that of coming. */
 static int add_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t n,
                      const tw_window *win) {
-  int64_t spare[PIECE];
-  const int64_t *key = NULL;
   int rc = find_groups(g, frame, first, n);
   if (rc) return rc;
   if (g->live) count_in(g, n);
   touch(g, n);
-  for (int k = 0; k < g->cols; k++) {
-    int ordered = g->agg[k] == TW_AGG_MIN || g->agg[k] == TW_AGG_MAX;
-    const tw_column *col =
-        frame->column[g->agg[k] == TW_AGG_SIZE ? g->key[0] : g->col[k]];
-    if (ordered && win && !key) key = tw__window_keys(win, frame, first, n, spare);
-    rc = tw__cells_add(&g->cells[k], g->number, col, first, n, ordered ? key : NULL);
-    if (rc) return rc;
+  for (int k = 0; !rc && k < g->cols; k++) {
+    int at = g->agg[k] == TW_AGG_SIZE ? g->key[0] : g->col[k];
+    if (win && (g->agg[k] == TW_AGG_MIN || g->agg[k] == TW_AGG_MAX))
+      rc = add_ordered(g, k, frame, first, n, win);
+    else
+      rc = tw__cells_add(&g->cells[k], g->number, frame->column[at], first, n, NULL);
   }
-  return TW_OK;
+  return rc;
 }
 
 static int drop_piece(tw_group *g, const tw_frame *frame, int64_t first, int64_t n) {

@@ -271,19 +271,31 @@ static uint32_t new_string(struct tw__key *key, struct tw__key_dict *known,
   return number;
 }
 
-/* Whether all strings are among those whose number is the one in the dict and 1. */
+typedef uint32_t four __attribute__((vector_size(16)));
+
+/* Whether all strings are among those whose number is the one in the dict and 1. The last
+ * of these less a string that comes later is negative. */
 static int even_numbers(const struct tw__key *key, const tw_column *col, int64_t first,
-                        int64_t n, uint32_t *restrict number) {
-  const uint32_t *restrict code = col->code + first;
-  uint32_t most = 0;
-  if (key->own || !key->even) return 0;
-  for (int64_t i = 0; i < n; i++) {
-    most = code[i] > most ? code[i] : most;
+                        int64_t n, uint32_t *number) {
+  const uint32_t *code = col->code + first;
+  uint32_t last = key->even - 1, below = 0;
+  four below_4 = {0}, last_4 = {last, last, last, last}, one_4 = {1, 1, 1, 1}, it;
+  int64_t i = 0;
+  if (key->own || !key->even || key->names->count > INT32_MAX) return 0;
+  for (; i + 4 <= n; i += 4) {
+    memcpy(&it, code + i, sizeof it);
+    below_4 |= last_4 - it;
+    it += one_4;
+    memcpy(number + i, &it, sizeof it);
+  }
+  for (; i < n; i++) {
+    below |= last - code[i];
     number[i] = code[i] + 1;
   }
-  if (most >= key->even) return 0;
+  below |= below_4[0] | below_4[1] | below_4[2] | below_4[3];
+  if (below >> 31) return 0;
   if (col->valid)
-    for (int64_t i = 0; i < n; i++)
+    for (i = 0; i < n; i++)
       if (!tw__column_bit(col->valid, first + i)) number[i] = 0;
   return 1;
 }

@@ -18,8 +18,8 @@ enum { TW__PARTS = 2048 /* in all tables */ };
 
 /* How many tables there are of `room` numbers for n rows; 0: adding row by row is better. */
 static inline int64_t tw__parts_tables(int64_t room, int64_t n) {
-  if (n < 3 * room || room > TW__PARTS / 2) return 0;
-  return n >= 16 * room && room <= TW__PARTS / 4 ? 4 : 2;
+  if (n < 3 * room || room > TW__PARTS) return 0;
+  return room > TW__PARTS / 8 ? 1 : n < 16 * room ? 2 : 4;
 }
 
 /* {x, 1}; {0, 0} where it is missing. */
@@ -40,7 +40,7 @@ static inline pair tw__parts_both(double x) {
 static inline int tw__parts_sums(pair *part, int64_t room, const uint32_t *number,
                                  const double *x, int64_t n) {
   int64_t tables = tw__parts_tables(room, n), i = 0;
-  pair *a = part, *b = part + room;
+  pair *a = part, *b = tables == 1 ? a : part + room;
   pair *c = tables == 4 ? b + room : a, *d = tables == 4 ? c + room : b;
   if (!tables) return 0;
   memset(part, 0, (size_t)(tables * room) * sizeof *part);
@@ -59,10 +59,10 @@ static inline int tw__parts_sums(pair *part, int64_t room, const uint32_t *numbe
 /* Makes part[0 .. room - 1] {sum, sum of |x|} and count[...], likewise. */
 static inline int tw__parts_live(pair *part, int64_t *count, int64_t room,
                                  const uint32_t *number, const double *x, int64_t n) {
+  int64_t tables = tw__parts_tables(room, n) > 1 ? 2 : 1, i = 0;
+  pair *a = part, *b = tables == 1 ? a : part + room;
   if (!tw__parts_tables(room, n)) return 0;
-  pair *a = part, *b = part + room;
-  int64_t i = 0;
-  memset(part, 0, 2 * (size_t)room * sizeof *part);
+  memset(part, 0, (size_t)(tables * room) * sizeof *part);
   memset(count, 0, (size_t)room * sizeof *count);
   for (; i + 2 <= n; i += 2) {
     a[number[i]] += tw__parts_both(x[i]);
@@ -74,7 +74,7 @@ static inline int tw__parts_live(pair *part, int64_t *count, int64_t room,
     a[number[i]] += tw__parts_both(x[i]);
     count[number[i]] += x[i] == x[i];
   }
-  for (int64_t g = 0; g < room; g++) part[g] += part[g + room];
+  for (int64_t g = 0; g < room && tables == 2; g++) part[g] += part[g + room];
   return 1;
 }
 
