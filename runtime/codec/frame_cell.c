@@ -10,7 +10,7 @@
 
 /* ---- strings ---- */
 
-enum { NAMES_FIRST = 1024, NAMES_MAX = 1 << 16 };
+enum { NAMES_FIRST = 1024, NAMES_MAX = 1 << 18 };
 #define NOBODY UINT64_MAX /* as a length: a free entry */
 
 const uint8_t tw__names_mask[32] = {
@@ -60,8 +60,12 @@ static void remember(struct tw__names *names, uint64_t low, uint64_t high, uint6
 
 int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
                        int64_t len) {
+  const int64_t before = dict->count;
   int64_t code = tw_dict_add(dict, bytes, len);
   if (code < 0) return code;
+  /* a full table learns what comes a second time */
+  if (dict->count > before && names->dict == dict && names->used > NAMES_MAX / 2)
+    return code;
   if (names->dict != dict) {
     if (names->entry)
       forget(names);

@@ -39,9 +39,11 @@ void tw__names_fini(struct tw__names *names);
 int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
                        int64_t len);
 
-/* Where to begin to look for a string with these words. */
+/* Where to begin to look for a string with these words. The upper bytes, in which names that
+ * are alike differ, are folded down: a product's bits depend on what is below them only. */
 static inline uint64_t tw__names_hash(uint64_t low, uint64_t high, uint64_t factor) {
-  return (low ^ (high << 23 | high >> 41)) * factor >> 40;
+  uint64_t x = low ^ (high << 23 | high >> 41);
+  return (x ^ x >> 29) * factor >> 40;
 }
 
 /* The entry of a string with these words; NULL: the table has none. */
@@ -149,6 +151,26 @@ tw__cell_short(const char *s, const char *e, const char *limit, double *x) {
   (void)s, (void)e, (void)limit, (void)x;
   return false;
 #endif
+}
+
+/* Longer decimals, as long as one division gives them exactly (number.h). False: look
+ * closer. */
+static inline bool tw__cell_decimal(const char *s, const char *e, const char *limit,
+                                    double *x) {
+  uint64_t w = 0;
+  const char *p = s + (s < e && *s == '-'), *first = p;
+  p = tw__number_digits(p, limit, &w);
+  int64_t count = p - first, places = 0;
+  if (p < e && *p == '.') {
+    const char *point = p++;
+    p = tw__number_digits(p, limit, &w);
+    places = p - point - 1;
+    count += places;
+  }
+  if (p != e || count < 1 || count > 18 || w > 1ull << 53) return false;
+  double y = (double)(int64_t)w / tw__number_tens[places];
+  *x = first > s ? -y : y;
+  return true;
 }
 
 /* ---- any cell ---- */

@@ -393,14 +393,17 @@ LOOP put_f64(struct reader *r, struct field *field, tw_column *col,
   const int64_t width = run->width;
   const bool is_last = run->is_last;
   double *out = col->f64 + to;
+  int64_t some = TW__LANES; /* more and more, where the lanes are of no use */
   for (int64_t i = 0; i < n;) {
-    i += tw__lanes_f64(text, limit - text, run->pos + i * width, width, is_last, n - i,
-                       out + i);
+    const int64_t done = tw__lanes_f64(text, limit - text, run->pos + i * width, width,
+                                       is_last, n - i, out + i);
+    some = done ? TW__LANES : 2 * some;
+    i += done;
     const uint32_t *pos = run->pos + i * width;
-    for (int64_t end = i + TW__LANES < n ? i + TW__LANES : n; i < end;
-         i++, pos += width) {
+    for (int64_t end = i + some < n ? i + some : n; i < end; i++, pos += width) {
       const char *s = cell_at(text, pos, is_last, &e);
       if (tw__cell_short(s, e, limit, &out[i])) continue;
+      if (tw__cell_decimal(s, e, limit, &out[i])) continue;
       if ((*fault = put(r, field, col, to + i, s, e, limit))) return i;
     }
   }

@@ -10,19 +10,24 @@ static int same_num(double a, double b) {
   return !memcmp(&a, &b, sizeof a);
 }
 
-/* The short reader agrees with strtod wherever it says anything. */
+/* The short readers agree with strtod wherever they say anything. */
 static void one_number(void) {
   static const char letters[] = "0123456789012345678901234567890123456789....--+e ,";
   char text[40];
   double x = 0;
-  int n = (int)check_below(12);
-  memset(text, 'x', sizeof text);
+  int n = (int)check_below(check_below(2) ? 12 : 24);
+  memset(text, check_below(5) ? 'x' : '5', sizeof text); /* what follows is not read */
   for (int i = 0; i < n; i++) text[i] = letters[check_below(sizeof letters - 1)];
-  if (!tw__cell_short(text, text + n, text + sizeof text, &x)) return;
+  bool is_short = tw__cell_short(text, text + n, text + sizeof text, &x);
+  double other = 0;
+  bool decimal = tw__cell_decimal(text, text + n, text + sizeof text, &other);
+  if (!is_short && !decimal) return;
   text[n] = 0;
   char *end;
   double want = strtod(text, &end);
-  CHECKF(end == text + n && n > 0 && same_num(want, x), "%s: %.17g", text, x);
+  CHECKF(end == text + n && n > 0, "%s", text);
+  CHECKF(!is_short || same_num(want, x), "%s: %.17g", text, x);
+  CHECKF(!decimal || same_num(want, other), "%s: %.17g", text, other);
 }
 
 static void decimals(void) {
@@ -34,6 +39,17 @@ static void decimals(void) {
                      (check_unit() - 0.5) * 2000);
     if (!tw__cell_short(text, text + n, text + sizeof text, &x)) continue;
     taken++;
+    CHECKF(same_num(strtod(text, NULL), x), "%s: %.17g", text, x);
+  }
+  CHECK(taken > 15000);
+  taken = 0;
+  for (int i = 0; i < 20000; i++) {
+    int n = snprintf(text, sizeof text, "%.*f", (int)check_below(7),
+                     (check_unit() - 0.5) * 2e10);
+    text[n] = ',';
+    if (!tw__cell_decimal(text, text + n, text + sizeof text, &x)) continue;
+    taken++;
+    text[n] = 0;
     CHECKF(same_num(strtod(text, NULL), x), "%s: %.17g", text, x);
   }
   CHECK(taken > 15000);
