@@ -401,25 +401,29 @@ int tw_column_slice(tw_column **out, const tw_column *col, int64_t first,
 
 /* ---- gather ---- */
 
-static void gather_8(uint64_t *to, const uint64_t *from, const int32_t *at, int64_t n) {
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    uint64_t a = from[at[i]], b = from[at[i + 1]], c = from[at[i + 2]];
-    uint64_t d = from[at[i + 3]];
-    to[i] = a, to[i + 1] = b, to[i + 2] = c, to[i + 3] = d;
-  }
-  for (; i < n; i++) to[i] = from[at[i]];
-}
+/* Rows whose lines are asked for ahead of their use, and bytes of what is written: which lines
+ * are needed is not for the processor to guess, and the memory written has often left the
+ * cache. A tenth of a filter of 10,000 rows. */
+enum { ROWS_AHEAD = 128, BYTES_AHEAD = 2048 };
 
-static void gather_4(uint32_t *to, const uint32_t *from, const int32_t *at, int64_t n) {
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    uint32_t a = from[at[i]], b = from[at[i + 1]], c = from[at[i + 2]];
-    uint32_t d = from[at[i + 3]];
-    to[i] = a, to[i + 1] = b, to[i + 2] = c, to[i + 3] = d;
+#define GATHER(name, type)                                                             \
+  static void name(type *to, const type *from, const int32_t *at, int64_t n) {         \
+    int64_t i = 0;                                                                     \
+    for (; i + 8 + ROWS_AHEAD <= n; i += 8) {                                          \
+      __builtin_prefetch(from + at[i + ROWS_AHEAD]);                                   \
+      __builtin_prefetch(from + at[i + ROWS_AHEAD + 4]);                               \
+      __builtin_prefetch((char *)(to + i) + BYTES_AHEAD, 1);                           \
+      for (int64_t k = i; k < i + 8; k++) to[k] = from[at[k]];                         \
+    }                                                                                  \
+    for (; i + 4 <= n; i += 4) {                                                       \
+      type a = from[at[i]], b = from[at[i + 1]], c = from[at[i + 2]];                  \
+      type d = from[at[i + 3]];                                                        \
+      to[i] = a, to[i + 1] = b, to[i + 2] = c, to[i + 3] = d;                          \
+    }                                                                                  \
+    for (; i < n; i++) to[i] = from[at[i]];                                            \
   }
-  for (; i < n; i++) to[i] = from[at[i]];
-}
+GATHER(gather_8, uint64_t)
+GATHER(gather_4, uint32_t)
 
 static void gather_bits(tw_column *col, const uint8_t *from, const int32_t *at,
                         int64_t n) {

@@ -467,14 +467,19 @@ function loop.compile(input, filter, outputs, out_schema)
   for i, group in ipairs(parts) do compute_function(self, "compute" .. i, group, filter ~= nil) end
   self:line("local slot, formula = %s, %s", self:constant(work.frame_slot()), self:constant(native))
   self:line("local rows = %s", filter and self:constant(work.selection()) or "nil")
+  -- A function of its own, because what follows a loop cannot be compiled together with it: the
+  -- trace would have to return from the whole stream.
+  self:line "local function finish(frame)"
+  self:line("run(formula, slot.at, frame, %d, rows)", out_schema.number)
+  self:line "return slot.at[0]"
+  self:line "end"
   self:line "return function(frame)"
   if #self.steps > 0 or #parts > 0 or filter and not selects then
     self:line "local column, n = frame.column, tonumber(frame.rows)"
   end
   for _, name in ipairs(self.steps) do self:line("%s(column, n)", name) end
   if filter and not selects then self:line "rows.count = select_rows(column, n, room(rows, n))" end
-  self:line("run(formula, slot.at, frame, %d, rows)", out_schema.number)
-  self:line "local out = slot.at[0]"
+  self:line "local out = finish(frame)"
   if #parts > 0 and filter then self:line "local sel, m = rows.at, tonumber(rows.count)" end
   for i in ipairs(parts) do
     self:line(filter and "compute%d(column, out, n, sel, m)" or "compute%d(column, out, n)", i)
