@@ -18,6 +18,11 @@
 #include <malloc.h>
 #define usable_size malloc_usable_size
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+enum { LARGE = 4 << 20 /* bytes */ };
 
 static _Atomic int64_t in_use;
 static _Atomic int64_t
@@ -79,6 +84,35 @@ void *tw__realloc(void *block, size_t size) {
   count_out(before);
   count_in(moved);
   return moved;
+}
+
+/* Pages of 4 KB cost a walk through the tables of pages at nearly every access to a block
+ * of many megabytes. The wish must come before the memory is written to. */
+static void wish_large_pages(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+  size_t page = (size_t)1 << 21;
+  uintptr_t first = ((uintptr_t)block + page - 1) & ~(page - 1);
+  uintptr_t end = ((uintptr_t)block + size) & ~(page - 1);
+  if (first < end) madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+  (void)block, (void)size;
+#endif
+}
+
+void *tw__mem_grow(void *block, size_t used, size_t size) {
+  if (size < LARGE) return tw__realloc(block, size);
+  void *moved = tw__malloc(size);
+  if (!moved) return NULL;
+  wish_large_pages(moved, size);
+  if (used) memcpy(moved, block, used);
+  tw__free(block);
+  return moved;
+}
+
+void *tw__mem_zeros(size_t count, size_t size) {
+  void *block = tw__calloc(count, size);
+  if (block && count * size >= LARGE) wish_large_pages(block, count * size);
+  return block;
 }
 
 char *tw__mem_copy(const char *bytes, int64_t len) {

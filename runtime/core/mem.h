@@ -21,6 +21,11 @@ void *tw__calloc(size_t count, size_t size) __attribute__((malloc));
 void *tw__realloc(void *block, size_t size);
 void tw__free(void *block);
 
+/* As tw__realloc (of a block of which only the first `used` bytes matter) and tw__calloc,
+ * for arrays that are accessed here and there: large ones get large pages. */
+void *tw__mem_grow(void *block, size_t used, size_t size);
+void *tw__mem_zeros(size_t count, size_t size) __attribute__((malloc));
+
 /* The len bytes at bytes, new, and a 0 after them. */
 char *tw__mem_copy(const char *bytes, int64_t len);
 

@@ -156,7 +156,8 @@ int tw__cells_reserve(struct tw__cells *c, int64_t room) {
   }
   int64_t used = room;
   if (room < 2 * c->room) room = 2 * c->room;
-  void *cell = tw__realloc(c->cell, (size_t)room * sizes[c->kind]);
+  size_t size = sizes[c->kind];
+  void *cell = tw__mem_grow(c->cell, (size_t)c->room * size, (size_t)room * size);
   if (!cell) return TW_ENOMEM;
   c->cell = cell;
   empty(c, c->room, room);

@@ -9,7 +9,7 @@
 
 /* ---- integers to numbers ---- */
 
-enum { FIRST_BITS = 6, NEAR_MIN = 1024, NEAR_EACH = 16 };
+enum { FIRST_BITS = 6, NEAR_MIN = 1024, NEAR_EACH = 32 };
 
 /* type: of the column whose numbers may be whole ones; else 0. */
 static int table_init(struct tw__table *table, int type) {
@@ -37,7 +37,7 @@ static inline struct tw__place *find(const struct tw__table *table, uint64_t key
 static int table_grow(struct tw__table *table) {
   struct tw__place *old = table->place;
   uint64_t places = (uint64_t)1 << (64 - table->shift);
-  struct tw__place *place = tw__calloc(2 * places, sizeof *place);
+  struct tw__place *place = tw__mem_zeros(2 * places, sizeof *place);
   if (!place) return TW_ENOMEM;
   table->place = place;
   table->shift--;
@@ -97,10 +97,10 @@ static void put_near(struct tw__table *table, uint64_t key, uint32_t number) {
   int64_t low = table->width ? table->low : whole, end = low + table->width;
   if (whole < low) low = whole;
   if (whole >= end) end = whole + 1;
-  if (end - low > most) return;
   if (end - low > table->width) {
-    int64_t width = 2 * (end - low) < most ? 2 * (end - low) : most;
-    uint32_t *near = tw__calloc((size_t)width, sizeof *near);
+    int64_t width = 2 * (end - low);
+    if (width > most) return;
+    uint32_t *near = tw__mem_zeros((size_t)width, sizeof *near);
     if (!near) return;
     if (table->width && whole < table->low) low = end - width;
     if (table->width)
@@ -220,7 +220,8 @@ static struct tw__key_dict *know(struct tw__key *key, tw_dict *dict, int64_t row
   known[0] = found;
   if (known->room <= dict->count) {
     int64_t room = dict->count < 8 ? 16 : 2 * dict->count;
-    uint32_t *number = tw__realloc(known->number, (size_t)room * sizeof *number);
+    uint32_t *number = tw__mem_grow(known->number, (size_t)known->room * sizeof *number,
+                                    (size_t)room * sizeof *number);
     if (!number) return NULL;
     memset(number + known->room, 0, (size_t)(room - known->room) * sizeof *number);
     known->number = number;

@@ -48,10 +48,27 @@ static void copies_bytes_and_ends_them(void) {
   CHECK(tw_mem_bytes() == before);
 }
 
+static void grows_large_and_small(void) {
+  const int64_t before = tw_mem_bytes();
+  for (size_t size = 100; size < 20000000; size *= 100) {
+    char *block = tw__mem_grow(NULL, 0, size), *zeros = tw__mem_zeros(size, 2);
+    CHECK(block && zeros && zeros[0] == 0 && zeros[2 * size - 1] == 0);
+    memset(block, 'x', size);
+    tw_mem_fail_at(1);
+    CHECK(!tw__mem_grow(block, size, 3 * size) && block[size - 1] == 'x');
+    block = tw__mem_grow(block, size, 3 * size);
+    CHECK(block && block[0] == 'x' && block[size - 1] == 'x');
+    memset(block, 'y', 3 * size);
+    tw__free(block), tw__free(zeros);
+  }
+  CHECK(tw_mem_bytes() == before);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   total_follows_what_is_held();
   fails_the_nth_and_no_other();
   copies_bytes_and_ends_them();
+  grows_large_and_small();
   return check_close();
 }
