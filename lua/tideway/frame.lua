@@ -17,7 +17,7 @@ local schema = require "tideway.schema"
 local view = require "tideway.view"
 
 local band, rshift = bit.band, bit.rshift
-local ffi_string, istype = ffi.string, ffi.istype
+local ffi_string, istype, tonumber = ffi.string, ffi.istype, tonumber
 local misuse = errors.misuse
 
 local F64, I64, BOOL, STRING, TIMESTAMP = 1, 2, 3, 4, 5 -- ORDER TW_COLUMN

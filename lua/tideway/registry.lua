@@ -7,6 +7,8 @@
 -- has been noted since, the collector is called.
 local ffi = require "ffi"
 
+local rawset = rawset
+
 local registry = {}
 
 local LOOK = 2048 -- objects noted before we look whether the collector has been through
@@ -55,7 +57,8 @@ function registry.new(kind, release)
       else
         kept = kept + 1
         if kept < i then
-          live[kept], live[i] = object, nil
+          rawset(live, kept, object)
+          live[i] = nil
           pointers[kept - 1] = pointers[i - 1]
         end
       end
@@ -79,7 +82,7 @@ function registry.new(kind, release)
 
   return function(pointer, object, bytes)
     count = count + 1
-    live[count] = object
+    rawset(live, count, object) -- does not look for a metamethod
     pointers[count - 1] = pointer
     pressure = pressure + bytes
     if count >= look or pressure > limit then tend() end
