@@ -1334,6 +1334,8 @@ int tw_formula_give(tw_formula *f, int at, int a);
 
 /* *out: the outputs for the rows of frame.
  * sel  with a filter: says afterwards which rows those are; else which to take, NULL: all.
+ * A filter that lets all rows pass makes *out another hold of frame, where the outputs are its
+ * columns.
  * TW_OK, TW_ENOMEM, or TW_ETYPE: a column is not of its type or length. */
 int tw_formula_run(tw_formula *f, tw_frame **out, const tw_frame *frame, int schema,
                    tw_selection *sel);

@@ -358,7 +358,7 @@ int main(int argc, char **argv) {
   batches = checking ? atoll(argv[4])
     : rows_of_batch == 1 ? 20000 : rows_of_batch == 100 ? 1000 : 20;
   groups = rows[row].run == memory ? size : NAMES;
-  if (groups == size) batches = 1;
+  if (rows[row].run == memory) batches = 1;
   group = calloc((size_t)groups, sizeof *group);
   all = rows_of_batch * batches;
   double *codes = numbers(groups, 7);

@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
     if (slot[i].len) slot[n++] = slot[i];
   qsort(slot, (size_t)n, sizeof *slot, by_name);
   for (int i = 0; i < n; i++)
-    printf("%s;%.1f;%.3f;%.1f;%ld\n", slot[i].name, slot[i].low / 10,
-           slot[i].sum / 10 / (double)slot[i].count, slot[i].high / 10, slot[i].count);
+    printf("%s;%.1f;%.3f;%.1f\n", slot[i].name, slot[i].low / 10,
+           slot[i].sum / 10 / (double)slot[i].count, slot[i].high / 10);
   return 0;
 }

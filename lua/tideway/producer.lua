@@ -67,10 +67,7 @@ local function text_of(node, what, x)
     x = tostring(x)
     return x, #x
   end
-  if istype(ctype, x) then
-    x = x:string()
-    return x, #x
-  end
+  if istype(ctype, x) then return x.ptr, #x end -- as long as nobody waits
   return refuse(node, what, x)
 end
 
@@ -197,6 +194,8 @@ end
 local function again(node, P, entry, status, text, len, key_text, key_len, number, partition)
   local r, id = P.record, 0
   local list = metadata.hold()
+  if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
+  if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
   if list then
     id = P.next + 1
     P.next = id
