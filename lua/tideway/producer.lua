@@ -239,7 +239,8 @@ local function put(node, P, S, x, topic, key, value, headers)
   r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
   r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
   if headers then put_headers(node, P, headers) end
-  local list, status = sched.current.metadata, nil
+  local list = sched.current.metadata
+  local status
   if P.on_lost or not list and not S.lenient then -- a transaction is through as a whole
     status = lib.tw_producer_send(P.native, r)
   else
