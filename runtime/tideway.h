@@ -848,21 +848,22 @@ typedef struct tw_kafka_message {
 
 typedef struct tw_consumer_options {
   const char *topics; /* each ended by a newline; "^..." is a pattern */
-  int commit;         /* offsets of what is through are stored for librdkafka to commit */
-  int direct;         /* partitions come by tw_consumer_propose, not from the group */
-  int until_end;      /* end when the ends of all partitions have been reached */
-  int batch;          /* messages at a time, at most */
-  int loud;           /* librdkafka writes its log to standard error */
-  int64_t drain_ms;   /* how long a partition that goes may still be worked on */
-  int64_t cut_ms;     /* a batch is cut after so long; 0: never */
+  int commit;       /* offsets of what is through are stored for librdkafka to commit */
+  int direct;       /* partitions come by tw_consumer_propose, not from the group */
+  int until_end;    /* end when the ends of all partitions have been reached */
+  int batch;        /* messages at a time, at most */
+  int loud;         /* librdkafka writes its log to standard error */
+  int64_t drain_ms; /* how long a partition that goes may still be worked on */
+  int64_t cut_ms;   /* a batch is cut after so long; 0: never */
 } tw_consumer_options;
 
 /* What has happened to the assignment. ORDER TW_REBALANCE (lua/tideway/kafka.lua) */
 enum tw_rebalance {
   TW_REBALANCE_NONE = 0,
   TW_REBALANCE_ASSIGN = 1, /* partitions come */
-  TW_REBALANCE_REVOKE = 2, /* partitions go, when what was read of them has been worked on */
-  TW_REBALANCE_LOST = 3    /* they are gone: somebody else may have them already */
+  TW_REBALANCE_REVOKE =
+      2, /* partitions go, when what was read of them has been worked on */
+  TW_REBALANCE_LOST = 3 /* they are gone: somebody else may have them already */
 };
 
 /* A member of a group, on the loop: reported ready when there are messages, a rebalance, a
@@ -1019,9 +1020,10 @@ const char *tw_producer_error(const tw_producer *producer);
 
 /* Steps of a transaction. ORDER TW_TXN (lua/tideway/kafka.lua) */
 enum tw_txn {
-  TW_TXN_INIT = 1,   /* once, before all: what an earlier one of this id left is aborted */
+  TW_TXN_INIT =
+      1, /* once, before all: what an earlier one of this id left is aborted */
   TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
-  TW_TXN_ABORT = 3   /* the records since; the consumer goes back to what was committed */
+  TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
 };
 
 /* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT

@@ -14,7 +14,7 @@
 
 enum {
   REPORTS = 1000,
-  KEPT = 1000, /* structs at a time */
+  KEPT = 1000,     /* structs at a time */
   TRIES = 20,      /* of a step that can be repeated */
   TRY_US = 100000, /* us until then */
   REWIND_MS = 10000,
@@ -279,9 +279,8 @@ int tw_producer_send_kept(tw_producer *p, const tw_kafka_record *r, tw_consumer 
   kept->link = link;
   kept->part = tw__consumer_part(from);
   kept->number = tw_consumer_keep(from, *tw_consumer_at(from));
-  int status = kept->number == TW_ENOMEM
-                   ? TW_EIO
-                   : send_as(p, r, (void *)((uintptr_t)kept | 1));
+  int status =
+      kept->number == TW_ENOMEM ? TW_EIO : send_as(p, r, (void *)((uintptr_t)kept | 1));
   if (status != TW_OK) {
     tw_consumer_release(from, kept->part, kept->number);
     give_kept(p, kept);
