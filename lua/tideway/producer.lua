@@ -83,6 +83,12 @@ local function topic_number(P, name)
   return number
 end
 
+local function partition_of(node, at)
+  if at == nil or type(at) == "number" and at >= 0 and at % 1 == 0 then return at end
+  error(("%s: partition must be a whole number from 0, got %s"):format(node.kind, check.show(at)), 0)
+end
+jit.on(partition_of)
+
 local function put_headers(node, P, map)
   for name, value in pairs(map) do
     local text, len = text_of(node, ("header %q"):format(tostring(name)), value)
@@ -235,7 +241,7 @@ local function put(node, P, S, x, topic, key, value, headers)
   local text, len = text_of(node, "the value", value)
   local key_text, key_len = text_of(node, "the key", key)
   local at = S.partition
-  if type(at) == "function" then at = at(x) end
+  if type(at) == "function" then at = partition_of(node, at(x)) end
   r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
   r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
   if headers then put_headers(node, P, headers) end

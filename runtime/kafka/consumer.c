@@ -361,7 +361,13 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
     end(c);
     return NULL;
   }
-  rd_kafka_poll_set_consumer(c->rk);
+  rd_kafka_resp_err_t no_group = rd_kafka_poll_set_consumer(c->rk);
+  if (no_group) { /* there is no queue either */
+    snprintf(error, (size_t)size, "group.id: %s", rd_kafka_err2str(no_group));
+    c->closed = 1;
+    end(c);
+    return NULL;
+  }
   c->queue = rd_kafka_queue_get_consumer(c->rk);
   c->wake = tw__kafka_wake_open(loop, c->queue, woken, c);
   if (!c->wake) {
@@ -377,7 +383,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
     rd_kafka_resp_err_t err = rd_kafka_subscribe(c->rk, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     if (err) {
-      snprintf(error, (size_t)size, "%s", rd_kafka_err2str(err));
+      snprintf(error, (size_t)size, "topics: %s", rd_kafka_err2str(err));
       c->closed = 1;
       end(c);
       return NULL;
