@@ -996,8 +996,8 @@ int tw_producer_header(tw_producer *producer, const char *name, const char *valu
                        int64_t len);
 
 /* Send a record; its bytes are copied.
- * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. After TW_AGAIN the
- * headers are still there. */
+ * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. The headers
+ * are used up in any case. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
 /* The same for a record made of the consumer's message on its way, which is kept until the

@@ -23,6 +23,7 @@ local istype, ctype = ffi.istype, view.ctype
 
 local producer = {}
 local lib
+local LOST = 1000 -- records that are being disposed of; beyond that who sends waits
 
 -- Settings ----------------------------------------------------------------------------------------
 
@@ -48,7 +49,9 @@ end
 --- A function of the element that gives what a setting says; nil where it says nothing.
 local function getter(given)
   if type(given) == "string" then
-    return function(x) return x[given] end
+    return function(x)
+      if type(x) == "table" then return x[given] end
+    end
   end
   return given
 end
@@ -74,7 +77,9 @@ end
 local function topic_number(P, name)
   local number = P.topics[name]
   if number then return number end
-  if type(name) ~= "string" then error(("%s: topic must be a string, got a %s"):format(P.node.kind, type(name)), 0) end
+  if type(name) ~= "string" or name == "" then
+    error(("%s: topic must be the name of one, got %s"):format(P.node.kind, check.show(name)), 0)
+  end
   if P.embedded then kafka.embedded():topic(name) end
   number = lib.tw_producer_topic(P.native, name)
   if number < 0 then error(("%s: %s"):format(P.node.kind, ffi.string(lib.tw_producer_error(P.native))), 0) end
@@ -89,9 +94,17 @@ local function partition_of(node, at)
 end
 jit.on(partition_of)
 
+local function header_text(node, name, value)
+  return text_of(node, ("header %q"):format(tostring(name)), value)
+end
+
 local function put_headers(node, P, map)
+  if type(map) ~= "table" then
+    error(("%s: headers must be a table name -> text, got %s"):format(node.kind, check.show(map)), 0)
+  end
+  for name, value in pairs(map) do header_text(node, name, value) end -- all or none
   for name, value in pairs(map) do
-    local text, len = text_of(node, ("header %q"):format(tostring(name)), value)
+    local text, len = header_text(node, name, value)
     if lib.tw_producer_header(P.native, tostring(name), text, len) ~= 0 then error("kafka: no memory", 0) end
   end
 end
@@ -108,7 +121,29 @@ local function rule_of(node)
   return "raise"
 end
 
---- A record has not arrived. record: what is known of it, if anything
+local function room(P)
+  local waiters = P.waiters
+  P.waiters = nil
+  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
+end
+
+local deliver
+
+--- Dispose of a record that has not arrived, as the policy says; in a task of its own, as that may take
+-- a while, and attempts of its own need reports.
+local function dispose(P, record, rule, err)
+  local task = sched.current
+  task.metadata = record.list
+  local ok, problem = pcall(policy.dispose, record.node, rule, err, record.value, deliver, record.node, record.value)
+  task.metadata = nil
+  P.lost = P.lost - 1
+  sched.occupied(false)
+  room(P)
+  if not ok then error(problem, 0) end
+  metadata.release(record.list) -- it is done with
+end
+
+--- A record has not arrived. record: what is known of it, if anything. Raises where the policy says so.
 local function lost(P, record, why)
   local node = record and record.node or P.node
   local err = ("%s: a record was not delivered%s: %s"):format(node.kind,
@@ -116,15 +151,13 @@ local function lost(P, record, why)
   if P.on_lost then return P.on_lost(P, err) end
   local rule = record and record.node and rule_of(node) or "raise"
   if rule == "raise" then error(err, 0) end
-  local task = sched.current
-  task.metadata = record.list
-  local ok, problem = pcall(policy.dispose, node, rule, err, record.value, producer.send, node, record.value)
-  task.metadata = nil
-  if not ok then error(problem, 0) end
-  metadata.release(record.list) -- it is done with
+  P.lost = P.lost + 1
+  sched.occupied(true)
+  sched.spawn(dispose, true, P, record, rule, err)
 end
 
---- Take the reports there are: release what has arrived. Returns an array of what has failed, or nil.
+--- Take the reports there are: release what has arrived. Returns an array of what has failed or is waited
+-- for, or nil.
 local function reports(P)
   local held, failed = P.held, nil
   while P.native do
@@ -134,7 +167,7 @@ local function reports(P)
       local id, code = tonumber(list[i].id), list[i].error
       local record = held[id]
       held[id] = nil
-      if code ~= 0 then
+      if code ~= 0 or record.waiter then
         failed = failed or {}
         failed[#failed + 1] = { record, code }
       elseif record.list then
@@ -149,16 +182,28 @@ local function reports(P)
 end
 jit.on(reports)
 
-local function room(P)
-  local waiters = P.waiters
-  P.waiters = nil
-  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
-end
-
 local function occupy(P, busy)
   if P.busy ~= busy then
     P.busy = busy
     sched.occupied(busy)
+  end
+end
+
+--- Deal with what has failed, or is waited for: { record, code } each.
+local function sort_out(P, failed)
+  local raised
+  for _, item in ipairs(failed) do
+    local record, code = item[1], item[2]
+    if record and record.waiter then
+      record.code = code
+      sched.wake(record.waiter)
+    else
+      if record and not record.list then record = { list = record } end
+      local ok, err = pcall(lost, P, record, ffi.string(lib.tw_kafka_error_text(code)))
+      -- it stops the run; we go on with what is still on its way
+      if not ok and not raised then sched.spawn(error, true, err, 0) end
+      raised = raised or not ok
+    end
   end
 end
 
@@ -167,12 +212,7 @@ local function attend(P)
     kafka.notice(P.node, lib.tw_producer_notice(P.native))
     local failed = reports(P)
     room(P)
-    for _, item in ipairs(failed or {}) do
-      local ok, err = pcall(lost, P, item[1] and (item[1].list and item[1] or { list = item[1] }) or nil,
-        ffi.string(lib.tw_kafka_error_text(item[2])))
-      -- it stops the run; we go on with what is still on its way
-      if not ok then sched.spawn(error, true, err, 0) end
-    end
+    if failed then sort_out(P, failed) end
     if not P.native then break end
     if lib.tw_producer_pending(P.native) == 0 then occupy(P, false) end
     if P.stepping and lib.tw_producer_stepped(P.native) ~= C.TW_AGAIN then sched.wake(P.stepping) end
@@ -197,21 +237,25 @@ end
 
 --- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
 -- would keep the loop of the source from being compiled. The arguments keep the texts alive.
-local function again(node, P, entry, status, text, len, key_text, key_len, number, partition)
+local function again(node, P, entry, status, text, len, key_text, key_len, number, partition, headers)
   local r, id = P.record, 0
-  local list = metadata.hold()
+  local watched = entry and entry.waiter
+  local list = not watched and metadata.hold() or nil
   if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
   if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
-  if list then
+  if list or entry then
     id = P.next + 1
     P.next = id
-    P.held[id] = entry and { node = node, value = entry.value, list = list, topic = entry.topic } or list
+    P.held[id] = watched and entry
+      or entry and { node = node, value = entry.value, list = list or {}, topic = entry.topic } or list
   end
   while status == C.TW_AGAIN do
     has_room(P)
+    if not P.native then error(("%s: closed"):format(node.kind), 0) end
     r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
     r.topic, r.partition, r.id, r.timestamp = number, partition, id, 0
-    status = lib.tw_producer_send(P.native, r) -- its headers are still there
+    if headers then put_headers(node, P, headers) end
+    status = lib.tw_producer_send(P.native, r)
   end
   if status == 0 then return end
   P.held[id] = nil
@@ -220,11 +264,11 @@ local function again(node, P, entry, status, text, len, key_text, key_len, numbe
 end
 
 --- Send a record that is to be let go of in Lua when it has arrived.
-local function send_held(node, P, S, x, topic)
-  local r, list = P.record, metadata.hold()
+local function send_held(node, P, S, x, topic, watch)
+  local r, list = P.record, not watch and metadata.hold() or nil
   local id = P.next + 1
   P.next = id
-  P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
+  P.held[id] = watch or S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
   r.id = id
   local status = lib.tw_producer_send(P.native, r)
   if status ~= 0 then
@@ -235,13 +279,13 @@ local function send_held(node, P, S, x, topic)
 end
 
 --- Send a record of element x.
-local function put(node, P, S, x, topic, key, value, headers)
+local function put(node, P, S, x, topic, key, value, headers, watch)
   local r = P.record
   local number = P.topics[topic] or topic_number(P, topic)
-  local text, len = text_of(node, "the value", value)
-  local key_text, key_len = text_of(node, "the key", key)
   local at = S.partition
   if type(at) == "function" then at = partition_of(node, at(x)) end
+  local text, len = text_of(node, "the value", value)
+  local key_text, key_len = text_of(node, "the key", key)
   r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
   r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
   if headers then put_headers(node, P, headers) end
@@ -252,17 +296,17 @@ local function put(node, P, S, x, topic, key, value, headers)
   else
     local ticket = list and list[1]
     local from = ticket and ticket.S
-    if from and not S.lenient and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
+    if from and not S.lenient and not watch and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
       -- the message that is just being delivered: C keeps it, without any work in Lua
       status = lib.tw_producer_send_kept(P.native, r, from.consumer)
     else
-      status = send_held(node, P, S, x, topic)
+      status = send_held(node, P, S, x, topic, watch)
     end
   end
   if status ~= 0 then
     if status == C.TW_AGAIN then
-      again(node, P, S.lenient and { value = x, topic = topic }, status, text, len, key_text, key_len, number,
-        at or -1)
+      again(node, P, watch or S.lenient and { value = x, topic = topic }, status, text, len, key_text, key_len, number,
+        at or -1, headers)
     else
       unsent(node, P)
     end
@@ -309,11 +353,13 @@ local function connect(node)
 end
 
 --- Send element x of a node.
-function producer.send(node, x)
+-- watch  a record of the caller's who waits until it has arrived (deliver), or nil
+function producer.send(node, x, watch)
   local S = node.state
   local P = S.producer
   if not P or not P.native then P = connect(node) end
   if P.doomed then return end -- all of it is done again, see exactly_once
+  if P.lost > LOST and not watch then has_room(P) end
   local topic, key, value, headers = S.topic, nil, x, S.headers
   if S.topic_of then topic = S.topic_of(x) end
   if type(x) == "table" and x ~= null then
@@ -324,11 +370,24 @@ function producer.send(node, x)
   if S.key then key = S.key(x) end
   if S.value then value = S.value(x) end
   if S.headers_of then headers = S.headers_of(x) end
-  if value == nil then refuse(node, "the value", x) end
-  put(node, P, S, x, topic, key, value, headers)
+  if value == nil then
+    if not S.value then value = x end
+    refuse(node, "the value", value)
+  end
+  put(node, P, S, x, topic, key, value, headers, watch)
   if not P.busy then occupy(P, true) end
 end
 jit.on(producer.send)
+
+--- Send element x of a node, and wait until it has arrived; raises when it does not.
+function deliver(node, x)
+  local watch = { waiter = {}, code = nil }
+  producer.send(node, x, watch)
+  while not watch.code do sched.suspend(watch.waiter, "to_kafka") end
+  if watch.code ~= 0 then
+    error(("%s: a record was not delivered: %s"):format(node.kind, ffi.string(lib.tw_kafka_error_text(watch.code))), 0)
+  end
+end
 
 --- Close it; what is still on its way has a little time.
 local function close(P)
@@ -336,6 +395,7 @@ local function close(P)
   if not native then return end
   P.native = false
   occupy(P, false)
+  room(P) -- who waits for it is told
   lib.tw_producer_close(ffi.gc(native, nil))
   C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
 end
@@ -350,7 +410,7 @@ function producer.open(node, conf)
   local P = {
     node = node, native = ffi.gc(native, lib.tw_producer_close), id = lib.tw_producer_id(native),
     embedded = node.opts.brokers == "embedded", held = {}, next = 0, topics = {}, names = {},
-    record = ffi.new "tw_kafka_record", busy = false, waiters = nil,
+    record = ffi.new "tw_kafka_record", busy = false, waiters = nil, lost = 0,
   }
   sched.spawn(attend, true, P)
   return P

@@ -255,9 +255,9 @@ static int send_as(tw_producer *p, const tw_kafka_record *r, void *id) {
     p->pending++;
     return TW_OK;
   }
-  if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) return TW_AGAIN;
   if (p->headers) rd_kafka_headers_destroy(p->headers);
-  p->headers = NULL;
+  p->headers = NULL; /* while one waits, others send */
+  if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) return TW_AGAIN;
   if (!p->broken)
     snprintf(p->error, sizeof p->error, "topic %.200s: %s", p->topics[r->topic].name,
              rd_kafka_err2str(err));
