@@ -23,6 +23,7 @@ enum {
   TICK = 50, /* ms: how often offsets are stored while there is work */
   TICK_CLOSING = 2,
   PAUSE_AFTER = 1000,  /* ms that a batch may take before reading pauses */
+  POLL_SHARE = 4,      /* of max.poll.interval.ms: who does not read polls so often */
   CLOSE_PATIENCE = 10, /* s that tw_consumer_close waits to leave the group */
 };
 
@@ -49,10 +50,10 @@ struct tw_consumer {
   rd_kafka_topic_partition_list_t *change; /* of the event */
   int event;
   int64_t event_at; /* ns */
-  int64_t handed_at;
+  int64_t handed_at, polled_at;
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
-  int64_t drain_ms, cut_ms;
+  int64_t drain_ms, cut_ms, pause_ms, poll_ms;
   int watched; /* report when nothing is kept any more */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
@@ -228,6 +229,7 @@ static void serve(tw_consumer *c) {
   }
   ssize_t n = rd_kafka_consume_batch_queue(c->closer ? c->closer : c->queue, 0,
                                            c->stash + c->stashed, (size_t)c->batch);
+  c->polled_at = tw_loop_now_ns();
   if (n > 0) c->stashed += (int)n;
 }
 
@@ -240,15 +242,19 @@ static void ticked(uv_timer_t *timer) {
   if (c->closed) return;
   store(c);
   int out = c->out;
-  if (out && !c->stopped && since_ms(c->handed_at) > PAUSE_AFTER) {
+  if (out && !c->stopped && since_ms(c->handed_at) > c->pause_ms) {
     set_paused(c, 1);
     serve(c);
+  }
+  if (!out && since_ms(c->polled_at) >= c->poll_ms) {
+    serve(c);
+    if (c->stashed) tw__loop_ready(&c->handle);
   }
   if (out && c->cut_ms && since_ms(c->handed_at) >= c->cut_ms) c->cut = 1;
   if (c->stopped && !c->event) serve(c);
   if (c->event || c->stopped || c->watched) tw__loop_ready(&c->handle);
   if (!out && !c->event && !c->stopped && !c->watched && !c->parts.kept) {
-    uv_timer_stop(&c->tick);
+    uv_timer_start(&c->tick, ticked, (uint64_t)c->poll_ms, (uint64_t)c->poll_ms);
     c->ticking = 0;
   }
 }
@@ -327,6 +333,18 @@ static rd_kafka_topic_partition_list_t *topic_list(const char *text) {
   return list;
 }
 
+/* The group takes a member for dead that has not polled for max.poll.interval.ms, or has not
+ * given up a partition by then. */
+static void read_intervals(tw_consumer *c, const rd_kafka_conf_t *conf) {
+  char text[32] = "";
+  size_t size = sizeof text;
+  rd_kafka_conf_get(conf, "max.poll.interval.ms", text, &size);
+  int64_t most = strtoll(text, NULL, 10);
+  c->poll_ms = most / POLL_SHARE;
+  c->pause_ms = c->poll_ms < PAUSE_AFTER ? c->poll_ms : PAUSE_AFTER;
+  if (c->drain_ms > most - c->poll_ms) c->drain_ms = most - c->poll_ms;
+}
+
 tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
                               const tw_consumer_options *o, char *error, int64_t size) {
   rd_kafka_conf_t *conf = tw__kafka_conf_take(given);
@@ -342,6 +360,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->until_end = o->until_end;
   c->drain_ms = o->drain_ms;
   c->cut_ms = o->cut_ms;
+  read_intervals(c, conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_rebalance_cb(conf, note_rebalance);
@@ -366,6 +385,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   uv_timer_init(tw__loop_uv(loop), &c->tick);
   c->tick.data = c;
   c->uv_open = 1;
+  uv_timer_start(&c->tick, ticked, (uint64_t)c->poll_ms, (uint64_t)c->poll_ms);
   tw__loop_attach(loop, &c->handle, close_handle);
   if (!c->direct) {
     rd_kafka_topic_partition_list_t *topics = topic_list(o->topics);
@@ -505,6 +525,7 @@ int tw_consumer_next(tw_consumer *c) {
     memmove(c->stash, c->stash + n, (size_t)c->stashed * sizeof *c->stash);
   } else {
     n = (int)rd_kafka_consume_batch_queue(c->queue, 0, c->raw, (size_t)c->batch);
+    c->polled_at = tw_loop_now_ns();
   }
   if (n > 0 && !hand_out(c, 0, n)) n = 0;
   if (n > 0 && c->event) { /* it came among them: they are the rest of a batch */
