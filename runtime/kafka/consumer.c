@@ -23,7 +23,7 @@ enum {
   TICK = 50, /* ms: how often offsets are stored while there is work */
   TICK_CLOSING = 2,
   PAUSE_AFTER = 1000,  /* ms that a batch may take before reading pauses */
-  CLOSE_PATIENCE = 10, /* s that tw_consumer_close waits to leave the group */
+  CLOSE_PATIENCE = 10, /* s to commit and leave the group, then it is left without */
 };
 
 struct tw_consumer {
@@ -49,7 +49,7 @@ struct tw_consumer {
   rd_kafka_topic_partition_list_t *change; /* of the event */
   int event;
   int64_t event_at; /* ns */
-  int64_t handed_at;
+  int64_t handed_at, closing_at;
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
   int64_t drain_ms, cut_ms;
@@ -301,8 +301,7 @@ void tw_consumer_close(tw_consumer *c) {
   if (!c) return;
   if (!c->closed) {
     tw_consumer_stop(c);
-    int64_t began = tw_loop_now_ns();
-    while (!tw_consumer_closed(c) && since_ms(began) < CLOSE_PATIENCE * 1000) {
+    while (!tw_consumer_closed(c)) {
       if (c->event) tw_consumer_rebalance(c);
       struct timespec nap = {.tv_nsec = 1000000};
       nanosleep(&nap, NULL);
@@ -749,6 +748,7 @@ int tw_consumer_closed(tw_consumer *c) {
   store(c);
   if (!c->closing) {
     c->closing = 1;
+    c->closing_at = tw_loop_now_ns();
     if (c->direct) { /* what leaving the group would do otherwise */
       if (c->commit) rd_kafka_commit(c->rk, NULL, 0);
       rd_kafka_assign(c->rk, NULL);
@@ -765,7 +765,9 @@ int tw_consumer_closed(tw_consumer *c) {
   }
   serve(c);
   if (c->event) tw_consumer_rebalance(c);
-  if (rd_kafka_consumer_closed(c->rk)) c->closed = 1;
+  if (rd_kafka_consumer_closed(c->rk) ||
+      since_ms(c->closing_at) >= CLOSE_PATIENCE * 1000)
+    c->closed = 1;
   return c->closed;
 }
 
