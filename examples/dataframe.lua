@@ -3,10 +3,21 @@
 local tw = require "tideway"
 
 local stream = tw.stream()
+
+-- with functions of frames
+local function add(total, frame)
+  for i = 1, #frame do
+    if frame.name[i] == "Alice" then total = total + frame.amount[i] end
+  end
+  return total
+end
+stream:accumulate(add, { start = 0 }):sink(function(total) print("by hand", total) end)
+
+-- the same as a dataframe
 local example = tw.frame { name = {}, amount = {} }
 local df = stream:to_dataframe { example = example }
 
-df[df.name:eq "Alice"].amount:sum().stream:sink(print)
+df[df.name:eq "Alice"].amount:sum().stream:sink(function(total) print("dataframe", total) end)
 
 stream:emit(tw.frame { name = { "Alice", "Bob", "Charlie" }, amount = { 1, 2, 3 } })
 stream:emit(tw.frame { name = { "Alice", "Alice", "Dan" }, amount = { 10, 20, 30 } })

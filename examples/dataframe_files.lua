@@ -1,5 +1,5 @@
 --- dataframe_files: files as elements. Each file name becomes a frame, each frame the sum of a
--- column, and the sums a running total.
+-- column, and the sums a running total. The third file has no rows.
 local tw = require "tideway"
 local here = arg[0]:match "^(.*/)" or "./"
 

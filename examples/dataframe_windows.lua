@@ -27,8 +27,8 @@ local function keep(what, result) result.stream:sink(function(x) last[what] = x 
 keep("all", prices:groupby("symbol").price:max())
 keep("rows", prices:window { n = 24 }.price:mean())
 keep("days", prices:window { value = "365d" }.price:mean())
-keep("days by symbol", prices:window { value = "365d" }:groupby("symbol").price:mean())
-keep("rolling", prices:rolling(12).price:mean():tail(3))
+keep("days by symbol", prices:window { value = "365d" }:groupby("symbol").price:mean():round(1))
+keep("rolling", prices:rolling(12).price:mean():tail(3):round(1))
 
 tw.run()
 

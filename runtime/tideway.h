@@ -848,21 +848,22 @@ typedef struct tw_kafka_message {
 
 typedef struct tw_consumer_options {
   const char *topics; /* each ended by a newline; "^..." is a pattern */
-  int commit;         /* offsets of what is through are stored for librdkafka to commit */
-  int direct;         /* partitions come by tw_consumer_propose, not from the group */
-  int until_end;      /* end when the ends of all partitions have been reached */
-  int batch;          /* messages at a time, at most */
-  int loud;           /* librdkafka writes its log to standard error */
-  int64_t drain_ms;   /* how long a partition that goes may still be worked on */
-  int64_t cut_ms;     /* a batch is cut after so long; 0: never */
+  int commit;       /* offsets of what is through are stored for librdkafka to commit */
+  int direct;       /* partitions come by tw_consumer_propose, not from the group */
+  int until_end;    /* end when the ends of all partitions have been reached */
+  int batch;        /* messages at a time, at most */
+  int loud;         /* librdkafka writes its log to standard error */
+  int64_t drain_ms; /* how long a partition that goes may still be worked on */
+  int64_t cut_ms;   /* a batch is cut after so long; 0: never */
 } tw_consumer_options;
 
 /* What has happened to the assignment. ORDER TW_REBALANCE (lua/tideway/kafka.lua) */
 enum tw_rebalance {
   TW_REBALANCE_NONE = 0,
   TW_REBALANCE_ASSIGN = 1, /* partitions come */
-  TW_REBALANCE_REVOKE = 2, /* partitions go, when what was read of them has been worked on */
-  TW_REBALANCE_LOST = 3    /* they are gone: somebody else may have them already */
+  TW_REBALANCE_REVOKE =
+      2, /* partitions go, when what was read of them has been worked on */
+  TW_REBALANCE_LOST = 3 /* they are gone: somebody else may have them already */
 };
 
 /* A member of a group, on the loop: reported ready when there are messages, a rebalance, a
@@ -948,7 +949,8 @@ int tw_consumer_propose(tw_consumer *consumer, const char *partitions);
 /* Read no more; store what is through, then and as it gets through. */
 void tw_consumer_stop(tw_consumer *consumer);
 
-/* Commit and leave the group: to be called until it returns 1 (waiting for reports). */
+/* Commit and leave the group: to be called until it returns 1 (waiting for reports), after
+ * 10 s at the latest. */
 int tw_consumer_closed(tw_consumer *consumer);
 
 /* Store and commit what is through now, without waiting. */
@@ -982,7 +984,8 @@ typedef struct tw_kafka_report {
 tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *conf, int loud, char *error,
                               int64_t size);
 
-/* Closes it, taken; what has not been delivered is lost. NULL is fine. */
+/* Closes it, taken; what is on its way has 5 s to be delivered, then it is lost. NULL is
+ * fine. */
 void tw_producer_close(tw_producer *producer);
 
 uint32_t tw_producer_id(const tw_producer *producer);
@@ -999,6 +1002,11 @@ int tw_producer_header(tw_producer *producer, const char *name, const char *valu
  * headers are still there. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
+/* The same for a record made of the consumer's message on its way, which is kept until the
+ * record has arrived; only a failure is reported, then it stays kept. id is not used. */
+int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
+                          tw_consumer *consumer);
+
 /* Records that have not been reported yet. */
 int64_t tw_producer_pending(const tw_producer *producer);
 
@@ -1014,9 +1022,10 @@ const char *tw_producer_error(const tw_producer *producer);
 
 /* Steps of a transaction. ORDER TW_TXN (lua/tideway/kafka.lua) */
 enum tw_txn {
-  TW_TXN_INIT = 1,   /* once, before all: what an earlier one of this id left is aborted */
+  TW_TXN_INIT =
+      1, /* once, before all: what an earlier one of this id left is aborted */
   TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
-  TW_TXN_ABORT = 3   /* the records since; the consumer goes back to what was committed */
+  TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
 };
 
 /* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT
@@ -1329,6 +1338,8 @@ int tw_formula_give(tw_formula *f, int at, int a);
 
 /* *out: the outputs for the rows of frame.
  * sel  with a filter: says afterwards which rows those are; else which to take, NULL: all.
+ * A filter that lets all rows pass makes *out another hold of frame, where the outputs are its
+ * columns.
  * TW_OK, TW_ENOMEM, or TW_ETYPE: a column is not of its type or length. */
 int tw_formula_run(tw_formula *f, tw_frame **out, const tw_frame *frame, int schema,
                    tw_selection *sel);

@@ -22,6 +22,61 @@ describe("batch", function()
     assert.same({ { 0, "" } }, run({ { false, 0, "" } }, function(b) return b:filter().stream end))
   end)
 
+  it("passes further arguments on", function()
+    assert.same({ { 3 } }, run({ { 1, 2, 3 } }, function(b)
+      return b:filter(function(x, low, high) return x > low and x < high end, 2, 5).stream
+    end))
+  end)
+
+  it("takes arrays alone", function()
+    local s = tw.stream()
+    local out = s:to_batch():to_stream():sink_to_list()
+    for text, x in pairs {
+      ["a table with fields"] = { name = "Alice" },
+      ["a frame, which to_dataframe takes"] = tw.frame { x = { 1 } },
+      ["null"] = tw.null,
+    } do
+      local ok, err = pcall(s.emit, s, x)
+      assert.is_false(ok)
+      assert.matches("^to_batch: the element must be an array, got " .. text, (tostring(err)))
+    end
+    s:emit {}
+    s:emit { 1 }
+    assert.same({ 1 }, out)
+  end)
+
+  it("goes on after a function that fails, with all members of the array left out", function()
+    local s = tw.stream()
+    local b = s:to_batch()
+    local sums = b:map(function(x) return x.n end):sum().stream:sink_to_list()
+    s:emit { { n = 1 } }
+    assert.is_false(pcall(s.emit, s, { { n = 10 }, 5 }))
+    s:emit { { n = 2 } }
+    assert.same({ 1, 3 }, sums)
+  end)
+
+  it("waits for functions that suspend", function()
+    local clock = tw.testing.clock()
+    local s = tw.stream()
+    local function slow(x)
+      tw.sleep "1s"
+      return x > 1
+    end
+    local out = s:to_batch():filter(slow):map(function(x)
+      tw.sleep "1s"
+      return x * 2
+    end).stream:sink_to_list()
+    tw.spawn(function()
+      s:emit { 1, 2, 3 }
+      s:emit { 4 }
+    end)
+    clock:advance "5s"
+    assert.same({ { 4, 6 } }, out)
+    clock:advance "2s"
+    assert.same({ { 4, 6 }, { 8 } }, out)
+    clock:restore()
+  end)
+
   it("plucks fields", function()
     local rows = { { x = 1, y = 2 }, { x = 3 } }
     assert.same({ { 1, 3 } }, run({ rows }, function(b) return b:pluck "x".stream end))
@@ -61,6 +116,14 @@ describe("batch", function()
     assert.same({ { name = { "Alice", "Alice" }, x = { 1, 5 }, y = { 2, 6 } } }, out)
   end)
 
+  it("keeps its example through functions that leave nothing of it", function()
+    local b = tw.stream():to_batch { example = { { name = "Alice", x = 1 } } }
+    assert.same({ "name", "x" }, b:filter(function(r) return r.x > 100 end):to_dataframe():columns())
+    local doubled = b:map_partitions(function(rows) return { { z = rows[1].x } } end)
+    assert.same({ "z" }, doubled:to_dataframe():columns())
+    helper.misuse(function() b:pluck({ "name", "x" }):to_dataframe() end, "to_dataframe", "column", "1")
+  end)
+
   it("becomes a dataframe by a schema, with missing fields as missing cells", function()
     local s = tw.stream()
     local df = s:to_batch():to_dataframe { schema = { n = "i64", ts = "timestamp" }, index = "ts" }
@@ -77,5 +140,8 @@ describe("batch", function()
     helper.misuse(function() b:to_dataframe() end, "to_dataframe", "example")
     helper.misuse(function() b:to_dataframe { schema = { x = "f65" } } end, "f65")
     helper.misuse(function() b:pluck() end, "pluck", "key")
+    helper.misuse(function() b:pluck {} end, "pluck", "empty")
+    helper.misuse(function() b:filter(print, 1, 2, 3, 4) end, "filter", "3 further")
+    helper.misuse(function() b:accumulate_partitions(5) end, "accumulate_partitions", "fn")
   end)
 end)

@@ -71,6 +71,16 @@ describe("frame", function()
     assert.is_true(lines < 20)
   end)
 
+  it("prints timestamps that are all midnights as days", function()
+    local function shown(times)
+      return tostring(tw.frame({ ts = times }, { schema = { ts = "timestamp" } })):gsub("\n%[.*", "")
+    end
+    assert.equal("        ts\n2020-01-02\n         -\n2020-01-03", (shown { "2020-01-02", tw.null, "2020-01-03" }))
+    assert.equal("                 ts\n2020-01-02 00:00:00\n2020-01-02 12:00:00",
+      (shown { "2020-01-02", "2020-01-02T12:00:00" }))
+    assert.equal(" ts\n  -", (shown { tw.null }))
+  end)
+
   it("takes f64 for numbers, whole ones too, and what values have in common", function()
     local f = tw.frame { a = { 1, 2 }, b = { 1LL, 2 }, c = { 1LL, 2.5 }, e = { tw.null, true }, g = { "x", "y" } }
     assert.same({ a = "f64", b = "i64", c = "f64", e = "bool", g = "string" }, f:types())

@@ -4,5 +4,5 @@ import sys
 import pandas as pd
 
 data = pd.read_csv(sys.argv[1], sep=";", header=None, names=["station", "temp"])
-for name, low, mean, high, count in data.groupby("station").temp.agg(["min", "mean", "max", "count"]).itertuples():
-    print("%s;%.1f;%.3f;%.1f;%d" % (name, low, mean, high, count))
+for name, low, mean, high in data.groupby("station").temp.agg(["min", "mean", "max"]).itertuples():
+    print("%s;%.1f;%.3f;%.1f" % (name, low, mean, high))

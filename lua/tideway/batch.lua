@@ -42,11 +42,12 @@ local function inside(self, op)
   return own
 end
 
---- What an example becomes. One that fn does not take stays: it may be one of what comes out.
-local function following(example, fn)
+--- What an example becomes. One that fn does not take, or leaves nothing of, stays: it may be
+-- one of what comes out.
+local function following(example, fn, ...)
   if not example then return nil end
-  local ok, gives = pcall(fn, example)
-  return ok and gives or example
+  local ok, gives = pcall(fn, example, ...)
+  return ok and type(gives) == "table" and gives[1] ~= nil and gives or example
 end
 
 --- A batch below, each array of which is fn(array).
@@ -55,11 +56,17 @@ local function below(self, op, fn)
   return batch.new(own.stream:map(fn), following(own.example, fn))
 end
 
+--- The further arguments of a function that is called for each member.
+local function further(op, ...)
+  local n = select("#", ...)
+  if n > 3 then misuse("batch: %s passes at most 3 further arguments to its function, got %d", op, n) end
+  return ...
+end
+
 --- fn(x, ...) of each member; those for which it is nil are left out.
 function methods.map(self, fn, ...)
   check.value("map", "fn", "function", fn)
-  local n, a, b, c = select("#", ...), ...
-  if n > 3 then misuse "batch: map passes at most 3 further arguments to fn" end
+  local a, b, c = further("map", ...)
   return below(self, "map", function(list)
     local out, count = {}, 0
     for i = 1, #list do
@@ -73,15 +80,16 @@ function methods.map(self, fn, ...)
   end)
 end
 
---- The members for which pred(x) is truthy; without pred, those that are.
-function methods.filter(self, pred)
+--- The members for which pred(x, ...) is truthy; without pred, those that are.
+function methods.filter(self, pred, ...)
   check.value("filter", "pred", "function?", pred)
+  local a, b, c = further("filter", ...)
   return below(self, "filter", function(list)
     local out, count = {}, 0
     for i = 1, #list do
       local x = list[i]
       local keep = x
-      if pred then keep = pred(x) end
+      if pred then keep = pred(x, a, b, c) end
       if keep then
         count = count + 1
         out[count] = x
@@ -95,13 +103,14 @@ end
 function methods.pluck(self, key)
   if type(key) ~= "table" or key == null then check.value("pluck", "key", "field", key) end
   local many = type(key) == "table" and key
+  if many and many[1] == nil then misuse "pluck: key must be a field name or an array of them, got an empty table" end
   return below(self, "pluck", function(list)
     local out, count = {}, 0
     for i = 1, #list do
       local x = list[i]
       local y
       if type(x) ~= "table" or x == null then
-        error(("pluck: the members must be tables, got %s"):format(check.show(x)), 0)
+        error(("pluck: the members must be tables, got %s"):format(x == null and "null" or check.show(x)), 0)
       end
       if many then
         y = {}
@@ -146,12 +155,14 @@ function methods.to_stream(self) return inside(self, "to_stream").stream:flatten
 --- fn(array, ...) for each array: a batch of what it gives.
 function methods.map_partitions(self, fn, ...)
   check.value("map_partitions", "fn", "function", fn)
-  return batch.new(inside(self, "map_partitions").stream:map(fn, ...))
+  local own = inside(self, "map_partitions")
+  return batch.new(own.stream:map(fn, ...), following(own.example, fn, ...))
 end
 
 --- state = fn(state, array), which is emitted; the settings are accumulate's. A stream of states.
 function methods.accumulate_partitions(self, fn, opts)
   local stream = inside(self, "accumulate_partitions").stream
+  check.value("accumulate_partitions", "fn", "function", fn)
   local states = opts ~= nil and stream:accumulate(fn, opts) or stream:accumulate(fn)
   return require("tideway.dataframe").result(states)
 end
@@ -206,6 +217,9 @@ function methods.to_dataframe(self, opts)
     local seen = {}
     for _, row in ipairs(example) do
       for name in pairs(row) do
+        if type(name) ~= "string" then
+          misuse("to_dataframe: the rows must be tables column -> value, that of the example has %s", check.show(name))
+        end
         if not seen[name] then
           seen[name] = true
           names[#names + 1] = name

@@ -21,7 +21,7 @@ require "tideway.metadata" -- which lends tickets
 
 local misuse = errors.misuse
 local BATCH = 1000
-local DRAIN, COMMIT = 5, 1 -- seconds
+local DRAIN, COMMIT, PATIENCE = 5, 1, 10 -- seconds
 local REVOKE, LOST = 2, 3  -- ORDER TW_REBALANCE
 
 local consumer = {}
@@ -59,12 +59,15 @@ local function new_group()
   return ("tideway-%d-%08x"):format(tonumber(C.tw_clock_seconds() * 1e3 % 1e9), math.random(0, 2 ^ 31))
 end
 
+--- The group that the user has named, in either way.
+local function named_group(opts) return opts.group or opts.conf and opts.conf["group.id"] end
+
 local function conf_of(node)
   local opts, S = node.opts, node.kafka
   local direct = opts.brokers == "embedded"
   local fixed = { ["enable.auto.offset.store"] = false }
   local values = {
-    ["group.id"] = opts.group or S.group,
+    ["group.id"] = S.group,
     ["auto.offset.reset"] = opts.start_at or "earliest",
     ["auto.commit.interval.ms"] = milliseconds(opts.commit_interval or COMMIT),
     -- librdkafka 2.0 sleeps up to a second when its queue is full
@@ -75,7 +78,7 @@ local function conf_of(node)
   if opts.until_end then fixed["enable.partition.eof"] = true end
   if S.transactional then
     fixed["enable.auto.commit"] = false
-  elseif not opts.group and not (opts.conf and opts.conf["group.id"]) then
+  elseif not named_group(opts) then
     fixed["enable.auto.commit"] = false
   end
   if opts.group then
@@ -89,7 +92,8 @@ function consumer.new(node, fields)
   local opts = node.opts
   local S = fields or {}
   S.topics = topic_names(node.kind, opts.topics)
-  S.group = new_group()
+  S.group = named_group(opts) or new_group()
+  if S.group == "" then misuse("%s: group must have a name", node.kind) end
   S.direct = opts.brokers == "embedded"
   for _, name in ipairs(S.topics) do
     if S.direct and name:find "^%^" then
@@ -206,9 +210,8 @@ jit.on(topic_of)
 
 local function group_of(S)
   local groups = kafka.embedded().groups
-  local name = S.node.opts.group or S.group
-  groups[name] = groups[name] or { members = {}, name = name }
-  return groups[name]
+  groups[S.group] = groups[S.group] or { members = {} }
+  return groups[S.group]
 end
 
 local function deal_out(group)
@@ -280,10 +283,22 @@ end
 local function close_native(S)
   local native = S.consumer
   if not native then return end
-  if S.before_close then S.before_close(S) end
   S.consumer = false
   if S.direct then leave_group(S) end
   lib.tw_consumer_close(ffi.gc(native, nil))
+end
+
+--- The run is over: what has stopped is closed, by the servant where that is at it.
+local function finish(S)
+  if not (S.stopped and S.consumer) then return end
+  if not S.closing then
+    S.closing = true
+    if S.before_close then S.before_close(S) end
+    return close_native(S)
+  end
+  local deadline = C.tw_clock_seconds() + PATIENCE
+  while S.consumer and C.tw_clock_seconds() < deadline do sched.step(10) end
+  close_native(S)
 end
 
 local function wake(S)
@@ -312,7 +327,8 @@ local function attend(S)
     kafka.notice(S.node, lib.tw_consumer_notice(S.consumer))
     rebalance(S)
     if not S.consumer then break end
-    if through(S) then
+    if through(S) and not S.closing then
+      S.closing = true
       sched.occupied(true)
       if S.before_close then S.before_close(S) end
       while S.consumer and lib.tw_consumer_closed(S.consumer) == 0 do sched.wait(S.id) end
@@ -335,7 +351,7 @@ function consumer.open(node, batch)
   for key, value in pairs(before) do S[key] = value end
   local o = ffi.new "tw_consumer_options"
   local topics = table.concat(S.topics, "\n")
-  local commit = not S.transactional and (opts.group ~= nil or opts.conf and opts.conf["group.id"] ~= nil)
+  local commit = not S.transactional and named_group(opts) ~= nil
   if commit and opts.conf and opts.conf["enable.auto.commit"] ~= nil then
     commit = tostring(opts.conf["enable.auto.commit"]) ~= "false"
   end
@@ -351,9 +367,7 @@ function consumer.open(node, batch)
   S.at, S.cut = lib.tw_consumer_at(native), lib.tw_consumer_cut(native)
   S.ticket, S.view, S.epoch = new_ticket(S), node.view, view.epoch
   node.state = S
-  kafka.at_end(S, function()
-    if S.stopped then close_native(S) end
-  end)
+  kafka.at_end(S, finish)
   sched.spawn(attend, true, S)
   if S.direct then join_group(S) end
   return S

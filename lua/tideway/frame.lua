@@ -17,7 +17,7 @@ local schema = require "tideway.schema"
 local view = require "tideway.view"
 
 local band, rshift = bit.band, bit.rshift
-local ffi_string, istype = ffi.string, ffi.istype
+local ffi_string, istype, tonumber = ffi.string, ffi.istype, tonumber
 local misuse = errors.misuse
 
 local F64, I64, BOOL, STRING, TIMESTAMP = 1, 2, 3, 4, 5 -- ORDER TW_COLUMN
@@ -306,6 +306,19 @@ local function cell(col, k)
   return text
 end
 
+local MIDNIGHT = " 00:00:00"
+
+--- Column j as days alone, when all its cells are.
+local function days_only(rows, j)
+  for i = 2, #rows do
+    local text = rows[i] and rows[i][j]
+    if text and text ~= "-" and text:sub(-#MIDNIGHT) ~= MIDNIGHT then return end
+  end
+  for i = 2, #rows do
+    if rows[i] and rows[i][j] ~= "-" then rows[i][j] = rows[i][j]:sub(1, -#MIDNIGHT - 1) end
+  end
+end
+
 --- The text of a frame: its columns in a row each, aligned; the index first.
 function frame.preview(self)
   local s, native = schema_of(self), self._frame
@@ -327,6 +340,9 @@ function frame.preview(self)
     for k = 0, SHOWN / 2 - 1 do line(k) end
     rows[#rows + 1] = false
     for k = n - SHOWN / 2, n - 1 do line(k) end
+  end
+  for j, position in ipairs(order) do
+    if s.types[position] == TIMESTAMP then days_only(rows, j) end
   end
   local widths = {}
   for _, cells in ipairs(rows) do

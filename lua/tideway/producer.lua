@@ -67,10 +67,7 @@ local function text_of(node, what, x)
     x = tostring(x)
     return x, #x
   end
-  if istype(ctype, x) then
-    x = x:string()
-    return x, #x
-  end
+  if istype(ctype, x) then return x.ptr, #x end -- as long as nobody waits
   return refuse(node, what, x)
 end
 
@@ -85,6 +82,12 @@ local function topic_number(P, name)
   P.names[number] = name
   return number
 end
+
+local function partition_of(node, at)
+  if at == nil or type(at) == "number" and at >= 0 and at % 1 == 0 then return at end
+  error(("%s: partition must be a whole number from 0, got %s"):format(node.kind, check.show(at)), 0)
+end
+jit.on(partition_of)
 
 local function put_headers(node, P, map)
   for name, value in pairs(map) do
@@ -186,38 +189,83 @@ local function has_room(P)
   sched.suspend(waiter, "to_kafka")
 end
 
+local function unsent(node, P)
+  local why = ffi.string(lib.tw_producer_error(P.native))
+  if P.on_lost then return P.on_lost(P, why) end
+  error(("%s: %s"):format(node.kind, why), 0)
+end
+
+--- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
+-- would keep the loop of the source from being compiled. The arguments keep the texts alive.
+local function again(node, P, entry, status, text, len, key_text, key_len, number, partition)
+  local r, id = P.record, 0
+  local list = metadata.hold()
+  if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
+  if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
+  if list then
+    id = P.next + 1
+    P.next = id
+    P.held[id] = entry and { node = node, value = entry.value, list = list, topic = entry.topic } or list
+  end
+  while status == C.TW_AGAIN do
+    has_room(P)
+    r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+    r.topic, r.partition, r.id, r.timestamp = number, partition, id, 0
+    status = lib.tw_producer_send(P.native, r) -- its headers are still there
+  end
+  if status == 0 then return end
+  P.held[id] = nil
+  metadata.release(list)
+  unsent(node, P)
+end
+
+--- Send a record that is to be let go of in Lua when it has arrived.
+local function send_held(node, P, S, x, topic)
+  local r, list = P.record, metadata.hold()
+  local id = P.next + 1
+  P.next = id
+  P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
+  r.id = id
+  local status = lib.tw_producer_send(P.native, r)
+  if status ~= 0 then
+    P.held[id] = nil
+    metadata.release(list)
+  end
+  return status
+end
+
 --- Send a record of element x.
 local function put(node, P, S, x, topic, key, value, headers)
   local r = P.record
   local number = P.topics[topic] or topic_number(P, topic)
   local text, len = text_of(node, "the value", value)
   local key_text, key_len = text_of(node, "the key", key)
-  local list, id = nil, 0
-  if not P.on_lost then list = metadata.hold() end -- a transaction is through as a whole
-  if list or S.lenient and not P.on_lost then
-    id = P.next + 1
-    P.next = id
-    P.held[id] = S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
+  local at = S.partition
+  if type(at) == "function" then at = partition_of(node, at(x)) end
+  r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+  r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
+  if headers then put_headers(node, P, headers) end
+  local list = sched.current.metadata
+  local status
+  if P.on_lost or not list and not S.lenient then -- a transaction is through as a whole
+    status = lib.tw_producer_send(P.native, r)
+  else
+    local ticket = list and list[1]
+    local from = ticket and ticket.S
+    if from and not S.lenient and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
+      -- the message that is just being delivered: C keeps it, without any work in Lua
+      status = lib.tw_producer_send_kept(P.native, r, from.consumer)
+    else
+      status = send_held(node, P, S, x, topic)
+    end
   end
-  while true do
-    r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
-    r.topic, r.partition, r.id, r.timestamp = number, -1, id, 0
-    if S.partition then
-      local at = S.partition
-      if type(at) == "function" then at = at(x) end
-      r.partition = at or -1
+  if status ~= 0 then
+    if status == C.TW_AGAIN then
+      again(node, P, S.lenient and { value = x, topic = topic }, status, text, len, key_text, key_len, number,
+        at or -1)
+    else
+      unsent(node, P)
     end
-    if headers then put_headers(node, P, headers) end
-    local status = lib.tw_producer_send(P.native, r)
-    if status == 0 then return end
-    if status ~= C.TW_AGAIN then
-      P.held[id] = nil
-      metadata.release(list)
-      if P.on_lost then return P.on_lost(P, ffi.string(lib.tw_producer_error(P.native))) end
-      error(("%s: %s"):format(node.kind, ffi.string(lib.tw_producer_error(P.native))), 0)
-    end
-    headers = nil -- they are still there
-    has_room(P)
   end
 end
 jit.on(put)

@@ -7,24 +7,28 @@
 -- has been noted since, the collector is called.
 local ffi = require "ffi"
 
+local rawset = rawset
+
 local registry = {}
 
 local LOOK = 2048 -- objects noted before we look whether the collector has been through
 -- A cycle of the collector costs 0.3-0.7 us a KB of Lua's memory. It is called when this many
 -- bytes have been noted: often enough that what is released is still in the cache when it is
 -- used again, but the more memory Lua has, the more seldom.
-local PRESSURE, PRESSURE_PER_KB, PRESSURE_MAX = 8 * 2 ^ 20, 16 * 1024, 64 * 2 ^ 20
+local PRESSURE, PRESSURE_PER_KB, PRESSURE_MAX = 8 * 2 ^ 20, 16 * 1024, 32 * 2 ^ 20
 local WHOLE = 2 ^ 20 -- KB that a step may take: as many as the cycle has left
 
 local sweeps = {}                    -- of all registries: what one holds may hold another's
 local pressure, limit = 0, PRESSURE  -- bytes noted since the last call, and those that are called for
+local rooms = 0                      -- of all registries
+local PER_KB = 1024 / 24             -- of their tables: not among the memory that makes the limit
 
 --- Takes what is left of the collector's cycle, and another one when that was little: it has been
 -- through everything once the sentinel is gone. collectgarbage() would sweep it all twice.
 local function collect(sentinel)
   collectgarbage("step", WHOLE)
   if sentinel[1] ~= nil then collectgarbage("step", WHOLE) end
-  local kb = collectgarbage "count"
+  local kb = collectgarbage "count" - rooms / PER_KB
   pressure, limit = 0, math.min(PRESSURE + PRESSURE_PER_KB * kb, PRESSURE_MAX)
   for i = 1, #sweeps do sweeps[i]() end
 end
@@ -39,6 +43,7 @@ function registry.new(kind, release)
   local sentinel = setmetatable({}, { __mode = "v" })
   local room, count, look = 2 * LOOK, 0, LOOK
   local pointers, gone = array(room), array(room)
+  rooms = rooms + room
 
   --- Release what is gone, and move the others together.
   local function sweep()
@@ -52,7 +57,8 @@ function registry.new(kind, release)
       else
         kept = kept + 1
         if kept < i then
-          live[kept], live[i] = object, nil
+          rawset(live, kept, object)
+          live[i] = nil
           pointers[kept - 1] = pointers[i - 1]
         end
       end
@@ -68,6 +74,7 @@ function registry.new(kind, release)
     if count + LOOK > room then
       local more = array(room * 2)
       ffi.copy(more, pointers, room * pointer_size)
+      rooms = rooms + room
       pointers, gone, room = more, array(room * 2), room * 2
     end
     look = count + LOOK
@@ -75,7 +82,7 @@ function registry.new(kind, release)
 
   return function(pointer, object, bytes)
     count = count + 1
-    live[count] = object
+    rawset(live, count, object) -- does not look for a metamethod
     pointers[count - 1] = pointer
     pressure = pressure + bytes
     if count >= look or pressure > limit then tend() end

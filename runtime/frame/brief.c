@@ -67,29 +67,43 @@ static ALWAYS_INLINE void join(int how, double *to, const double *a, const doubl
     tw__pair_to(to + i, either(how, tw__pair_at(a + i), tw__pair_at(b + i - step)));
 }
 
-/* to[i] = the sum, or the largest, of from[i - rows + 1 .. i], for i of rows - 1 .. end -
- * 1, and one more. */
-static ALWAYS_INLINE void windows(int how, double *to, const double *from, int64_t rows,
-                                  int64_t end) {
-  double cells[2][CELLS];
+enum { LEVELS = 5 };
+
+/* Windows as two parts each: a[i], and b[i - step] unless that is NULL. */
+struct parts {
+  const double *a, *b;
+  int64_t step;
+  double level[LEVELS][CELLS]; /* of 2, 4, 8, 16, 32 rows */
+  double sum[CELLS]; /* of all parts but the last, when they are more than one */
+};
+
+/* What is to be summed, or the largest of which is to be taken, in from, for the windows
+ * that end at rows - 1 .. end - 1. from  has a cell more. */
+static ALWAYS_INLINE void make_parts(struct parts *p, int how, const double *from,
+                                     int64_t rows, int64_t end) {
   const double *cell = from; /* of width rows each */
   int64_t width = 1, done = 0;
-  for (int next = 0; 2 * width <= rows; next = !next) {
+  p->a = NULL;
+  for (int k = 0; 2 * width <= rows; k++) {
     if (how == SUM && (rows & width)) {
-      if (done)
-        join(SUM, to, to, cell, done, rows - 1, end);
-      else
-        memcpy(to + rows - 1, cell + rows - 1, (size_t)(end - rows + 2) * sizeof *to);
+      if (p->a) join(SUM, p->sum, p->a, cell, done, rows - 1, end);
+      p->a = p->a ? p->sum : cell;
       done += width;
     }
-    join(how, cells[next], cell, cell, width, 2 * width - 1, end);
-    cell = cells[next];
+    join(how, p->level[k], cell, cell, width, 2 * width - 1, end);
+    cell = p->level[k];
     width *= 2;
   }
-  if (how == SUM && !done)
-    memcpy(to + rows - 1, cell + rows - 1, (size_t)(end - rows + 2) * sizeof *to);
-  else
-    join(how, to, how == SUM ? to : cell, cell, rows - width, rows - 1, end);
+  p->b = cell;
+  p->step = how == SUM ? done : rows - width;
+  if (how == LARGEST) p->a = cell;
+  if (!p->a) p->a = cell, p->b = NULL;
+}
+
+/* Of the windows that end at i and i + 1. */
+static ALWAYS_INLINE tw__pair parts_at(const struct parts *p, int how, int64_t i) {
+  tw__pair a = tw__pair_at(p->a + i);
+  return p->b ? either(how, a, tw__pair_at(p->b + i - p->step)) : a;
 }
 
 /* ---- a window by itself ---- */
@@ -155,27 +169,29 @@ static ALWAYS_INLINE void push_few(const struct tw__brief *b, int agg,
 static ALWAYS_INLINE void push_sums(const struct tw__brief *b, int agg,
                                     const double *val, double *restrict out,
                                     int64_t n) {
+  const int64_t last = b->rows - 1;
   const double rows = (double)b->rows;
-  double sum[CELLS];
-  const double *all = sum + b->rows - 1;
+  struct parts sums;
   tw__pair odd = {0, 0};
-  windows(SUM, sum, val, b->rows, b->rows - 1 + n);
+  make_parts(&sums, SUM, val, b->rows, last + n);
   for (int64_t i = 0; i < n; i += 2) {
-    tw__pair y = tw__pair_at(all + i);
+    tw__pair y = parts_at(&sums, SUM, last + i);
     odd += y - y;
     tw__pair_put(out, i, n, agg == TW_AGG_MEAN ? y / tw__pair_of(rows) : y);
   }
   if (odd[0] == 0 && odd[1] == 0) return;
-  for (int64_t i = 0; i < n; i++) out[i] = result(b, agg, all[i], rows, val + i);
+  for (int64_t i = 0; i < n; i++)
+    out[i] = result(b, agg, parts_at(&sums, SUM, last + i)[0], rows, val + i);
 }
 
 static ALWAYS_INLINE void push_most(const struct tw__brief *b, int agg,
                                     const double *val, double *restrict out,
                                     int64_t n) {
-  double most[CELLS];
-  windows(LARGEST, most, val, b->rows, b->rows - 1 + n);
+  const int64_t last = b->rows - 1;
+  struct parts most;
+  make_parts(&most, LARGEST, val, b->rows, last + n);
   for (int64_t i = 0; i < n; i += 2) {
-    tw__pair y = tw__pair_at(most + b->rows - 1 + i);
+    tw__pair y = parts_at(&most, LARGEST, last + i);
     tw__pair_put(out, i, n, agg == TW_AGG_MIN ? -y : y);
   }
 }
@@ -184,7 +200,8 @@ static ALWAYS_INLINE void push_most(const struct tw__brief *b, int agg,
 static ALWAYS_INLINE void push_squares(const struct tw__brief *b, int agg,
                                        const double *val, double *restrict out,
                                        int64_t n) {
-  double y[CELLS], yy[CELLS], one[CELLS], two[CELLS], k = val[b->rows - 1];
+  struct parts one, two;
+  double y[CELLS], yy[CELLS], k = val[b->rows - 1];
   const double rows = (double)b->rows;
   const int64_t last = b->rows - 1, end = last + n;
   const tw__pair each = tw__pair_of(1 / rows), free = tw__pair_of(1 / (rows - b->ddof)),
@@ -194,10 +211,10 @@ static ALWAYS_INLINE void push_squares(const struct tw__brief *b, int agg,
     y[i] = val[i] - k;
     yy[i] = y[i] * y[i];
   }
-  windows(SUM, one, y, b->rows, end);
-  windows(SUM, two, yy, b->rows, end);
+  make_parts(&one, SUM, y, b->rows, end);
+  make_parts(&two, SUM, yy, b->rows, end);
   for (int64_t i = 0; i < n; i += 2) {
-    tw__pair sum = tw__pair_at(one + last + i), about = tw__pair_at(two + last + i);
+    tw__pair sum = parts_at(&one, SUM, last + i), about = parts_at(&two, SUM, last + i);
     tw__pair square = about - sum * sum * each;
     int fits = tw__pair_positive(square - about * small);
     square *= free;
@@ -213,7 +230,9 @@ static ALWAYS_INLINE void push_squares(const struct tw__brief *b, int agg,
 /* With missing values. */
 static ALWAYS_INLINE void push_some(const struct tw__brief *b, int agg,
                                     const double *val, double *out, int64_t n) {
-  double cell[CELLS], there[CELLS], count[CELLS], all[CELLS];
+  const int how = is_most(agg) ? LARGEST : SUM;
+  struct parts counts, all;
+  double cell[CELLS], there[CELLS];
   const int64_t last = b->rows - 1, end = last + n;
   for (int64_t i = 0; i < end; i++) {
     const double none = is_most(agg) ? -INFINITY : 0;
@@ -221,10 +240,12 @@ static ALWAYS_INLINE void push_some(const struct tw__brief *b, int agg,
     cell[i] = val[i] == val[i] ? val[i] : none;
   }
   there[end] = cell[end] = 0;
-  windows(SUM, count, there, b->rows, end);
-  if (!is_var(agg)) windows(is_most(agg) ? LARGEST : SUM, all, cell, b->rows, end);
-  for (int64_t i = 0; i < n; i++)
-    out[i] = result(b, agg, is_var(agg) ? 0 : all[last + i], count[last + i], val + i);
+  make_parts(&counts, SUM, there, b->rows, end);
+  make_parts(&all, how, cell, b->rows, end);
+  for (int64_t i = 0; i < n; i++) {
+    double count = parts_at(&counts, SUM, last + i)[0];
+    out[i] = result(b, agg, parts_at(&all, how, last + i)[0], count, val + i);
+  }
 }
 
 /* The rows before and n new ones; infinite ones are missing. Whether all are there. */

@@ -509,8 +509,22 @@ static int add_parts(struct tw__cells *c, const uint32_t *number, const double *
   return 1;
 }
 
-/* Not of infinities, which are counted. What rounding loses of k values is no more than k
- * times what it loses of one. */
+/* The plain sum of n values, and that of their |x|. What rounding loses of n is no more than
+ * n times what it loses of one. */
+static int many_live_sum(struct live_sum *cell, double sum, double mass, int64_t n,
+                         int sign) {
+  cell->n += sign * n;
+  if (cell->n == 0) {
+    *cell = (struct live_sum){.n = 0};
+    return 0;
+  }
+  tw__sum_add(&cell->sum, sign * sum);
+  cell->mass += sign * mass;
+  cell->spent += (double)n * mass;
+  return sign < 0 && live_sum_stale(cell);
+}
+
+/* Not of infinities, which are counted. */
 static int live_parts(struct tw__cells *c, const uint32_t *number, const double *x,
                       int64_t n, int sign) {
   pair part[TW__PARTS];
@@ -521,16 +535,8 @@ static int live_parts(struct tw__cells *c, const uint32_t *number, const double 
   for (int64_t g = 0; g < used; g++) all += part[g][1];
   if (!(all - all == 0)) return 0;
   for (int64_t g = 0; g < used; g++, cell++) {
-    if (count[g] == 0) continue;
-    cell->n += sign * count[g];
-    if (cell->n == 0) {
-      *cell = (struct live_sum){.n = 0};
-      continue;
-    }
-    tw__sum_add(&cell->sum, sign * part[g][0]);
-    cell->mass += sign * part[g][1];
-    cell->spent += (double)count[g] * part[g][1];
-    if (sign < 0) c->stale |= live_sum_stale(cell);
+    if (count[g])
+      c->stale |= many_live_sum(cell, part[g][0], part[g][1], count[g], sign);
   }
   return 1;
 }
@@ -636,6 +642,35 @@ static void sum_all(struct tw__sum *cell, int64_t *n_cell, const double *x, int6
   if (n_cell) *n_cell += all;
 }
 
+/* The sum of |x| of what is there. */
+static inline double mass_of(const double *x, int64_t n) {
+  pair a = {0, 0}, b = a;
+  const bits size = {INT64_MAX, INT64_MAX};
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    pair p = load_pair(x + i), q = load_pair(x + i + 2);
+    a += (pair)((bits)p & size & (p == p));
+    b += (pair)((bits)q & size & (q == q));
+  }
+  a += b;
+  double mass = a[0] + a[1];
+  for (; i < n; i++) mass += x[i] == x[i] ? fabs(x[i]) : 0;
+  return mass;
+}
+
+/* Whether all of them were finite; else none has gone in (or out). */
+static int live_all(struct tw__cells *c, const double *x, int64_t n, int sign) {
+  double mass = mass_of(x, n);
+  if (!(mass - mass == 0)) return 0;
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    int64_t count, len = n - i < BLOCK ? n - i : BLOCK;
+    double sum = sum_of(x + i, len, &count);
+    if (n > BLOCK) mass = mass_of(x + i, len);
+    if (count) c->stale |= many_live_sum(c->cell, sum, mass, count, sign);
+  }
+  return 1;
+}
+
 static void var_all(struct var *cell, const double *x, int64_t n) {
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count, len = n - i < BLOCK ? n - i : BLOCK;
@@ -721,6 +756,7 @@ static int add_all(struct tw__cells *c, const tw_column *col, int64_t first,
     return 1;
   case SUM: sum_all(c->cell, NULL, x, n); return 1;
   case MEAN: sum_all(&mean->sum, &mean->n, x, n); return 1;
+  case LIVE_SUM: return live_all(c, x, n, 1);
   case VAR: var_all(c->cell, x, n); return 1;
   case LEAST: extreme_all(c->cell, x, n, 0); return 1;
   case MOST: extreme_all(c->cell, x, n, 1); return 1;
@@ -748,7 +784,8 @@ void tw__cells_drop(struct tw__cells *c, const uint32_t *number, const tw_column
     drop_live_most(c, number, col, first, n);
   } else if (number) {
     drop_rows(c, number, col, first, n);
-  } else {
+  } else if (c->kind != LIVE_SUM || col->type != TW_COL_F64 ||
+             !live_all(c, col->f64 + first, n, -1)) {
     for (; n > 0; n -= 256, first += 256)
       drop_rows(c, zeros, col, first, n < 256 ? n : 256);
   }

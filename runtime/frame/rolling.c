@@ -12,12 +12,14 @@
  *     | gone | gone | cell | cell | 0 | row | row |        back: the last three rows
  *                     ^ head        ^ flip          ^ tail
  *
- * min, max              frame/most.h
+ * min, max              agg/minmax.h, made larger when it is full; from the first late row on
+ *                       frame/most.h, which late rows can be put into
  * median, quantile      agg/order.h, made twice as large when it is full
  * count                 numbers alone
  *
  * A late row is put in its place; its own result is computed by going over its window.
  */
+#include "agg/minmax.h"
 #include "agg/order.h"
 #include "agg/quantile.h"
 #include "agg/sum.h"
@@ -51,6 +53,8 @@ struct tw_rolling {
   int64_t count; /* values that are not missing */
   struct tw__sum sum;
   struct tw__var var;
+  int late;                 /* whether a row has been */
+  struct tw__minmax minmax; /* until then; of the minimum the numbers negated */
   struct tw__most most;
   struct tw__brief
       *brief; /* of these two one or none; then all from val on is not used */
@@ -114,6 +118,7 @@ void tw_rolling_close(tw_rolling *r) {
   if (r->order_room) tw__order_fini(&r->order);
   tw__brief_close(r->brief);
   tw__sliding_close(r->sliding);
+  tw__minmax_fini(&r->minmax);
   tw__free(r->most.entry);
   tw__free(r->val);
   tw__free(r->key);
@@ -262,7 +267,7 @@ static double order_now(tw_rolling *r) {
   return tw__quantile_value(&r->place, low, high);
 }
 
-/* ---- rows come and go ---- */
+/* ---- the largest ---- */
 
 static inline double sign_of(int agg) {
   return agg == TW_AGG_MIN ? -1 : 1;
@@ -271,6 +276,61 @@ static inline double sign_of(int agg) {
 static inline int64_t score_of(int agg, double x) {
   return tw__most_of_num(sign_of(agg) * x);
 }
+
+/* What a row stands under in most.h: its key, in order. */
+static inline int64_t key_of(int type, union key key) {
+  return type == TW_COL_F64 ? tw__most_of_num(key.f64) : key.i64;
+}
+
+static __attribute__((noinline)) int minmax_grow(tw_rolling *r) {
+  struct tw__minmax more;
+  if (tw__minmax_init(&more, r->minmax.val ? 2 * r->count : ORDER_FIRST))
+    return TW_ENOMEM;
+  for (int64_t i = r->head, n = 0; n < r->count; i++) {
+    if (r->val[i] != r->val[i]) continue;
+    tw__minmax_push(&more, sign_of(r->agg) * r->val[i]);
+    n++;
+  }
+  tw__minmax_fini(&r->minmax);
+  r->minmax = more;
+  return TW_OK;
+}
+
+/* The value of a row behind all others; count is still without it. */
+static inline int most_add(tw_rolling *r, int agg, double x, int64_t key) {
+  if (r->late) return tw__most_add(&r->most, score_of(agg, x), key);
+  if (!r->minmax.val || r->count > (int64_t)r->minmax.mask)
+    if (minmax_grow(r)) return TW_ENOMEM;
+  tw__minmax_push(&r->minmax, sign_of(agg) * x);
+  return TW_OK;
+}
+
+static inline void most_drop(tw_rolling *r, int agg, double x) {
+  if (r->late)
+    tw__most_drop(&r->most, score_of(agg, x));
+  else
+    tw__minmax_drop(&r->minmax);
+}
+
+static inline double most_now(tw_rolling *r, int agg) {
+  double most =
+      r->late ? tw__most_num(tw__most_score(&r->most)) : tw__minmax_value(&r->minmax);
+  return sign_of(agg) * most;
+}
+
+/* The first late row is about to be put in. */
+static int most_late(tw_rolling *r) {
+  for (int64_t i = r->head; i < r->tail; i++)
+    if (r->val[i] == r->val[i] &&
+        tw__most_add(&r->most, score_of(r->agg, r->val[i]), key_of(r->type, r->key[i])))
+      return TW_ENOMEM;
+  tw__minmax_fini(&r->minmax);
+  r->minmax.val = NULL;
+  r->late = 1;
+  return TW_OK;
+}
+
+/* ---- rows come and go ---- */
 
 /* The value of a row behind all others; count is still without it.
  * key  what the row stands under in most.h. */
@@ -281,7 +341,7 @@ static inline int take_in(tw_rolling *r, int agg, double x, int64_t key) {
   case TW_AGG_VAR:
   case TW_AGG_STD: add_square(&r->var, x); return TW_OK;
   case TW_AGG_MIN:
-  case TW_AGG_MAX: return tw__most_add(&r->most, score_of(agg, x), key);
+  case TW_AGG_MAX: return most_add(r, agg, x, key);
   case TW_AGG_MEDIAN:
   case TW_AGG_QUANTILE: return order_add(r, x);
   default: return TW_OK;
@@ -297,7 +357,7 @@ static inline void let_go(tw_rolling *r, int agg) {
   double x = r->val[r->head++];
   if (x != x) return;
   r->count--;
-  if (agg == TW_AGG_MIN || agg == TW_AGG_MAX) tw__most_drop(&r->most, score_of(agg, x));
+  if (agg == TW_AGG_MIN || agg == TW_AGG_MAX) most_drop(r, agg, x);
   if (agg == TW_AGG_MEDIAN || agg == TW_AGG_QUANTILE)
     tw__order_remove(&r->order, x + 0.0);
 }
@@ -320,7 +380,7 @@ static inline double result(tw_rolling *r, int agg) {
   case TW_AGG_VAR:
   case TW_AGG_STD: return spread(r, agg, square_now(r), (double)r->count);
   case TW_AGG_MIN:
-  case TW_AGG_MAX: return sign_of(agg) * tw__most_num(tw__most_score(&r->most));
+  case TW_AGG_MAX: return most_now(r, agg);
   default: return order_now(r);
   }
 }
@@ -440,11 +500,6 @@ static int late_result(tw_rolling *r, int64_t first, int64_t end, double x,
   return TW_OK;
 }
 
-/* What row i stands under in most.h: its key, in order. */
-static inline int64_t key_of(int type, union key key) {
-  return type == TW_COL_F64 ? tw__most_of_num(key.f64) : key.i64;
-}
-
 /* A row that belongs before others. There is place for it. */
 static int put_late(tw_rolling *r, union key key, double x, double *out) {
   int64_t at = r->tail, first;
@@ -453,6 +508,7 @@ static int put_late(tw_rolling *r, union key key, double x, double *out) {
   }
   if (late_result(r, first, at, x, out)) return TW_ENOMEM;
   if (too_old(r, key, r->key[r->tail - 1])) return TW_OK; /* not to come again */
+  if (is_most(r) && !r->late && most_late(r)) return TW_ENOMEM;
   if (x == x && is_most(r) &&
       tw__most_add(&r->most, score_of(r->agg, x), key_of(r->type, key)))
     return TW_ENOMEM;
@@ -655,7 +711,7 @@ tw_rolling *tw_rolling_copy(const tw_rolling *r) {
   int64_t min_periods = r->periods, n = r->tail - r->head;
   tw_rolling *copy = tw_rolling_open(r->agg, r->param, r->rows, r->value, min_periods);
   if (!copy) return NULL;
-  copy->type = r->type, copy->span = r->span;
+  copy->type = r->type, copy->span = r->span, copy->late = r->late;
   if (r->brief || r->sliding) {
     tw__brief_close(copy->brief), tw__sliding_close(copy->sliding);
     copy->brief = r->brief ? tw__brief_copy(r->brief) : NULL;

@@ -24,7 +24,7 @@ enum {
   TICK_CLOSING = 2,
   PAUSE_AFTER = 1000,  /* ms that a batch may take before reading pauses */
   POLL_SHARE = 4,      /* of max.poll.interval.ms: who does not read polls so often */
-  CLOSE_PATIENCE = 10, /* s that tw_consumer_close waits to leave the group */
+  CLOSE_PATIENCE = 10, /* s to commit and leave the group, then it is left without */
 };
 
 struct tw_consumer {
@@ -50,10 +50,11 @@ struct tw_consumer {
   rd_kafka_topic_partition_list_t *change; /* of the event */
   int event;
   int64_t event_at; /* ns */
-  int64_t handed_at, polled_at;
+  int64_t handed_at, polled_at, closing_at;
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
   int64_t drain_ms, cut_ms, pause_ms, poll_ms;
+  struct tw__kafka_link *link;
   int watched; /* report when nothing is kept any more */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
@@ -272,6 +273,10 @@ static void close_uv(uv_handle_t *handle) {
 }
 
 static void end(tw_consumer *c) {
+  if (c->link) {
+    c->link->consumer = NULL;
+    tw__kafka_unlink(c->link);
+  }
   tw__kafka_wake_close(c->wake);
   c->wake = NULL;
   free_raw(c->raw, c->count);
@@ -302,8 +307,7 @@ void tw_consumer_close(tw_consumer *c) {
   if (!c) return;
   if (!c->closed) {
     tw_consumer_stop(c);
-    int64_t began = tw_loop_now_ns();
-    while (!tw_consumer_closed(c) && since_ms(began) < CLOSE_PATIENCE * 1000) {
+    while (!tw_consumer_closed(c)) {
       if (c->event) tw_consumer_rebalance(c);
       struct timespec nap = {.tv_nsec = 1000000};
       nanosleep(&nap, NULL);
@@ -375,7 +379,13 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
     end(c);
     return NULL;
   }
-  rd_kafka_poll_set_consumer(c->rk);
+  rd_kafka_resp_err_t no_group = rd_kafka_poll_set_consumer(c->rk);
+  if (no_group) { /* there is no queue either */
+    snprintf(error, (size_t)size, "group.id: %s", rd_kafka_err2str(no_group));
+    c->closed = 1;
+    end(c);
+    return NULL;
+  }
   c->queue = rd_kafka_queue_get_consumer(c->rk);
   c->wake = tw__kafka_wake_open(loop, c->queue, woken, c);
   if (!c->wake) {
@@ -392,7 +402,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
     rd_kafka_resp_err_t err = rd_kafka_subscribe(c->rk, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     if (err) {
-      snprintf(error, (size_t)size, "%s", rd_kafka_err2str(err));
+      snprintf(error, (size_t)size, "topics: %s", rd_kafka_err2str(err));
       c->closed = 1;
       end(c);
       return NULL;
@@ -621,6 +631,25 @@ int64_t tw_consumer_position(const tw_consumer *c, int part) {
   return tw__part_watermark(&c->parts.list[part]);
 }
 
+struct tw__kafka_link *tw__consumer_link(tw_consumer *c) {
+  if (!c->link) {
+    c->link = tw__calloc(1, sizeof *c->link);
+    if (!c->link) return NULL;
+    c->link->consumer = c;
+    c->link->refs = 1;
+  }
+  c->link->refs++;
+  return c->link;
+}
+
+void tw__kafka_unlink(struct tw__kafka_link *link) {
+  if (--link->refs == 0) tw__free(link);
+}
+
+int tw__consumer_part(const tw_consumer *c) {
+  return c->messages[c->at].part;
+}
+
 /* ---- rebalances ---- */
 
 int tw_consumer_event(const tw_consumer *c) {
@@ -740,6 +769,7 @@ int tw_consumer_closed(tw_consumer *c) {
   store(c);
   if (!c->closing) {
     c->closing = 1;
+    c->closing_at = tw_loop_now_ns();
     if (c->direct) { /* what leaving the group would do otherwise */
       if (c->commit) rd_kafka_commit(c->rk, NULL, 0);
       rd_kafka_assign(c->rk, NULL);
@@ -756,7 +786,9 @@ int tw_consumer_closed(tw_consumer *c) {
   }
   serve(c);
   if (c->event) tw_consumer_rebalance(c);
-  if (rd_kafka_consumer_closed(c->rk)) c->closed = 1;
+  if (rd_kafka_consumer_closed(c->rk) ||
+      since_ms(c->closing_at) >= CLOSE_PATIENCE * 1000)
+    c->closed = 1;
   return c->closed;
 }
 

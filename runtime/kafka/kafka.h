@@ -49,6 +49,20 @@ int tw__kafka_trouble(struct tw__kafka_notice *notice, rd_kafka_t *rk, int err,
                       const char *reason);
 const char *tw__kafka_say(struct tw__kafka_notice *notice);
 
+/* ---- consumer.c, for producers ---- */
+
+/* What is left of a consumer while records made of its messages are on their way. */
+struct tw__kafka_link {
+  tw_consumer *consumer; /* NULL: closed */
+  int refs;
+};
+
+struct tw__kafka_link *tw__consumer_link(tw_consumer *consumer);
+void tw__kafka_unlink(struct tw__kafka_link *link);
+
+/* The part of the message on its way. */
+int tw__consumer_part(const tw_consumer *consumer);
+
 /* ---- consumer.c, for transactions ---- */
 
 rd_kafka_t *tw__consumer_rk(tw_consumer *consumer);

@@ -14,15 +14,31 @@
 
 enum {
   REPORTS = 1000,
+  KEPT = 1000,     /* structs at a time */
   TRIES = 20,      /* of a step that can be repeated */
   TRY_US = 100000, /* us until then */
   REWIND_MS = 10000,
+  CLOSE_PATIENCE = 5, /* s to deliver what is left */
   OFFSETS_MS = 60000,
 };
 
 struct topic {
   char *name;
   rd_kafka_topic_t *rkt;
+};
+
+/* A message of a consumer that is kept until the record made of it has arrived. Its address is
+ * the record's opaque, with the lowest bit set: ids are numbers, doubled. */
+struct kept {
+  struct tw__kafka_link *link;
+  struct kept *next; /* of the free ones */
+  int64_t number;
+  int part;
+};
+
+struct block {
+  struct block *next;
+  struct kept kept[KEPT];
 };
 
 struct step {
@@ -44,11 +60,14 @@ struct tw_producer {
   int topic_count;
   rd_kafka_headers_t *headers; /* of the next record */
   int64_t pending;
+  struct block *blocks;
+  struct kept *spare;
   rd_kafka_event_t *event; /* that is being taken apart */
   tw_kafka_report report[REPORTS];
   struct step *step;
   int state; /* of the last step */
   int broken;
+  int transaction; /* there has been one: what is not committed is void */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
 };
@@ -65,7 +84,38 @@ static void note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque
 
 /* ---- open, close ---- */
 
+/* Take or make a free one; NULL: no memory. */
+static struct kept *take_kept(tw_producer *p) {
+  if (!p->spare) {
+    struct block *block = tw__calloc(1, sizeof *block);
+    if (!block) return NULL;
+    block->next = p->blocks;
+    p->blocks = block;
+    for (int i = 0; i < KEPT; i++) {
+      block->kept[i].next = p->spare;
+      p->spare = &block->kept[i];
+    }
+  }
+  struct kept *kept = p->spare;
+  p->spare = kept->next;
+  return kept;
+}
+
+static void give_kept(tw_producer *p, struct kept *kept) {
+  tw__kafka_unlink(kept->link);
+  kept->link = NULL;
+  kept->next = p->spare;
+  p->spare = kept;
+}
+
 static void end(tw_producer *p) {
+  while (p->blocks) {
+    struct block *block = p->blocks;
+    for (int i = 0; i < KEPT; i++)
+      if (block->kept[i].link) tw__kafka_unlink(block->kept[i].link);
+    p->blocks = block->next;
+    tw__free(block);
+  }
   if (p->event) rd_kafka_event_destroy(p->event);
   if (p->headers) rd_kafka_headers_destroy(p->headers);
   for (int k = 0; k < p->topic_count; k++) {
@@ -86,8 +136,17 @@ static void free_step(struct step *step) {
   tw__free(step);
 }
 
+/* What is still on its way has a little time: nobody may be left to run the loop. */
+static void drain(tw_producer *p) {
+  int64_t began = tw_loop_now_ns();
+  while (p->pending && !p->broken && !p->transaction &&
+         tw_loop_now_ns() - began < CLOSE_PATIENCE * 1000000000LL)
+    if (!tw_producer_reports(p)) usleep(1000);
+}
+
 void tw_producer_close(tw_producer *p) {
   if (!p) return;
+  if (!p->step) drain(p);
   tw__loop_detach(&p->handle);
   if (p->step) { /* its thread uses the client: the end of it frees */
     p->step->producer = NULL;
@@ -195,8 +254,7 @@ static rd_kafka_resp_err_t send_full(tw_producer *p, const tw_kafka_record *r,
   return err;
 }
 
-int tw_producer_send(tw_producer *p, const tw_kafka_record *r) {
-  void *id = (void *)(uintptr_t)r->id;
+static int send_as(tw_producer *p, const tw_kafka_record *r, void *id) {
   rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
   if (p->headers || r->timestamp)
     err = send_full(p, r, id);
@@ -217,8 +275,39 @@ int tw_producer_send(tw_producer *p, const tw_kafka_record *r) {
   return TW_EIO;
 }
 
+int tw_producer_send(tw_producer *p, const tw_kafka_record *r) {
+  return send_as(p, r, (void *)(uintptr_t)(r->id << 1));
+}
+
+int tw_producer_send_kept(tw_producer *p, const tw_kafka_record *r, tw_consumer *from) {
+  struct tw__kafka_link *link = tw__consumer_link(from);
+  struct kept *kept = link ? take_kept(p) : NULL;
+  if (!kept) {
+    if (link) tw__kafka_unlink(link);
+    snprintf(p->error, sizeof p->error, "no memory");
+    return TW_EIO;
+  }
+  kept->link = link;
+  kept->part = tw__consumer_part(from);
+  kept->number = tw_consumer_keep(from, *tw_consumer_at(from));
+  int status =
+      kept->number == TW_ENOMEM ? TW_EIO : send_as(p, r, (void *)((uintptr_t)kept | 1));
+  if (status != TW_OK) {
+    tw_consumer_release(from, kept->part, kept->number);
+    give_kept(p, kept);
+  }
+  return status;
+}
+
 int64_t tw_producer_pending(const tw_producer *p) {
   return p->pending;
+}
+
+/* Of one that has not arrived the message stays kept: it is not to be committed. */
+static void arrived(tw_producer *p, struct kept *kept, int err) {
+  tw_consumer *from = kept->link->consumer;
+  if (from && !err) tw_consumer_release(from, kept->part, kept->number);
+  give_kept(p, kept);
 }
 
 int tw_producer_reports(tw_producer *p) {
@@ -229,11 +318,15 @@ int tw_producer_reports(tw_producer *p) {
     const rd_kafka_message_t *m = NULL;
     if (rd_kafka_event_type(p->event) == RD_KAFKA_EVENT_DR)
       while (n < REPORTS && (m = rd_kafka_event_message_next(p->event))) {
+        uintptr_t id = (uintptr_t)m->_private;
         p->pending--;
-        if (m->err || m->_private)
-          p->report[n++] = (tw_kafka_report){.id = (uint64_t)(uintptr_t)m->_private,
-                                             .error = m->err};
         if (!m->err) p->notice.down = 0;
+        if (id & 1) {
+          arrived(p, (struct kept *)(id & ~(uintptr_t)1), m->err);
+          id = 0;
+        }
+        if (m->err || id)
+          p->report[n++] = (tw_kafka_report){.id = id >> 1, .error = m->err};
       }
     if (!m) {
       rd_kafka_event_destroy(p->event);
@@ -277,6 +370,10 @@ static int commit(struct step *step) {
   if (step->offsets) {
     rd_kafka_consumer_group_metadata_t *group =
         rd_kafka_consumer_group_metadata(step->group);
+    if (!group) {
+      snprintf(step->error, sizeof step->error, "the consumer has left its group");
+      return TW_ECORRUPT;
+    }
     int sent = judge(step, rd_kafka_send_offsets_to_transaction(step->rk, step->offsets,
                                                                 group, OFFSETS_MS));
     rd_kafka_consumer_group_metadata_destroy(group);
@@ -347,6 +444,7 @@ void tw_producer_step(tw_producer *p, int kind, tw_consumer *consumer) {
     return;
   }
   step->producer = p;
+  p->transaction = 1;
   step->consumer = consumer;
   step->rk = p->rk;
   step->kind = kind;

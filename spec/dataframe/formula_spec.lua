@@ -84,7 +84,11 @@ function condition(rng, depth)
     for i = 1, rng:int(0, 10) do list[i] = value_of(rng, kind) end
     return expression.isin(column(rng, kind), list)
   end
-  return expression.compare(rng:pick(compare), number(rng, depth - 1), number(rng, depth - 1))
+  local a, b = number(rng, depth - 1), number(rng, depth - 1)
+  local function far(x) return x.op == "constant" and x.type == schema.kinds.i64 end -- may be no timestamp
+  if b.type == schema.kinds.timestamp and far(a) then a = b end
+  if a.type == schema.kinds.timestamp and far(b) then b = a end
+  return expression.compare(rng:pick(compare), a, b)
 end
 
 --- Both ways of compiling the same.

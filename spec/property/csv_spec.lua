@@ -2,7 +2,7 @@
 --
 -- Random files: quotes, newlines in them, CRLF, empty fields and lines, a byte order mark, numbers of all kinds,
 -- rows with too many fields. pandas cannot tell `""` from an empty field, and takes neither a lone "\r" nor
--- something behind a closing quote as we do: those are left out here.
+-- something behind a closing quote as we do: those are left out here. pandas reads what to_csv writes, too.
 local helper = require "helper"
 local pandas = require "support.pandas"
 local scratch = require "support.scratch"
@@ -165,6 +165,26 @@ describe("from_csv beside pandas.read_csv", function()
     local words = {} -- columns that are text to us are to pandas, too: it keeps how numbers were written there
     for name, kind in pairs(kinds) do words[name] = (kind == "string" or kind == "timestamp") and kind or nil end
     compare(pandas.read_csv(path, d, words, kinds), got, text, kinds)
+    os.remove(path)
+  end)
+
+  it_agrees("in files that to_csv has written", function(rng)
+    local kinds, columns, rows = { n = "f64", i = "i64", b = "bool", s = "string", t = "timestamp" }, {}, rng:int(0, 50)
+    for name in pairs(kinds) do columns[name] = {} end
+    for row = 1, rows do
+      columns.n[row] = tonumber(makers.f64(rng))
+      columns.i[row] = rng:int(-2 ^ 30, 2 ^ 30) * 2 ^ 20
+      columns.b[row] = rng:chance(0.5)
+      columns.s[row] = makers.string(rng)
+      columns.t[row] = rng:int(-1e9, 4e9) / 8
+      for name in pairs(kinds) do
+        if rng:chance(0.1) then columns[name][row] = tw.null end
+      end
+    end
+    local frame = tw.frame(columns, { schema = kinds, columns = { "n", "i", "b", "s", "t" } })
+    local d = rng:pick { ",", ";", "\t" }
+    local text, path = scratch.written("to_csv", { frame }, { delimiter = d })
+    compare(pandas.read_csv(path, d, kinds, kinds), pandas.canonical(frame), text, kinds)
     os.remove(path)
   end)
 

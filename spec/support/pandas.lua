@@ -90,6 +90,9 @@ function pandas.read_csv(path, delimiter, types, kinds, skip)
   return ask { csv = path, sep = delimiter, types = types or tw.null, kinds = kinds, skip = skip }
 end
 
+--- What Python's json makes of a file of JSON lines: { data = } for the columns of kinds, name -> type.
+function pandas.read_json(path, kinds) return ask { json = path, kinds = kinds } end
+
 -- One form --------------------------------------------------------------------------------------
 
 local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"

@@ -10,6 +10,7 @@ answer as a Lua chunk: an array with a result for each batch, or {error = text}.
     window  the same, only the last n rows of it, or those of the last value seconds;
             "rows": an expression of d for the rows that the window is of
 
+{"json": path, "kinds": name -> type} reads lines of JSON with Python's json, likewise.
 {"csv": path, "sep": ..., "types": name -> type or null} reads a file with read_csv; the answer is
 {columns = names, data = name -> cells}, or {refused = text} when pandas does not take it.
 """
@@ -320,6 +321,23 @@ def read_csv(request):
     return "{columns=%s,data={%s}}" % (array(list(f.columns)), ",".join(columns))
 
 
+def read_json(request):
+    columns = {name: [] for name in request["kinds"]}
+    with open(request["json"], encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            if line.strip():
+                row = json.loads(line)
+                for name, cells in columns.items():
+                    cells.append(row.get(name))
+    for name, kind in request["kinds"].items():
+        if kind in ("f64", "i64"):
+            of = float if kind == "f64" else int
+            columns[name] = [of(x) if x is not None else None for x in columns[name]]
+        if kind == "timestamp":
+            columns[name] = [moment(x) for x in columns[name]]
+    return "{data={%s}}" % ",".join("[%s]=%s" % (text(name), array(cells)) for name, cells in columns.items())
+
+
 def main():
     for line in sys.stdin:
         try:
@@ -329,6 +347,8 @@ def main():
                 answer = "{}"
             elif "csv" in request:
                 answer = read_csv(request)
+            elif "json" in request:
+                answer = read_json(request)
             else:
                 answer = evaluate(request)
         except Exception:

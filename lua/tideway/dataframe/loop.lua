@@ -384,12 +384,16 @@ local function map_function(self, name, e, slot)
   end)
 end
 
---- Make the steps that come before the loops: what is careful, and constant strings.
+local function is_text(e) return e.op == "constant" and e.type == STRING end
+
+--- Make the steps that come before the loops: what is careful, and constant strings, but not those
+-- that something is compared with.
 local function prepare(self, e)
-  if e.a then prepare(self, e.a) end
-  if e.b then prepare(self, e.b) end
+  local compares = expression.symbols[e.op]
+  if e.a and not (compares and is_text(e.a)) then prepare(self, e.a) end
+  if e.b and not (compares and is_text(e.b)) then prepare(self, e.b) end
   if self.prepared[e.key] then return end
-  if not (e.op == "cast" or e.op == "map" or e.op == "constant" and e.type == STRING) then return end
+  if not (e.op == "cast" or e.op == "map" or is_text(e)) then return end
   local object = work.column_slot()
   local slot = self:constant(object)
   local name = "prepare" .. #self.steps + 1

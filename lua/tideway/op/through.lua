@@ -23,12 +23,12 @@ from_kafka gives it: elements with the same key come to the same member of the g
 stream that it gives is a source of its own, which ends when it is stopped.]],
   args = {},
   opts = opts,
-  outputs = "1, later",
+  outputs = "0..n, later",
   sink = true,
   example = [[ tw.from_iterable{"a", "b"}
   :through{topic = "by_letter", key = function() return "all" end, brokers = "embedded", group = "g"}
   :map(string.upper):take(2) ]],
-  gives_sorted = { "A", "B" },
+  gives = { "A", "B" },
   new = producer.new,
   built = producer.built,
   emit = producer.emit,

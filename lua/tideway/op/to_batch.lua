@@ -1,9 +1,23 @@
 local check = require "tideway.check"
 local null = require "tideway.null"
 
+local function got(x)
+  if x == null then return "null" end
+  if require("tideway.frame").is(x) then return "a frame, which to_dataframe takes" end
+  return check.show(x)
+end
+
+local function no_array(x)
+  local is_table = type(x) == "table" and x ~= null and not check.is_stream(x)
+  error("to_batch: the element must be an array, got "
+    .. (is_table and "a table with fields" or got(x)), 0)
+end
+
+--- x, an array. A single record is none; an empty table is.
 local function whole(x)
-  if type(x) == "table" and x ~= null and not check.is_stream(x) then return x end
-  error(("to_batch: the element must be an array, got %s"):format(check.show(x)), 0)
+  if type(x) ~= "table" or x == null or check.is_stream(x) then no_array(x) end
+  if x[1] == nil and next(x) ~= nil then no_array(x) end
+  return x
 end
 
 return {

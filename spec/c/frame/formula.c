@@ -349,6 +349,35 @@ static void refuses(void) {
   tw_column_release(held), held = NULL;
 }
 
+/* A filter that leaves all rows gives the frame itself, one that leaves none the same frame
+ * again and again. */
+static void makes_no_frame_without_need(void) {
+  tw_selection *sel = tw_selection_open();
+  tw_formula *f = tw_formula_open(2);
+  tw_frame *out = NULL, *none;
+  int x = tw_formula_column(f, TW_COL_F64, 0), k = tw_formula_column(f, TW_COL_F64, 1);
+  tw_formula_filter(f, tw_formula_step(f, TW_GT, x, tw_formula_num(f, 0)));
+  CHECK(!tw_formula_give(f, 0, x) && !tw_formula_give(f, 1, k));
+  frame = tw_frame_new(2, 7);
+  for (int i = 0; i < 2; i++)
+    tw_frame_take(frame, i, tw_column_new(TW_COL_F64, 3, NULL));
+  for (int i = 0; i < 3; i++)
+    tw_column_put_num(frame->column[0], 1), tw_column_put_num(frame->column[1], i);
+  frame->rows = 3;
+  CHECK(!tw_formula_run(f, &out, frame, 7, sel) && out == frame && out->refs == 2);
+  CHECK(!tw_formula_run(f, &out, frame, 8, sel) && out != frame && out->rows == 3);
+  CHECK(out->column[1] == frame->column[1] && frame->refs == 1);
+  for (int i = 0; i < 3; i++) frame->column[0]->f64[i] = -1;
+  CHECK(!tw_formula_run(f, &out, frame, 7, sel) && !out->rows && out->columns == 2);
+  none = out;
+  CHECK(!tw_formula_run(f, &out, frame, 7, sel) && out == none && !out->rows);
+  frame->column[0]->f64[1] = 1;
+  CHECK(!tw_formula_run(f, &out, frame, 7, sel) && out != none && out->rows == 1);
+  CHECK(none->rows == 0 && out->column[1]->f64[0] == 1);
+  tw_frame_release(out), tw_frame_release(frame);
+  tw_selection_close(sel), tw_formula_close(f);
+}
+
 /* Each allocation of a formula in the making fails once. */
 static void runs_out_of_memory(void) {
   for (int fail = 1; fail < 60; fail++) {
@@ -374,6 +403,7 @@ int main(int argc, char **argv) {
   agrees(1);
   dicts_grow();
   refuses();
+  makes_no_frame_without_need();
   runs_out_of_memory();
   return check_close();
 }
