@@ -949,7 +949,8 @@ int tw_consumer_propose(tw_consumer *consumer, const char *partitions);
 /* Read no more; store what is through, then and as it gets through. */
 void tw_consumer_stop(tw_consumer *consumer);
 
-/* Commit and leave the group: to be called until it returns 1 (waiting for reports). */
+/* Commit and leave the group: to be called until it returns 1 (waiting for reports), after
+ * 10 s at the latest. */
 int tw_consumer_closed(tw_consumer *consumer);
 
 /* Store and commit what is through now, without waiting. */
@@ -983,7 +984,8 @@ typedef struct tw_kafka_report {
 tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *conf, int loud, char *error,
                               int64_t size);
 
-/* Closes it, taken; what has not been delivered is lost. NULL is fine. */
+/* Closes it, taken; what is on its way has 5 s to be delivered, then it is lost. NULL is
+ * fine. */
 void tw_producer_close(tw_producer *producer);
 
 uint32_t tw_producer_id(const tw_producer *producer);

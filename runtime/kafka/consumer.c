@@ -23,7 +23,8 @@ enum {
   TICK = 50, /* ms: how often offsets are stored while there is work */
   TICK_CLOSING = 2,
   PAUSE_AFTER = 1000,  /* ms that a batch may take before reading pauses */
-  CLOSE_PATIENCE = 10, /* s that tw_consumer_close waits to leave the group */
+  POLL_SHARE = 4,      /* of max.poll.interval.ms: who does not read polls so often */
+  CLOSE_PATIENCE = 10, /* s to commit and leave the group, then it is left without */
 };
 
 struct tw_consumer {
@@ -49,10 +50,10 @@ struct tw_consumer {
   rd_kafka_topic_partition_list_t *change; /* of the event */
   int event;
   int64_t event_at; /* ns */
-  int64_t handed_at;
+  int64_t handed_at, polled_at, closing_at;
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken;
-  int64_t drain_ms, cut_ms;
+  int64_t drain_ms, cut_ms, pause_ms, poll_ms;
   struct tw__kafka_link *link;
   int watched; /* report when nothing is kept any more */
   struct tw__kafka_notice notice;
@@ -229,6 +230,7 @@ static void serve(tw_consumer *c) {
   }
   ssize_t n = rd_kafka_consume_batch_queue(c->closer ? c->closer : c->queue, 0,
                                            c->stash + c->stashed, (size_t)c->batch);
+  c->polled_at = tw_loop_now_ns();
   if (n > 0) c->stashed += (int)n;
 }
 
@@ -241,15 +243,19 @@ static void ticked(uv_timer_t *timer) {
   if (c->closed) return;
   store(c);
   int out = c->out;
-  if (out && !c->stopped && since_ms(c->handed_at) > PAUSE_AFTER) {
+  if (out && !c->stopped && since_ms(c->handed_at) > c->pause_ms) {
     set_paused(c, 1);
     serve(c);
+  }
+  if (!out && since_ms(c->polled_at) >= c->poll_ms) {
+    serve(c);
+    if (c->stashed) tw__loop_ready(&c->handle);
   }
   if (out && c->cut_ms && since_ms(c->handed_at) >= c->cut_ms) c->cut = 1;
   if (c->stopped && !c->event) serve(c);
   if (c->event || c->stopped || c->watched) tw__loop_ready(&c->handle);
   if (!out && !c->event && !c->stopped && !c->watched && !c->parts.kept) {
-    uv_timer_stop(&c->tick);
+    uv_timer_start(&c->tick, ticked, (uint64_t)c->poll_ms, (uint64_t)c->poll_ms);
     c->ticking = 0;
   }
 }
@@ -301,8 +307,7 @@ void tw_consumer_close(tw_consumer *c) {
   if (!c) return;
   if (!c->closed) {
     tw_consumer_stop(c);
-    int64_t began = tw_loop_now_ns();
-    while (!tw_consumer_closed(c) && since_ms(began) < CLOSE_PATIENCE * 1000) {
+    while (!tw_consumer_closed(c)) {
       if (c->event) tw_consumer_rebalance(c);
       struct timespec nap = {.tv_nsec = 1000000};
       nanosleep(&nap, NULL);
@@ -332,6 +337,18 @@ static rd_kafka_topic_partition_list_t *topic_list(const char *text) {
   return list;
 }
 
+/* The group takes a member for dead that has not polled for max.poll.interval.ms, or has not
+ * given up a partition by then. */
+static void read_intervals(tw_consumer *c, const rd_kafka_conf_t *conf) {
+  char text[32] = "";
+  size_t size = sizeof text;
+  rd_kafka_conf_get(conf, "max.poll.interval.ms", text, &size);
+  int64_t most = strtoll(text, NULL, 10);
+  c->poll_ms = most / POLL_SHARE;
+  c->pause_ms = c->poll_ms < PAUSE_AFTER ? c->poll_ms : PAUSE_AFTER;
+  if (c->drain_ms > most - c->poll_ms) c->drain_ms = most - c->poll_ms;
+}
+
 tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
                               const tw_consumer_options *o, char *error, int64_t size) {
   rd_kafka_conf_t *conf = tw__kafka_conf_take(given);
@@ -347,6 +364,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->until_end = o->until_end;
   c->drain_ms = o->drain_ms;
   c->cut_ms = o->cut_ms;
+  read_intervals(c, conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_rebalance_cb(conf, note_rebalance);
@@ -377,6 +395,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   uv_timer_init(tw__loop_uv(loop), &c->tick);
   c->tick.data = c;
   c->uv_open = 1;
+  uv_timer_start(&c->tick, ticked, (uint64_t)c->poll_ms, (uint64_t)c->poll_ms);
   tw__loop_attach(loop, &c->handle, close_handle);
   if (!c->direct) {
     rd_kafka_topic_partition_list_t *topics = topic_list(o->topics);
@@ -516,6 +535,7 @@ int tw_consumer_next(tw_consumer *c) {
     memmove(c->stash, c->stash + n, (size_t)c->stashed * sizeof *c->stash);
   } else {
     n = (int)rd_kafka_consume_batch_queue(c->queue, 0, c->raw, (size_t)c->batch);
+    c->polled_at = tw_loop_now_ns();
   }
   if (n > 0 && !hand_out(c, 0, n)) n = 0;
   if (n > 0 && c->event) { /* it came among them: they are the rest of a batch */
@@ -749,6 +769,7 @@ int tw_consumer_closed(tw_consumer *c) {
   store(c);
   if (!c->closing) {
     c->closing = 1;
+    c->closing_at = tw_loop_now_ns();
     if (c->direct) { /* what leaving the group would do otherwise */
       if (c->commit) rd_kafka_commit(c->rk, NULL, 0);
       rd_kafka_assign(c->rk, NULL);
@@ -765,7 +786,9 @@ int tw_consumer_closed(tw_consumer *c) {
   }
   serve(c);
   if (c->event) tw_consumer_rebalance(c);
-  if (rd_kafka_consumer_closed(c->rk)) c->closed = 1;
+  if (rd_kafka_consumer_closed(c->rk) ||
+      since_ms(c->closing_at) >= CLOSE_PATIENCE * 1000)
+    c->closed = 1;
   return c->closed;
 }
 

@@ -18,6 +18,7 @@ enum {
   TRIES = 20,      /* of a step that can be repeated */
   TRY_US = 100000, /* us until then */
   REWIND_MS = 10000,
+  CLOSE_PATIENCE = 5, /* s to deliver what is left */
   OFFSETS_MS = 60000,
 };
 
@@ -66,6 +67,7 @@ struct tw_producer {
   struct step *step;
   int state; /* of the last step */
   int broken;
+  int transaction; /* there has been one: what is not committed is void */
   struct tw__kafka_notice notice;
   char error[TW_KAFKA_TEXT];
 };
@@ -134,8 +136,17 @@ static void free_step(struct step *step) {
   tw__free(step);
 }
 
+/* What is still on its way has a little time: nobody may be left to run the loop. */
+static void drain(tw_producer *p) {
+  int64_t began = tw_loop_now_ns();
+  while (p->pending && !p->broken && !p->transaction &&
+         tw_loop_now_ns() - began < CLOSE_PATIENCE * 1000000000LL)
+    if (!tw_producer_reports(p)) usleep(1000);
+}
+
 void tw_producer_close(tw_producer *p) {
   if (!p) return;
+  if (!p->step) drain(p);
   tw__loop_detach(&p->handle);
   if (p->step) { /* its thread uses the client: the end of it frees */
     p->step->producer = NULL;
@@ -433,6 +444,7 @@ void tw_producer_step(tw_producer *p, int kind, tw_consumer *consumer) {
     return;
   }
   step->producer = p;
+  p->transaction = 1;
   step->consumer = consumer;
   step->rk = p->rk;
   step->kind = kind;
