@@ -420,6 +420,9 @@ end
 function producer.new(node)
   local opts = node.opts
   lib = kafka.library()
+  if type(opts.topic) == "string" and not kafka.is_topic(opts.topic) then
+    misuse("%s: topic must be the name of a topic (letters, digits, . _ -), got %s", node.kind, check.show(opts.topic))
+  end
   local at = opts.partition
   if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
     misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))
