@@ -78,8 +78,9 @@ end
 local function topic_number(P, name)
   local number = P.topics[name]
   if number then return number end
-  if type(name) ~= "string" or name == "" then
-    error(("%s: topic must be the name of one, got %s"):format(P.node.kind, check.show(name)), 0)
+  if not kafka.is_topic(name) then
+    error(("%s: topic must be the name of a topic (letters, digits, . _ -), got %s"):format(P.node.kind,
+      check.show(name)), 0)
   end
   if P.embedded then kafka.embedded():topic(name) end
   number = lib.tw_producer_topic(P.native, name)
@@ -424,6 +425,10 @@ end
 function producer.new(node)
   local opts = node.opts
   lib = kafka.library()
+  if type(opts.topic) == "string" and not kafka.is_topic(opts.topic) then
+    misuse("%s: topic must be the name of a topic (letters, digits, . _ -), got %s", node.kind,
+      check.show(opts.topic))
+  end
   local at = opts.partition
   if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
     misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))
