@@ -136,7 +136,7 @@ describe("to_kafka", function()
         refused("x", { partition = function() return at end }))
     end
     for _, name in ipairs { "", 5, false } do
-      assert.matches("^to_kafka: topic must be the name of one, got ",
+      assert.matches("^to_kafka: topic must be ",
         refused("x", { topic = function() return name or nil end }))
     end
   end)
