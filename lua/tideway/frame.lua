@@ -83,6 +83,7 @@ local function column_class(fields, index)
   local ctype = ffi.typeof("struct { tw_column *_col; int32_t _n; uint8_t *_valid; " .. fields .. " }")
   return ffi.metatype(ctype, {
     __index = index,
+    __newindex = function() misuse "frame: columns are immutable" end,
     __len = function(self) return self._n end,
     __tostring = function(self)
       return ("<column of %d %s>"):format(self._n, schema.word(self._col.type))
