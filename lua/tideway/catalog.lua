@@ -11,7 +11,8 @@ return {
     "timeout", "to_dataframe", "to_batch",
   },
   source = {
-    "from_iterable", "from_range", "from_textfile", "from_periodic", "from_http_server",
+    "from_iterable", "from_range", "from_textfile", "from_periodic", "from_tcp", "from_unix",
+    "from_http_server",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_csv", "to_json", "to_http" },
