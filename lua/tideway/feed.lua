@@ -58,6 +58,7 @@ local function heard(node)
   if graph.sink_below(node) or not node.listened then return true end
   collectgarbage()
   collectgarbage()
+  graph.reap() -- the next element may never come
   return #node.downs > 0
 end
 
@@ -130,6 +131,7 @@ local function pump(node, turn)
     if not out.stale then drift(node, meter, i, spent) end
     if node.running then sched.turn() end
   end
+  if desc.leave then desc.leave(node) end
   conclude(node, turn)
 end
 

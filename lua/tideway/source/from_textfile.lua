@@ -97,6 +97,7 @@ end
 
 return {
   -- for sources of other things in files
+  only_decoded = view.only_decoded,
   match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
 
   name = "from_textfile",
