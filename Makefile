@@ -42,11 +42,14 @@ LLHTTP_LIBS   ?= $(if $(wildcard $(LLHTTP)/llhttp.c),,-lllhttp)
 LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
 HTTP_OBJ       = $(B)/runtime/http/client.o
 HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
-EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd)
+KAFKA_LIBS    ?= -lrdkafka
+KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
+EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
+                 $(if $(call has,librdkafka/rdkafka.h),kafka)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
-SRC   := $(filter-out runtime/http/%,$(wildcard runtime/*/*.c))
+SRC   := $(filter-out runtime/http/% runtime/kafka/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
 CDEF   = $(B)/tideway/cdef.lua
@@ -92,6 +95,8 @@ $(B)/tideway/libtideway-http.so: $(HTTP_OBJ) $(LIB)
 	$(call extra-library,$(CURL_LIBS))
 $(B)/tideway/libtideway-httpd.so: $(HTTPD_OBJ) $(LIB)
 	$(call extra-library,$(LLHTTP_LIBS))
+$(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
+	$(call extra-library,$(KAFKA_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
@@ -101,7 +106,8 @@ $(B)/llhttp/%.o: $(LLHTTP)/%.c
 # For spec/c/run.sh: what the specs of these parts link besides the core.
 extra-specs:
 	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
-	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS))
+	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
+	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
@@ -188,4 +194,4 @@ rock-install: all
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d)

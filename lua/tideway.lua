@@ -132,6 +132,7 @@ end
 function tw.flush()
   local sinks = package.loaded["tideway.textsink"]
   if sinks then sinks.flush_all() end
+  if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
   io.stdout:flush()
 end
 

@@ -414,6 +414,72 @@ const char *tw_textfile_error(const tw_textfile *file);
  * could not be read). Any thread. */
 int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
+/* ---- records of socket clients (source/listener.c) ------------------------- */
+
+typedef struct tw_listener tw_listener;
+
+typedef struct tw_listener_options {
+  const char *host;  /* an IP address */
+  int port;          /* 0: one that is free */
+  const char *path;  /* of a Unix socket, instead of host and port; or NULL */
+  int backlog;       /* connections that the system accepts ahead */
+  int partial;       /* what a client sent behind the last delimiter is a record, too */
+  const char *delim; /* dlen bytes, from 1 */
+  int64_t dlen;
+  int64_t max_record;      /* bytes; a client that sends more is refused */
+  int64_t max_held;        /* bytes of all records that have not ended; likewise */
+  int64_t max_connections; /* further ones wait in the backlog */
+  int64_t idle_ms;         /* a client that is silent so long is let go; 0: never */
+} tw_listener_options;
+
+enum tw_listener_counts {
+  TW_LISTENER_CONNECTIONS = 0, /* accepted */
+  TW_LISTENER_REFUSED = 1,     /* closed: a record that is too long */
+  TW_LISTENER_BROKEN = 2,      /* that ended with an error, a reset for example */
+  TW_LISTENER_IDLE = 3,        /* closed: silent for too long */
+  TW_LISTENER_PARTIAL = 4,     /* records that did not end, and were dropped */
+  TW_LISTENER_OPEN = 5,        /* connections there are now */
+  TW_LISTENER_COUNTS = 6
+};
+
+/* A listener that has its port or path and does not listen yet. A socket in the file system
+ * that nobody listens on any more is replaced.
+ * options  borrowed until this returns.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_listener *tw_listener_open(tw_loop *loop, const tw_listener_options *options,
+                              char *error, int64_t size);
+
+/* Take connections from now on.
+ * Returns TW_OK, or TW_EIO and the reason in error: the port is taken. */
+int tw_listener_listen(tw_listener *listener, char *error, int64_t size);
+
+/* Give the port back, and read of each connection only what has come so far:
+ * tw_listener_next hands that out, then it says TW_EOF. */
+void tw_listener_stop(tw_listener *listener);
+
+/* Closes the listener, taken, and all its connections; NULL is fine. */
+void tw_listener_close(tw_listener *listener);
+
+/* Its port, 0 of a Unix socket; its id in tw_loop_poll. */
+int tw_listener_port(const tw_listener *listener);
+uint32_t tw_listener_id(const tw_listener *listener);
+
+/* The next batch of records, all of one client, clients taking turns. Nothing is read from
+ * them outside of this. Returns how many are in tw_listener_lines; TW_AGAIN: none yet, the
+ * listener will be reported ready; TW_EOF: stopped, and there are no more; TW_EPARSE: a client
+ * was refused (see tw_listener_error), the others go on. */
+int tw_listener_next(tw_listener *listener);
+
+/* The records of the last batch: a view, valid until the next tw_listener_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_listener_lines(const tw_listener *listener);
+
+/* One of enum tw_listener_counts, since it was opened. */
+int64_t tw_listener_count(const tw_listener *listener, int what);
+
+/* "CLIENT: what is wrong", of the last TW_EPARSE; view. */
+const char *tw_listener_error(const tw_listener *listener);
+
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
 typedef struct tw_textsink tw_textsink;
@@ -802,6 +868,241 @@ int tw_httpd_queued(const tw_httpd *server);
 
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
+/* ---- Kafka (kafka/; in libtideway-kafka, which needs librdkafka) --------------- */
+
+typedef struct tw_kafka_conf tw_kafka_conf;
+typedef struct tw_kafka_cluster tw_kafka_cluster;
+typedef struct tw_consumer tw_consumer;
+typedef struct tw_producer tw_producer;
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_kafka_abi(void);
+
+/* librdkafka's version ("2.0.2"), static. Any thread. */
+const char *tw_kafka_version(void);
+
+/* Settings of a client, by librdkafka's names; NULL: no memory. */
+tw_kafka_conf *tw_kafka_conf_open(void);
+void tw_kafka_conf_close(tw_kafka_conf *conf);
+
+/* Returns TW_OK, or TW_EINVAL and librdkafka's words in error (size bytes, cut). */
+int tw_kafka_conf_set(tw_kafka_conf *conf, const char *name, const char *value,
+                      char *error, int64_t size);
+
+/* A cluster in this process: librdkafka's mock, in memory, on 127.0.0.1. It keeps 5 MB a
+ * partition and stores no transactions. NULL: it could not be made. */
+tw_kafka_cluster *tw_kafka_cluster_open(int brokers);
+void tw_kafka_cluster_close(tw_kafka_cluster *cluster);
+
+/* Its addresses, for `bootstrap.servers`; a view, valid until it is closed. */
+const char *tw_kafka_cluster_brokers(const tw_kafka_cluster *cluster);
+
+/* librdkafka's rd_kafka_mock_cluster_t *, borrowed, for its other functions. */
+void *tw_kafka_cluster_mock(const tw_kafka_cluster *cluster);
+
+/* Make a topic. Returns TW_OK, or TW_EINVAL: it is there, or the name is none. */
+int tw_kafka_cluster_topic(tw_kafka_cluster *cluster, const char *name, int partitions);
+
+typedef struct tw_kafka_message {
+  const char *value; /* NULL: a tombstone */
+  const char *key;   /* NULL: none */
+  int64_t value_len, key_len;
+  int64_t offset;
+  int32_t part;  /* tw_consumer_topic, tw_consumer_partition */
+  int32_t epoch; /* of the partition's assignment */
+} tw_kafka_message;
+
+typedef struct tw_consumer_options {
+  const char *topics; /* each ended by a newline; "^..." is a pattern */
+  int commit;       /* offsets of what is through are stored for librdkafka to commit */
+  int direct;       /* partitions come by tw_consumer_propose, not from the group */
+  int until_end;    /* end when the ends of all partitions have been reached */
+  int batch;        /* messages at a time, at most */
+  int loud;         /* librdkafka writes its log to standard error */
+  int64_t drain_ms; /* how long a partition that goes may still be worked on */
+  int64_t cut_ms;   /* a batch is cut after so long; 0: never */
+} tw_consumer_options;
+
+/* What has happened to the assignment. ORDER TW_REBALANCE (lua/tideway/kafka.lua) */
+enum tw_rebalance {
+  TW_REBALANCE_NONE = 0,
+  TW_REBALANCE_ASSIGN = 1, /* partitions come */
+  TW_REBALANCE_REVOKE =
+      2, /* partitions go, when what was read of them has been worked on */
+  TW_REBALANCE_LOST = 3 /* they are gone: somebody else may have them already */
+};
+
+/* A member of a group, on the loop: reported ready when there are messages, a rebalance, a
+ * notice, or when what was waited for (tw_consumer_drained, tw_consumer_closed) is there.
+ * conf     taken, also on failure.
+ * options  borrowed.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *conf,
+                              const tw_consumer_options *options, char *error,
+                              int64_t size);
+
+/* Closes it, taken, and leaves the group; waits for that when it was not stopped and
+ * closed before. What is through is committed. NULL is fine. */
+void tw_consumer_close(tw_consumer *consumer);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_consumer_id(const tw_consumer *consumer);
+
+/* The next messages, in tw_consumer_messages; those before are no longer valid. After a cut
+ * (below) first what is left of the last batch, without those of partitions that are gone.
+ * Returns their number, or TW_AGAIN: none now, or a rebalance is to be dealt with;
+ * TW_EOF: all ends have been reached (until_end); TW_EIO, see tw_consumer_error. */
+int tw_consumer_next(tw_consumer *consumer);
+
+/* The batch has been delivered, up to and with the message `at`. */
+void tw_consumer_back(tw_consumer *consumer);
+
+/* Where the messages are; the same address for ever. */
+const tw_kafka_message *tw_consumer_messages(const tw_consumer *consumer);
+
+/* The number of the message on its way (-1: none yet), written by the user: those before it
+ * are done with, or kept. cut: not 0: deliver no more of this batch; written by us. */
+int *tw_consumer_at(tw_consumer *consumer);
+const int *tw_consumer_cut(const tw_consumer *consumer);
+
+/* When message i was made, in ms since 1970; -1: not known. */
+int64_t tw_consumer_timestamp(const tw_consumer *consumer, int i);
+
+/* Header k (from 0) of message i. name: a view, as value, len bytes (NULL: none).
+ * Returns 1, or 0: there are not so many. */
+int tw_consumer_header(const tw_consumer *consumer, int i, int k, const char **name,
+                       const char **value, int64_t *len);
+
+/* The topic and number of a partition of a message. */
+const char *tw_consumer_topic(const tw_consumer *consumer, int part);
+int tw_consumer_partition(const tw_consumer *consumer, int part);
+
+/* Message i is not done with yet. In the order of their numbers, before `at` goes beyond it.
+ * Returns its number among those kept of its partition, for tw_consumer_release; -1: the
+ * partition is gone; TW_ENOMEM. */
+int64_t tw_consumer_keep(tw_consumer *consumer, int i);
+
+/* It is done with now. Numbers of partitions that were gone meanwhile are ignored. */
+void tw_consumer_release(tw_consumer *consumer, int part, int64_t number);
+
+/* on: report when nothing is kept any more, and now and then before. */
+void tw_consumer_watch(tw_consumer *consumer, int on);
+
+/* Cut the batch. */
+void tw_consumer_interrupt(tw_consumer *consumer);
+
+/* How many are kept. */
+int64_t tw_consumer_kept(const tw_consumer *consumer);
+
+/* Where a partition would be read on: all before is done with. -1: not known yet. */
+int64_t tw_consumer_position(const tw_consumer *consumer, int part);
+
+/* What is to be dealt with by tw_consumer_rebalance, see TW_REBALANCE. Until then nothing
+ * is read. */
+int tw_consumer_event(const tw_consumer *consumer);
+
+/* 1 when nothing of the partitions that are to go is kept any more, or the time is over. */
+int tw_consumer_drained(tw_consumer *consumer);
+
+/* Deal with the event: take the partitions, or store what is through and give them up.
+ * Returns how many there are now, or TW_EIO. */
+int tw_consumer_rebalance(tw_consumer *consumer);
+
+/* Instead of a group (direct): an event that gives these partitions, "topic\tnumber\n" each;
+ * none: that takes all that there are. TW_OK or TW_ENOMEM. */
+int tw_consumer_propose(tw_consumer *consumer, const char *partitions);
+
+/* Read no more; store what is through, then and as it gets through. */
+void tw_consumer_stop(tw_consumer *consumer);
+
+/* Commit and leave the group: to be called until it returns 1 (waiting for reports), after
+ * 10 s at the latest. */
+int tw_consumer_closed(tw_consumer *consumer);
+
+/* Store and commit what is through now, without waiting. */
+void tw_consumer_commit(tw_consumer *consumer);
+
+/* The next thing that a person should hear of (a broker that cannot be reached ...), or
+ * NULL; valid until the next call. */
+const char *tw_consumer_notice(tw_consumer *consumer);
+
+/* Why tw_consumer_next or tw_consumer_rebalance failed. */
+const char *tw_consumer_error(const tw_consumer *consumer);
+
+typedef struct tw_kafka_record {
+  const char *value; /* NULL: a tombstone */
+  const char *key;   /* NULL: none */
+  int64_t value_len, key_len;
+  int64_t timestamp; /* ms since 1970; 0: now */
+  uint64_t id;       /* reported by tw_producer_reports; 0: only failures are */
+  int32_t topic;     /* of tw_producer_topic */
+  int32_t partition; /* -1: as the key says */
+} tw_kafka_record;
+
+typedef struct tw_kafka_report {
+  uint64_t id;
+  int error; /* librdkafka's; 0: it has arrived */
+} tw_kafka_report;
+
+/* A producer, on the loop: reported ready when there are reports.
+ * conf  taken, also on failure. loud: its log goes to standard error.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *conf, int loud, char *error,
+                              int64_t size);
+
+/* Closes it, taken; what is on its way has 5 s to be delivered, then it is lost. NULL is
+ * fine. */
+void tw_producer_close(tw_producer *producer);
+
+uint32_t tw_producer_id(const tw_producer *producer);
+
+/* The number of a topic, or TW_EIO. */
+int tw_producer_topic(tw_producer *producer, const char *name);
+
+/* A header of the next record that is sent; value NULL: none. TW_OK or TW_ENOMEM. */
+int tw_producer_header(tw_producer *producer, const char *name, const char *value,
+                       int64_t len);
+
+/* Send a record; its bytes are copied.
+ * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. The headers
+ * are used up in any case. */
+int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
+
+/* The same for a record made of the consumer's message on its way, which is kept until the
+ * record has arrived; only a failure is reported, then it stays kept. id is not used. */
+int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
+                          tw_consumer *consumer);
+
+/* Records that have not been reported yet. */
+int64_t tw_producer_pending(const tw_producer *producer);
+
+/* Take what was reported: how many there are in tw_producer_report, at most 1000. */
+int tw_producer_reports(tw_producer *producer);
+const tw_kafka_report *tw_producer_report(const tw_producer *producer);
+
+/* The words for a report's error; static. */
+const char *tw_kafka_error_text(int error);
+
+const char *tw_producer_notice(tw_producer *producer);
+const char *tw_producer_error(const tw_producer *producer);
+
+/* Steps of a transaction. ORDER TW_TXN (lua/tideway/kafka.lua) */
+enum tw_txn {
+  TW_TXN_INIT =
+      1, /* once, before all: what an earlier one of this id left is aborted */
+  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
+  TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
+};
+
+/* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT
+ * and TW_TXN_COMMIT begin the next transaction.
+ * consumer  borrowed until then, of which nothing may be kept; NULL: none. */
+void tw_producer_step(tw_producer *producer, int step, tw_consumer *consumer);
+
+/* TW_AGAIN while it is under way, TW_OK; TW_ECORRUPT: the transaction must be aborted;
+ * TW_EIO: this producer can do no more. See tw_producer_error. */
+int tw_producer_stepped(const tw_producer *producer);
+
 /* ---- frames (frame/) ------------------------------------------------------ */
 
 /* Type of a column. ORDER TW_COLUMN (lua/tideway/frame.lua) */

@@ -232,8 +232,13 @@ describe("metadata", function()
     end, want = one_each } },
   }
 
+  -- what is read from a topic is another message: spec/op/through_spec.lua
+  local apart = { through = true }
+
   for _, name in ipairs(catalog.op) do
-    if name == "reduce" then
+    if apart[name] then
+      assert.is_nil(cases[name])
+    elseif name == "reduce" then
       it("is that of all elements, of reduce's result at the end", function()
         local want = { { 1, 2, 3 } }
         assert.same(want, run { function(s)

@@ -49,8 +49,10 @@ static inline double *random_numbers(int n, int64_t limit) {
 }
 
 static inline void report(double ns, int64_t n) {
-  if (checking) printf("%lld:%llu\n", (long long)count, (unsigned long long)sum);
-  else printf("%.4f\t%lld\n", ns / (double)n, (long long)n);
+  if (checking)
+    printf("%lld:%llu\n", (long long)count, (unsigned long long)sum);
+  else
+    printf("%.4f\t%lld\n", ns / (double)n, (long long)n);
 }
 
 #endif

@@ -21,7 +21,8 @@ static inline void cell(double v) {
 }
 
 static inline void column(const double *v, int64_t n) {
-  if (!checking) last = n ? v[n - 1] : 0;
+  if (!checking)
+    last = n ? v[n - 1] : 0;
   else
     for (int64_t i = 0; i < n; i++) cell(v[i]);
 }
@@ -33,7 +34,8 @@ static int64_t *out_ts;
 static int64_t selected(int64_t at, int64_t bob) {
   int64_t k = 0;
   for (int64_t i = at; i < at + rows_of_batch; i++) {
-    out_name[k] = name[i], out_x[k] = x[i], out_amount[k] = amount[i], out_ts[k] = ts[i];
+    out_name[k] = name[i], out_x[k] = x[i], out_amount[k] = amount[i],
+    out_ts[k] = ts[i];
     k += (x[i] > 50000) & (bob < 0 || name[i] == (uint32_t)bob);
   }
   return k;
@@ -178,7 +180,8 @@ static void value_sum(int64_t at) {
   for (int64_t i = at; i < at + rows_of_batch; i++) {
     push(i);
     total += amount[i];
-    while (ring_ts[head & (RING - 1)] <= ts[i] - SPAN_NS) total -= ring_amount[head++ & (RING - 1)];
+    while (ring_ts[head & (RING - 1)] <= ts[i] - SPAN_NS)
+      total -= ring_amount[head++ & (RING - 1)];
   }
   column(&total, 1);
 }
@@ -254,7 +257,9 @@ static struct heap {
 static int64_t *place; /* of a slot in its heap */
 static char *half;     /* the heap that it is in */
 
-static inline double key(const struct heap *h, int64_t k) { return h->sign * in[h->slot[k]]; }
+static inline double key(const struct heap *h, int64_t k) {
+  return h->sign * in[h->slot[k]];
+}
 
 static inline void put_at(struct heap *h, int64_t k, int64_t slot) {
   h->slot[k] = slot;
@@ -265,7 +270,8 @@ static inline void put_at(struct heap *h, int64_t k, int64_t slot) {
 static void settle(struct heap *h, int64_t k) {
   int64_t slot = h->slot[k], next;
   double v = h->sign * in[slot];
-  for (; k > 0 && key(h, (k - 1) / 2) > v; k = (k - 1) / 2) put_at(h, k, h->slot[(k - 1) / 2]);
+  for (; k > 0 && key(h, (k - 1) / 2) > v; k = (k - 1) / 2)
+    put_at(h, k, h->slot[(k - 1) / 2]);
   for (; (next = 2 * k + 1) < h->n; k = next) {
     if (next + 1 < h->n && key(h, next + 1) < key(h, next)) next++;
     if (key(h, next) >= v) break;
@@ -278,7 +284,8 @@ static void rolling_median(int64_t at) {
   struct heap *low = &heaps[0], *high = &heaps[1];
   if (!place) {
     place = calloc((size_t)size, sizeof *place), half = calloc((size_t)size, 1);
-    low->slot = calloc((size_t)size, sizeof *place), high->slot = calloc((size_t)size, sizeof *place);
+    low->slot = calloc((size_t)size, sizeof *place),
+    high->slot = calloc((size_t)size, sizeof *place);
   }
   for (int64_t i = 0; i < rows_of_batch; i++) {
     int64_t slot = (int64_t)(head++ % (uint64_t)size);
@@ -295,7 +302,9 @@ static void rolling_median(int64_t at) {
       put_at(low, 0, b), put_at(high, 0, a);
       settle(low, 0), settle(high, 0);
     }
-    out_x[i] = fill < size ? NAN : size % 2 ? in[low->slot[0]] : (in[low->slot[0]] + in[high->slot[0]]) / 2;
+    out_x[i] = fill < size ? NAN
+               : size % 2  ? in[low->slot[0]]
+                           : (in[low->slot[0]] + in[high->slot[0]]) / 2;
   }
   column(out_x, rows_of_batch);
 }
@@ -305,23 +314,23 @@ static const struct {
   void (*run)(int64_t at);
   int64_t size;
 } rows[] = {
-  {"filter", filter, 0},
-  {"query", query, 0},
-  {"cumsum", cumsum, 0},
-  {"sum", all_sum, 0},
-  {"arithmetic", arithmetic, 0},
-  {"groupby", groupby, 0},
-  {"window groupby", window_groupby, 0},
-  {"value window groupby", value_groupby, 0},
-  {"value window sum", value_sum, 0},
-  {"rolling", rolling_mean, 1000},
-  {"filter groupby", filter_groupby, 0},
-  {"memory", memory, -1},
-  {"rolling sum", rolling_sum, -1},
-  {"rolling mean", rolling_mean, -1},
-  {"rolling std", rolling_std, -1},
-  {"rolling max", rolling_max, -1},
-  {"rolling median", rolling_median, -1},
+    {"filter", filter, 0},
+    {"query", query, 0},
+    {"cumsum", cumsum, 0},
+    {"sum", all_sum, 0},
+    {"arithmetic", arithmetic, 0},
+    {"groupby", groupby, 0},
+    {"window groupby", window_groupby, 0},
+    {"value window groupby", value_groupby, 0},
+    {"value window sum", value_sum, 0},
+    {"rolling", rolling_mean, 1000},
+    {"filter groupby", filter_groupby, 0},
+    {"memory", memory, -1},
+    {"rolling sum", rolling_sum, -1},
+    {"rolling mean", rolling_mean, -1},
+    {"rolling std", rolling_std, -1},
+    {"rolling max", rolling_max, -1},
+    {"rolling median", rolling_median, -1},
 };
 
 static double *numbers(int64_t limit, int64_t seed) {
@@ -355,8 +364,10 @@ int main(int argc, char **argv) {
   if (row < 0) return 3;
   checking = strcmp(argv[1], "check") == 0;
   rows_of_batch = atoll(argv[3]);
-  batches = checking ? atoll(argv[4])
-    : rows_of_batch == 1 ? 20000 : rows_of_batch == 100 ? 1000 : 20;
+  batches = checking               ? atoll(argv[4])
+            : rows_of_batch == 1   ? 20000
+            : rows_of_batch == 100 ? 1000
+                                   : 20;
   groups = rows[row].run == memory ? size : NAMES;
   if (rows[row].run == memory) batches = 1;
   group = calloc((size_t)groups, sizeof *group);
@@ -380,10 +391,13 @@ int main(int argc, char **argv) {
   for (int64_t round = 0; checking ? round < 1 : took < atof(argv[4]) * 1e9; round++) {
     double before = cpu_ns();
     for (int64_t k = 0; k < batches; k++) rows[row].run(k * rows_of_batch);
-    if (round > 0) took += cpu_ns() - before, done += batches; /* the first fills the windows */
+    if (round > 0)
+      took += cpu_ns() - before, done += batches; /* the first fills the windows */
     for (int64_t i = 0; i < all; i++) ts[i] += all * 1000000;
   }
-  if (checking) printf("%lld:%.17g\n", (long long)count, weighted);
-  else printf("%.6f\n", took / 1e3 / (double)done);
+  if (checking)
+    printf("%lld:%.17g\n", (long long)count, weighted);
+  else
+    printf("%.6f\n", took / 1e3 / (double)done);
   return 0;
 }

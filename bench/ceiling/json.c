@@ -37,8 +37,10 @@ int main(int argc, char **argv) {
         const char *key = c + 1, *key_end = string_end(key);
         c = space(key_end + 1);
         const char *value = c;
-        if (*c == '"') c = string_end(c + 1) + 1;
-        else while (*c != ',' && *c != '}' && *c != '\n') c++;
+        if (*c == '"')
+          c = string_end(c + 1) + 1;
+        else
+          while (*c != ',' && *c != '}' && *c != '\n') c++;
         if (key_end - key == 4 && memcmp(key, "name", 4) == 0) {
           name = value + 1;
           name_len = c - 1 - name;

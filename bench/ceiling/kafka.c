@@ -20,7 +20,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { SIZE = 100, ERRORS = 100, WAIT = 10000 }; /* every ERRORS-th message contains it */
+enum {
+  SIZE = 100,
+  ERRORS = 100,
+  WAIT = 10000
+}; /* every ERRORS-th message contains it */
 
 static void fail(const char *what, const char *why) {
   fprintf(stderr, "kafka: %s: %s\n", what, why);
@@ -89,8 +93,9 @@ static void feed(rd_kafka_t *rk, const char *name, int64_t n, int32_t partitions
   rd_kafka_message_t msg = {.payload = text, .len = SIZE};
   int64_t before = reported;
   for (int64_t i = 0; i < n; i++) {
-    snprintf(text, sizeof text, "%012lld an event of a log that somebody keeps, and %-45s",
-             (long long)i, i % ERRORS == ERRORS / 2 ? "an ERROR in it" : "nothing in it");
+    snprintf(text, sizeof text,
+             "%012lld an event of a log that somebody keeps, and %-45s", (long long)i,
+             i % ERRORS == ERRORS / 2 ? "an ERROR in it" : "nothing in it");
     produce(rk, topic, (int32_t)(i % partitions), &msg);
     if (i % 1000 == 0) rd_kafka_poll(rk, 0);
   }
@@ -161,7 +166,8 @@ static rd_kafka_t *open_consumer(const char *brokers, const char *topic) {
   int partitions = meta->topics[0].partition_cnt;
   rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
   for (int i = 0; i < partitions; i++)
-    rd_kafka_topic_partition_list_add(list, topic, i)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_topic_partition_list_add(list, topic, i)->offset =
+        RD_KAFKA_OFFSET_BEGINNING;
   rd_kafka_assign(rk, list);
   rd_kafka_topic_partition_list_destroy(list);
   rd_kafka_metadata_destroy(meta);
@@ -183,8 +189,9 @@ static void report(int64_t n, int64_t count) {
   double all = now(CLOCK_PROCESS_CPUTIME_ID) - all_began;
   struct rusage used;
   getrusage(RUSAGE_SELF, &used);
-  printf("%.4f\t%.1f\t%.1f\t%lld\t%.1f\n", (double)n / wall / 1e6, thread / (double)n * 1e9,
-         all / (double)n * 1e9, (long long)count, (double)used.ru_maxrss / 1024);
+  printf("%.4f\t%.1f\t%.1f\t%lld\t%.1f\n", (double)n / wall / 1e6,
+         thread / (double)n * 1e9, all / (double)n * 1e9, (long long)count,
+         (double)used.ru_maxrss / 1024);
 }
 
 /* Up to `batch` messages; those that are errors are fatal here. */

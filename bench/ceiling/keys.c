@@ -41,10 +41,14 @@ static void erase(double key) {
 }
 
 static void unlink_entry(int32_t e) {
-  if (newer[e] == NIL) newest = older[e];
-  else older[newer[e]] = older[e];
-  if (older[e] == NIL) oldest = newer[e];
-  else newer[older[e]] = newer[e];
+  if (newer[e] == NIL)
+    newest = older[e];
+  else
+    older[newer[e]] = older[e];
+  if (older[e] == NIL)
+    oldest = newer[e];
+  else
+    newer[older[e]] = newer[e];
 }
 
 static void link_newest(int32_t e) {

@@ -17,15 +17,23 @@ struct node {
   value state;
 };
 
-static double increment(double x) { return x + 1; }
-static double twice(double x) { return x * 2; }
-static double even(double x) { return (int64_t)x % 2 == 0; }
+static double increment(double x) {
+  return x + 1;
+}
+static double twice(double x) {
+  return x * 2;
+}
+static double even(double x) {
+  return (int64_t)x % 2 == 0;
+}
 
 static inline void downstream(node *self, const value *x) {
   for (int i = 0; i < self->down_count; i++) self->downs[i]->step(self->downs[i], x);
 }
 
-static void source_step(node *self, const value *x) { downstream(self, x); }
+static void source_step(node *self, const value *x) {
+  downstream(self, x);
+}
 
 static void map_step(node *self, const value *x) {
   if (x->type != 1) return;
@@ -39,8 +47,10 @@ static void filter_step(node *self, const value *x) {
 
 static void accumulate_step(node *self, const value *x) {
   if (x->type != 1) return;
-  if (self->state.type == 1) self->state.num += x->num;
-  else self->state = *x;
+  if (self->state.type == 1)
+    self->state.num += x->num;
+  else
+    self->state = *x;
   downstream(self, &self->state);
 }
 
@@ -58,9 +68,11 @@ int main(int argc, char **argv) {
   node acc = {.step = accumulate_step, .downs = &to_sink, .down_count = 1};
   node second = {.step = map_step, .fn = twice, .downs = &to_acc, .down_count = 1};
   node filter = {.step = filter_step, .fn = even, .downs = &to_acc, .down_count = 1};
-  node first = {.step = map_step, .fn = increment, .downs = &to_filter, .down_count = 1};
+  node first = {
+      .step = map_step, .fn = increment, .downs = &to_filter, .down_count = 1};
   node source = {.step = source_step, .downs = &to_first, .down_count = 1};
-  to_sink = &sink, to_acc = &acc, to_second = &second, to_filter = &filter, to_first = &first;
+  to_sink = &sink, to_acc = &acc, to_second = &second, to_filter = &filter,
+  to_first = &first;
   if (strcmp(argv[2], "mfma") == 0) filter.downs = &to_second;
 
   node *volatile entry = &source; /* not to be seen through */

@@ -45,8 +45,10 @@ int main(int argc, char **argv) {
       push(&b, (double)(branch ? i * 2 : i));
       if (a.head == a.tail || b.head == b.tail) continue;
       double left = pop(&a), right = pop(&b);
-      if (branch || !checking) put(left + right);
-      else count++, fold(left), fold(right), fold(7);
+      if (branch || !checking)
+        put(left + right);
+      else
+        count++, fold(left), fold(right), fold(7);
     }
   }
   report(cpu_ns() - before, n);

@@ -61,7 +61,8 @@ static char *plain(char *p, char *end) {
   for (char *nl; (nl = memchr(p, '\n', (size_t)(end - p))); p = nl + 1) {
     char *semicolon = memchr(p, ';', (size_t)(nl - p));
     uint64_t hash = 14695981039346656037u;
-    for (char *q = p; q < semicolon; q++) hash = (hash ^ (unsigned char)*q) * 1099511628211u;
+    for (char *q = p; q < semicolon; q++)
+      hash = (hash ^ (unsigned char)*q) * 1099511628211u;
     add(find(p, (size_t)(semicolon - p), hash >> 20), strtod(semicolon + 1, NULL) * 10);
   }
   return p;

@@ -58,6 +58,7 @@ end
 function metadata.current()
   local list = sched.current.metadata
   if list and list.hidden and #list == 0 then return nil end
+  if list and list[1].lent == false then list[1].lent = true end -- used again otherwise (tideway.consumer)
   return list
 end
 

@@ -267,7 +267,9 @@ function broker.topic(partitions, conf)
   rd.rd_kafka_event_destroy(event)
   check(code)
   process.eventually("the topic has its partitions", function()
-    return #broker.offsets(name) == (partitions or 1)
+    local there = #broker.offsets(name) == (partitions or 1)
+    if not there then admin_handle = nil end -- it remembers for some time that there is none
+    return there
   end)
   return name
 end

@@ -11,6 +11,7 @@ local extra = {}
 -- name -> who needs it, what it needs, Debian's name for that
 local libraries = {
   http = { "tw.http", "libcurl", "libcurl4-openssl-dev" },
+  kafka = { "Kafka", "librdkafka", "librdkafka-dev" },
   httpd = { "from_http_server", "llhttp", "node-llhttp (libllhttp-dev from Debian 13 on)" },
 }
 local loaded = {}

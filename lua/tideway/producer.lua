@@ -1,0 +1,466 @@
+--- tideway.producer -- what writes to Kafka: sends, takes reports, lets go of what has arrived.
+--
+-- A record is on its way until librdkafka reports it. Until then the metadata of its element
+-- is retained, and the run goes on. When librdkafka's queue is full, who sends waits. What is to be
+-- known of a record when it is reported has a number (`held`); of one whose element has no
+-- metadata, under the policy "raise", that is nothing: only failures are reported.
+jit.off(true, true)
+
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local ffi = require "ffi"
+local graph = require "tideway.graph"
+local kafka = require "tideway.kafka"
+local metadata = require "tideway.metadata"
+local null = require "tideway.null"
+local policy = require "tideway.policy"
+local sched = require "tideway.sched"
+local view = require "tideway.view"
+local C = require "tideway.ffi"
+
+local misuse = errors.misuse
+local istype, ctype = ffi.istype, view.ctype
+
+local producer = {}
+local lib
+local LOST = 1000 -- records that are being disposed of; beyond that who sends waits
+
+-- Settings ----------------------------------------------------------------------------------------
+
+producer.SETTINGS = kafka.settings {
+  { "topic", "string|function", "its name, or a function of the element" },
+  { "key", "function|string?", "a function of the element, or the name of a field; default: x.key of tables" },
+  { "value", "function|string?", "the same; default: the element, or x.value of tables" },
+  { "partition", "function|number?", "from 0; default: as the key says, see librdkafka's `partitioner`" },
+  { "headers", "function|table?", "name -> value; default: x.headers of tables" },
+}
+
+--- The conf of a node's producer; fixed: settings that cannot be others.
+function producer.conf(node, fixed)
+  return kafka.conf(node.kind, node.opts, {
+    -- no record twice and none before another, though librdkafka may have to send again
+    ["enable.idempotence"] = true,
+    ["linger.ms"] = node.opts.brokers == "embedded" and 1 or nil,
+  }, fixed or {})
+end
+
+-- Fields --------------------------------------------------------------------------------------------
+
+--- A function of the element that gives what a setting says; nil where it says nothing.
+local function getter(given)
+  if type(given) == "string" then
+    return function(x)
+      if type(x) == "table" then return x[given] end
+    end
+  end
+  return given
+end
+
+local function refuse(node, what, x)
+  local kind = x == null and "null" or type(x)
+  error(("%s: %s must be text, got a %s%s"):format(node.kind, what, kind,
+    kind == "table" and ": encode it first" or ""), 0)
+end
+
+--- Text that can be handed to C, and its length; nil, 0 for null.
+local function text_of(node, what, x)
+  if type(x) == "string" then return x, #x end
+  if x == null or x == nil then return nil, 0 end
+  if type(x) == "number" then
+    x = tostring(x)
+    return x, #x
+  end
+  if istype(ctype, x) then return x.ptr, #x end -- as long as nobody waits
+  return refuse(node, what, x)
+end
+
+local function topic_number(P, name)
+  local number = P.topics[name]
+  if number then return number end
+  if type(name) ~= "string" or name == "" then
+    error(("%s: topic must be the name of one, got %s"):format(P.node.kind, check.show(name)), 0)
+  end
+  if P.embedded then kafka.embedded():topic(name) end
+  number = lib.tw_producer_topic(P.native, name)
+  if number < 0 then error(("%s: %s"):format(P.node.kind, ffi.string(lib.tw_producer_error(P.native))), 0) end
+  P.topics[name] = number
+  P.names[number] = name
+  return number
+end
+
+local function partition_of(node, at)
+  if at == nil or type(at) == "number" and at >= 0 and at % 1 == 0 then return at end
+  error(("%s: partition must be a whole number from 0, got %s"):format(node.kind, check.show(at)), 0)
+end
+jit.on(partition_of)
+
+local function header_text(node, name, value)
+  return text_of(node, ("header %q"):format(tostring(name)), value)
+end
+
+local function put_headers(node, P, map)
+  if type(map) ~= "table" then
+    error(("%s: headers must be a table name -> text, got %s"):format(node.kind, check.show(map)), 0)
+  end
+  for name, value in pairs(map) do header_text(node, name, value) end -- all or none
+  for name, value in pairs(map) do
+    local text, len = header_text(node, name, value)
+    if lib.tw_producer_header(P.native, tostring(name), text, len) ~= 0 then error("kafka: no memory", 0) end
+  end
+end
+
+-- Reports ---------------------------------------------------------------------------------------------
+
+--- The nearest policy above a node.
+local function rule_of(node)
+  local up = node.ups[1]
+  while up do
+    if up.policy then return up.policy end
+    up = up.ups[1]
+  end
+  return "raise"
+end
+
+local function room(P)
+  local waiters = P.waiters
+  P.waiters = nil
+  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
+end
+
+local deliver
+
+--- Dispose of a record that has not arrived, as the policy says; in a task of its own, as that may take
+-- a while, and attempts of its own need reports.
+local function dispose(P, record, rule, err)
+  local task = sched.current
+  task.metadata = record.list
+  local ok, problem = pcall(policy.dispose, record.node, rule, err, record.value, deliver, record.node, record.value)
+  task.metadata = nil
+  P.lost = P.lost - 1
+  sched.occupied(false)
+  room(P)
+  if not ok then error(problem, 0) end
+  metadata.release(record.list) -- it is done with
+end
+
+--- A record has not arrived. record: what is known of it, if anything. Raises where the policy says so.
+local function lost(P, record, why)
+  local node = record and record.node or P.node
+  local err = ("%s: a record was not delivered%s: %s"):format(node.kind,
+    record and record.topic and (" to %s"):format(record.topic) or "", why)
+  if P.on_lost then return P.on_lost(P, err) end
+  local rule = record and record.node and rule_of(node) or "raise"
+  if rule == "raise" then error(err, 0) end
+  P.lost = P.lost + 1
+  sched.occupied(true)
+  sched.spawn(dispose, true, P, record, rule, err)
+end
+
+--- Take the reports there are: release what has arrived. Returns an array of what has failed or is waited
+-- for, or nil.
+local function reports(P)
+  local held, failed = P.held, nil
+  while P.native do
+    local n = lib.tw_producer_reports(P.native)
+    local list = lib.tw_producer_report(P.native)
+    for i = 0, n - 1 do
+      local id, code = tonumber(list[i].id), list[i].error
+      local record = held[id]
+      held[id] = nil
+      if code ~= 0 or record.waiter then
+        failed = failed or {}
+        failed[#failed + 1] = { record, code }
+      elseif record.list then
+        metadata.release(record.list)
+      else
+        metadata.release(record) -- nothing else is known of it
+      end
+    end
+    if n == 0 then break end
+  end
+  return failed
+end
+jit.on(reports)
+
+local function occupy(P, busy)
+  if P.busy ~= busy then
+    P.busy = busy
+    sched.occupied(busy)
+  end
+end
+
+--- Deal with what has failed, or is waited for: { record, code } each.
+local function sort_out(P, failed)
+  local raised
+  for _, item in ipairs(failed) do
+    local record, code = item[1], item[2]
+    if record and record.waiter then
+      record.code = code
+      sched.wake(record.waiter)
+    else
+      if record and not record.list then record = { list = record } end
+      local ok, err = pcall(lost, P, record, ffi.string(lib.tw_kafka_error_text(code)))
+      -- it stops the run; we go on with what is still on its way
+      if not ok and not raised then sched.spawn(error, true, err, 0) end
+      raised = raised or not ok
+    end
+  end
+end
+
+local function attend(P)
+  while P.native do
+    kafka.notice(P.node, lib.tw_producer_notice(P.native))
+    local failed = reports(P)
+    room(P)
+    if failed then sort_out(P, failed) end
+    if not P.native then break end
+    if lib.tw_producer_pending(P.native) == 0 then occupy(P, false) end
+    if P.stepping and lib.tw_producer_stepped(P.native) ~= C.TW_AGAIN then sched.wake(P.stepping) end
+    sched.wait(P.id)
+  end
+end
+
+-- Sending -----------------------------------------------------------------------------------------------
+
+local function has_room(P)
+  local waiter = {}
+  P.waiters = P.waiters or {}
+  table.insert(P.waiters, waiter)
+  sched.suspend(waiter, "to_kafka")
+end
+
+local function unsent(node, P)
+  local why = ffi.string(lib.tw_producer_error(P.native))
+  if P.on_lost then return P.on_lost(P, why) end
+  error(("%s: %s"):format(node.kind, why), 0)
+end
+
+--- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
+-- would keep the loop of the source from being compiled. The arguments keep the texts alive.
+local function again(node, P, entry, status, text, len, key_text, key_len, number, partition, headers)
+  local r, id = P.record, 0
+  local watched = entry and entry.waiter
+  local list = not watched and metadata.hold() or nil
+  if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
+  if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
+  if list or entry then
+    id = P.next + 1
+    P.next = id
+    P.held[id] = watched and entry
+      or entry and { node = node, value = entry.value, list = list or {}, topic = entry.topic } or list
+  end
+  while status == C.TW_AGAIN do
+    has_room(P)
+    if not P.native then error(("%s: closed"):format(node.kind), 0) end
+    r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+    r.topic, r.partition, r.id, r.timestamp = number, partition, id, 0
+    if headers then put_headers(node, P, headers) end
+    status = lib.tw_producer_send(P.native, r)
+  end
+  if status == 0 then return end
+  P.held[id] = nil
+  metadata.release(list)
+  unsent(node, P)
+end
+
+--- Send a record that is to be let go of in Lua when it has arrived.
+local function send_held(node, P, S, x, topic, watch)
+  local r, list = P.record, not watch and metadata.hold() or nil
+  local id = P.next + 1
+  P.next = id
+  P.held[id] = watch or S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
+  r.id = id
+  local status = lib.tw_producer_send(P.native, r)
+  if status ~= 0 then
+    P.held[id] = nil
+    metadata.release(list)
+  end
+  return status
+end
+
+--- Send a record of element x.
+local function put(node, P, S, x, topic, key, value, headers, watch)
+  local r = P.record
+  local number = P.topics[topic] or topic_number(P, topic)
+  local at = S.partition
+  if type(at) == "function" then at = partition_of(node, at(x)) end
+  local text, len = text_of(node, "the value", value)
+  local key_text, key_len = text_of(node, "the key", key)
+  r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
+  r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
+  if headers then put_headers(node, P, headers) end
+  local list = sched.current.metadata
+  local status
+  if P.on_lost or not list and not S.lenient then -- a transaction is through as a whole
+    status = lib.tw_producer_send(P.native, r)
+  else
+    local ticket = list and list[1]
+    local from = ticket and ticket.S
+    if from and not S.lenient and not watch and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
+      -- the message that is just being delivered: C keeps it, without any work in Lua
+      status = lib.tw_producer_send_kept(P.native, r, from.consumer)
+    else
+      status = send_held(node, P, S, x, topic, watch)
+    end
+  end
+  if status ~= 0 then
+    if status == C.TW_AGAIN then
+      again(node, P, watch or S.lenient and { value = x, topic = topic }, status, text, len, key_text, key_len, number,
+        at or -1, headers)
+    else
+      unsent(node, P)
+    end
+  end
+end
+jit.on(put)
+jit.on(text_of)
+
+--- The transaction that a node is part of: that of the tw.exactly_once above it.
+local function transaction(node)
+  for _, up in ipairs(graph.above(node)) do
+    if up.desc.transaction then return up end
+  end
+end
+
+--- Do a step of a transaction (TW_TXN in tideway.h). consumer: the native one, or nil.
+-- Returns TW_OK, or what is wrong and why.
+function producer.step(P, step, consumer)
+  lib.tw_producer_step(P.native, step, consumer)
+  sched.occupied(true)
+  local ok, err = true, nil
+  while ok and P.native and lib.tw_producer_stepped(P.native) == C.TW_AGAIN do
+    P.stepping = {}
+    ok, err = pcall(sched.suspend, P.stepping, "exactly_once")
+  end
+  P.stepping = nil
+  sched.occupied(false)
+  if not ok then error(err, 0) end
+  if not P.native then return C.TW_EIO, "closed" end
+  local status = lib.tw_producer_stepped(P.native)
+  return status, status ~= C.TW_OK and ffi.string(lib.tw_producer_error(P.native)) or nil
+end
+
+--- The producer of a node, opened when the first element comes: a graph that is only built
+-- connects to nobody.
+local function connect(node)
+  local S = node.state
+  local source = transaction(node)
+  if source and not (source.state and source.state.producer) then
+    error(("%s: it is below a %s that has not been started"):format(node.kind, source.kind), 0)
+  end
+  S.producer = source and source.state.producer or producer.open(node, producer.conf(node))
+  return S.producer
+end
+
+--- Send element x of a node.
+-- watch  a record of the caller's who waits until it has arrived (deliver), or nil
+function producer.send(node, x, watch)
+  local S = node.state
+  local P = S.producer
+  if not P or not P.native then P = connect(node) end
+  if P.doomed then return end -- all of it is done again, see exactly_once
+  if P.lost > LOST and not watch then has_room(P) end
+  local topic, key, value, headers = S.topic, nil, x, S.headers
+  if S.topic_of then topic = S.topic_of(x) end
+  if type(x) == "table" and x ~= null then
+    value = x.value
+    if not S.key then key = x.key end
+    if headers == nil then headers = x.headers end
+  end
+  if S.key then key = S.key(x) end
+  if S.value then value = S.value(x) end
+  if S.headers_of then headers = S.headers_of(x) end
+  if value == nil then
+    if not S.value then value = x end
+    refuse(node, "the value", value)
+  end
+  put(node, P, S, x, topic, key, value, headers, watch)
+  if not P.busy then occupy(P, true) end
+end
+jit.on(producer.send)
+
+--- Send element x of a node, and wait until it has arrived; raises when it does not.
+function deliver(node, x)
+  local watch = { waiter = {}, code = nil }
+  producer.send(node, x, watch)
+  while not watch.code do sched.suspend(watch.waiter, "to_kafka") end
+  if watch.code ~= 0 then
+    error(("%s: a record was not delivered: %s"):format(node.kind, ffi.string(lib.tw_kafka_error_text(watch.code))), 0)
+  end
+end
+
+--- Close it; what is still on its way has a little time.
+local function close(P)
+  local native = P.native
+  if not native then return end
+  P.native = false
+  occupy(P, false)
+  room(P) -- who waits for it is told
+  lib.tw_producer_close(ffi.gc(native, nil))
+  C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
+end
+producer.close = close
+
+--- A producer for a node. conf: of kafka.conf.
+function producer.open(node, conf)
+  lib = kafka.library()
+  local message = ffi.new("char[?]", kafka.ERROR_SIZE)
+  local native = lib.tw_producer_open(sched.loop(), conf, kafka.loud(node.opts), message, kafka.ERROR_SIZE)
+  if native == nil then error(("%s: %s"):format(node.kind, ffi.string(message)), 0) end
+  local P = {
+    node = node, native = ffi.gc(native, lib.tw_producer_close), id = lib.tw_producer_id(native),
+    embedded = node.opts.brokers == "embedded", held = {}, next = 0, topics = {}, names = {},
+    record = ffi.new "tw_kafka_record", busy = false, waiters = nil, lost = 0,
+  }
+  sched.spawn(attend, true, P)
+  return P
+end
+
+--- Check the settings of a sink's node.
+function producer.new(node)
+  local opts = node.opts
+  lib = kafka.library()
+  local at = opts.partition
+  if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
+    misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))
+  end
+  local headers = opts.headers
+  node.state = {
+    topic = type(opts.topic) == "string" and opts.topic or nil,
+    topic_of = type(opts.topic) ~= "string" and opts.topic or nil,
+    key = getter(opts.key), value = getter(opts.value), partition = at,
+    headers = type(headers) == "table" and headers or nil,
+    headers_of = type(headers) == "function" and headers or nil,
+    lenient = false, producer = false,
+  }
+end
+
+--- Check what depends on what is above it.
+function producer.built(node)
+  local source, opts = transaction(node), node.opts
+  if source and (opts.brokers or opts.conf) then
+    misuse("%s: brokers and conf are those of the %s above it", node.kind, source.kind)
+  elseif not source then
+    lib.tw_kafka_conf_close(producer.conf(node)) -- a wrong setting is an error now
+  end
+  local brokers = source and source.opts.brokers or opts.brokers
+  if brokers == "embedded" and node.state.topic then kafka.embedded():topic(opts.topic) end
+end
+
+--- The text for an element: found out here, when the graph is compiled, is which policy is in force.
+function producer.emit(b, node, x)
+  node.state.lenient = rule_of(node) ~= "raise"
+  b:call(node, producer.send, b:constant(node), x)
+end
+
+function producer.destroyed(node)
+  local P = node.state.producer
+  if not P or P.node ~= node then return end
+  if not P.native or lib.tw_producer_pending(P.native) == 0 then return close(P) end
+  sched.spawn(function() -- when it is empty
+    while P.native and lib.tw_producer_pending(P.native) > 0 do has_room(P) end
+    close(P)
+  end, true)
+end
+
+return producer

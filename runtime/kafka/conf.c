@@ -1,0 +1,90 @@
+/* conf.c -- settings by librdkafka's own names, and the cluster in this process. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "kafka/kafka.h"
+
+#include <librdkafka/rdkafka_mock.h> /* after rdkafka.h */
+
+struct tw_kafka_conf {
+  rd_kafka_conf_t *rd;
+};
+
+int tw_kafka_abi(void) {
+  return TW_ABI;
+}
+
+const char *tw_kafka_version(void) {
+  return rd_kafka_version_str();
+}
+
+const char *tw_kafka_error_text(int error) {
+  return rd_kafka_err2str((rd_kafka_resp_err_t)error);
+}
+
+tw_kafka_conf *tw_kafka_conf_open(void) {
+  tw_kafka_conf *conf = tw__malloc(sizeof *conf);
+  if (conf) conf->rd = rd_kafka_conf_new();
+  return conf;
+}
+
+void tw_kafka_conf_close(tw_kafka_conf *conf) {
+  if (!conf) return;
+  rd_kafka_conf_destroy(conf->rd);
+  tw__free(conf);
+}
+
+int tw_kafka_conf_set(tw_kafka_conf *conf, const char *name, const char *value,
+                      char *error, int64_t size) {
+  rd_kafka_conf_res_t result =
+      rd_kafka_conf_set(conf->rd, name, value, error, (size_t)size);
+  return result == RD_KAFKA_CONF_OK ? TW_OK : TW_EINVAL;
+}
+
+rd_kafka_conf_t *tw__kafka_conf_take(tw_kafka_conf *conf) {
+  rd_kafka_conf_t *rd = conf->rd;
+  tw__free(conf);
+  return rd;
+}
+
+/* ---- the cluster in this process ---- */
+
+struct tw_kafka_cluster {
+  rd_kafka_t *rk; /* that the mock hangs on */
+  rd_kafka_mock_cluster_t *mock;
+};
+
+tw_kafka_cluster *tw_kafka_cluster_open(int brokers) {
+  tw_kafka_cluster *cluster = tw__calloc(1, sizeof *cluster);
+  if (!cluster) return NULL;
+  rd_kafka_conf_t *conf = rd_kafka_conf_new();
+  rd_kafka_conf_set_log_cb(conf, NULL);
+  cluster->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+  if (!cluster->rk) rd_kafka_conf_destroy(conf);
+  if (cluster->rk) cluster->mock = rd_kafka_mock_cluster_new(cluster->rk, brokers);
+  if (cluster->mock) return cluster;
+  tw_kafka_cluster_close(cluster);
+  return NULL;
+}
+
+void tw_kafka_cluster_close(tw_kafka_cluster *cluster) {
+  if (!cluster) return;
+  if (cluster->mock) rd_kafka_mock_cluster_destroy(cluster->mock);
+  if (cluster->rk) rd_kafka_destroy(cluster->rk);
+  tw__free(cluster);
+}
+
+const char *tw_kafka_cluster_brokers(const tw_kafka_cluster *cluster) {
+  return rd_kafka_mock_cluster_bootstraps(cluster->mock);
+}
+
+void *tw_kafka_cluster_mock(const tw_kafka_cluster *cluster) {
+  return cluster->mock;
+}
+
+int tw_kafka_cluster_topic(tw_kafka_cluster *cluster, const char *name,
+                           int partitions) {
+  return rd_kafka_mock_topic_create(cluster->mock, name, partitions, 1) ? TW_EINVAL
+                                                                        : TW_OK;
+}

@@ -1,0 +1,126 @@
+--- Groups of tideway's consumers on the real broker: who reads what while members come, leave and
+-- are killed; what waits while a sink is slow; what idle costs.
+local broker = require "support.broker"
+local pipeline = require "support.pipeline"
+local process = require "support.process"
+
+if not broker.address then return pending "a real broker (make test-broker)" end
+
+-- Copies a topic, partition by partition. The key of each record is the member's name.
+local copy = pipeline.script [[
+local tw = require "tideway"
+local brokers, name, group, from, to, strategy = unpack(arg)
+tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms",
+    conf = {["session.timeout.ms"] = 1000, ["heartbeat.interval.ms"] = 200,
+      ["partition.assignment.strategy"] = strategy}}
+  :to_kafka{topic = to, brokers = brokers, key = function() return name end,
+    partition = function(x) return x.partition end}
+tw.run()
+]]
+
+--- Reads a topic; what it does with an element is in the script's first lines, as `work(x)`.
+local function reader(text)
+  return pipeline.script(([[
+local tw = require "tideway"
+io.stdout:setvbuf "no"
+local brokers, group, from, strategy, poll = unpack(arg)
+%s
+tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms",
+    drain = "10s", conf = {["session.timeout.ms"] = 600, ["heartbeat.interval.ms"] = 100,
+      ["max.poll.interval.ms"] = poll, ["partition.assignment.strategy"] = strategy}}
+  :sink(work)
+tw.run()
+]]):format(text))
+end
+
+--- Who has written to a topic, name -> how many.
+local function writers(topic)
+  local count = {}
+  for _, record in ipairs(broker.consume(topic)) do count[record.key] = (count[record.key] or 0) + 1 end
+  return count
+end
+
+describe("a group", function()
+  after_each(pipeline.clean)
+  teardown(pipeline.remove)
+
+  for _, strategy in ipairs { "range", "cooperative-sticky" } do
+    it("loses nothing, and keeps the order, while members join, leave and are killed: " .. strategy, function()
+      local from, to = broker.topic(6), broker.topic(6)
+      local group = "group-of-" .. from
+      local feed = pipeline.feed(from)
+      local function member(name) return copy(name, group, from, to, strategy) end
+      local function wrote(name)
+        process.eventually(name .. " has a share", function()
+          feed:put(100)
+          return writers(to)[name]
+        end, 20)
+      end
+      local members = { member "a", member "b", member "c" }
+      pipeline.members(group, 3)
+      for _, name in ipairs { "a", "b", "c" } do wrote(name) end
+
+      members[4] = member "d"
+      wrote "d"
+
+      local status, _, err = members[1]:signal("TERM"):wait(20)
+      assert.equal(0, status, err)
+      pipeline.members(group, 3)
+      feed:put(500)
+      pipeline.committed(group, from)
+      local _, again = pipeline.first(pipeline.lists(to))
+      assert.equal(0, again, "written twice though nobody was killed")
+
+      feed:put(500)
+      members[2]:signal "KILL"
+      feed:put(500)
+      pipeline.members(group, 2)
+      feed:put(500)
+      feed:finish()
+      pipeline.committed(group, from)
+      local written = pipeline.lists(from)
+      assert.is_nil(pipeline.difference(written, (pipeline.first(pipeline.lists(to)))))
+      local all = 0
+      for _, list in ipairs(written) do all = all + #list end
+      assert.equal(feed.count, all)
+    end)
+  end
+
+  it("is served while a sink takes longer than max.poll.interval.ms", function()
+    local from = broker.topic(2)
+    local group = "group-of-" .. from
+    broker.produce(from, { "a1", "a2", "a3" }, { partition = 0 })
+    broker.produce(from, { "b1" }, { partition = 1 })
+    local slow = reader [[
+      local function work(x)
+        print("begin " .. x.value)
+        tw.sleep "1700ms"
+        print("end " .. x.value)
+      end
+    ]](group, from, "range", 800)
+    process.eventually("the second has begun", function()
+      return select(2, slow:output():gsub("begin", "")) > 1
+    end, 20)
+    pipeline.members(group, 1)
+    pipeline.committed(group, from, 20)
+    local count = select(2, slow:output():gsub("begin ", ""))
+    assert.equal(4, count, "read twice:\n" .. slow:output())
+    assert.equal("", slow:errors())
+  end)
+
+  it("costs nothing while no message comes", function()
+    local from = broker.topic(4)
+    local group = "group-of-" .. from
+    broker.produce(from, { "x" })
+    local idle = reader [[ local function work(x) print(x.value) end ]](group, from, "range", 60000)
+    process.eventually("it reads", function() return idle:output() == "x\n" end, 20)
+    pipeline.committed(group, from)
+    process.sleep(0.3)
+    local used, slept = pipeline.usage(idle)
+    process.sleep(3)
+    local used_after, slept_after = pipeline.usage(idle)
+    assert.truthy(used_after - used <= 0.15, ("%g s of processor time in 3 s"):format(used_after - used))
+    assert.truthy(slept_after - slept <= 10, ("woken %d times in 3 s"):format(slept_after - slept))
+    assert.equal(0, (idle:signal("TERM"):wait(10)))
+  end)
+end)
