@@ -414,6 +414,72 @@ const char *tw_textfile_error(const tw_textfile *file);
  * could not be read). Any thread. */
 int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
+/* ---- records of socket clients (source/listener.c) ------------------------- */
+
+typedef struct tw_listener tw_listener;
+
+typedef struct tw_listener_options {
+  const char *host;  /* an IP address */
+  int port;          /* 0: one that is free */
+  const char *path;  /* of a Unix socket, instead of host and port; or NULL */
+  int backlog;       /* connections that the system accepts ahead */
+  int partial;       /* what a client sent behind the last delimiter is a record, too */
+  const char *delim; /* dlen bytes, from 1 */
+  int64_t dlen;
+  int64_t max_record;      /* bytes; a client that sends more is refused */
+  int64_t max_held;        /* bytes of all records that have not ended; likewise */
+  int64_t max_connections; /* further ones wait in the backlog */
+  int64_t idle_ms;         /* a client that is silent so long is let go; 0: never */
+} tw_listener_options;
+
+enum tw_listener_counts {
+  TW_LISTENER_CONNECTIONS = 0, /* accepted */
+  TW_LISTENER_REFUSED = 1,     /* closed: a record that is too long */
+  TW_LISTENER_BROKEN = 2,      /* that ended with an error, a reset for example */
+  TW_LISTENER_IDLE = 3,        /* closed: silent for too long */
+  TW_LISTENER_PARTIAL = 4,     /* records that did not end, and were dropped */
+  TW_LISTENER_OPEN = 5,        /* connections there are now */
+  TW_LISTENER_COUNTS = 6
+};
+
+/* A listener that has its port or path and does not listen yet. A socket in the file system
+ * that nobody listens on any more is replaced.
+ * options  borrowed until this returns.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_listener *tw_listener_open(tw_loop *loop, const tw_listener_options *options,
+                              char *error, int64_t size);
+
+/* Take connections from now on.
+ * Returns TW_OK, or TW_EIO and the reason in error: the port is taken. */
+int tw_listener_listen(tw_listener *listener, char *error, int64_t size);
+
+/* Give the port back, and read of each connection only what has come so far:
+ * tw_listener_next hands that out, then it says TW_EOF. */
+void tw_listener_stop(tw_listener *listener);
+
+/* Closes the listener, taken, and all its connections; NULL is fine. */
+void tw_listener_close(tw_listener *listener);
+
+/* Its port, 0 of a Unix socket; its id in tw_loop_poll. */
+int tw_listener_port(const tw_listener *listener);
+uint32_t tw_listener_id(const tw_listener *listener);
+
+/* The next batch of records, all of one client, clients taking turns. Nothing is read from
+ * them outside of this. Returns how many are in tw_listener_lines; TW_AGAIN: none yet, the
+ * listener will be reported ready; TW_EOF: stopped, and there are no more; TW_EPARSE: a client
+ * was refused (see tw_listener_error), the others go on. */
+int tw_listener_next(tw_listener *listener);
+
+/* The records of the last batch: a view, valid until the next tw_listener_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_listener_lines(const tw_listener *listener);
+
+/* One of enum tw_listener_counts, since it was opened. */
+int64_t tw_listener_count(const tw_listener *listener, int what);
+
+/* "CLIENT: what is wrong", of the last TW_EPARSE; view. */
+const char *tw_listener_error(const tw_listener *listener);
+
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
 typedef struct tw_textsink tw_textsink;

@@ -73,15 +73,22 @@ end
 local LOOK = 0.0005 -- seconds until a source looks at the outside world, for signals and timers
 local looked = 0    -- when one did
 
+--- Is there anything left to do in this turn of a source? One that `drains` delivers what it has
+-- received also after it was stopped: its pull says when that is all.
+local function goes_on(node, turn)
+  if not node.desc.drains then return node.running end
+  return node.turn == turn and not node.destroyed and not sched.failure
+end
+
 local function pass_on(node, out, i, n) return region.batch(out, node.state, i, n) end
 
 --- Deliver the elements of a batch, in pieces that take about as long as LOOK; tasks whose time has
 -- come have their turn in between. Returns how many, and the seconds that they took.
 -- A source that has to know what became of each element passes them on by itself.
-local function deliver(node, out, n, meter)
+local function deliver(node, out, n, meter, turn)
   local pass = node.desc.deliver or pass_on
   local i, spent, began = 0, 0, C.tw_clock_seconds()
-  while i < n and node.running do
+  while i < n and goes_on(node, turn) do
     local till = math.min(n, i + meter.piece)
     local reached = pass(node, out, i, till)
     local now = C.tw_clock_seconds()
@@ -112,7 +119,7 @@ local function pump(node, turn)
   local desc, out = node.desc, region.below(node)
   local meter = { batches = 0, reload = WARM, best = math.huge, slow = 0, patience = PATIENCE, piece = 1 }
   local listeners = -1
-  while node.running and node.turn == turn do
+  while node.turn == turn and goes_on(node, turn) do
     if out.stale or listeners ~= #node.downs then
       listeners = #node.downs
       if not heard(node) then break end
@@ -120,7 +127,7 @@ local function pump(node, turn)
     end
     local n = desc.pull(node)
     if not n then break end
-    local i, spent = deliver(node, out, n, meter)
+    local i, spent = deliver(node, out, n, meter, turn)
     if not out.stale then drift(node, meter, i, spent) end
     if node.running then sched.turn() end
   end
@@ -148,7 +155,7 @@ function feed.start(node)
   node.running = true
   active[#active + 1] = node
   -- stopped and started again, the old task may still have to wake up and see that it is over
-  local turn = (node.turn or 0) + 1
+  local turn, state = (node.turn or 0) + 1, node.state
   node.turn = turn
   node.task = sched.spawn(function()
     local ok, err = xpcall(pump, errors.handler, node, turn)
@@ -159,8 +166,9 @@ function feed.start(node)
     if not ok then
       node.stopped = true
       close(node)
-      error(err, 0)
     end
+    if node.desc.over then node.desc.over(state) end
+    if not ok then error(err, 0) end
   end)
 end
 

@@ -154,6 +154,15 @@ function view.above(node)
   return list
 end
 
+--- Does nobody but decoders see what a source gives? They take a view as well, and the string need not
+-- be made.
+function view.only_decoded(node)
+  for _, down in ipairs(node.downs) do
+    if down.kind ~= "decode" or #down.ups > 1 then return false end
+  end
+  return #node.downs > 0
+end
+
 --- A view of nothing yet: its methods raise until its fields are set.
 function view.new()
   if not view.made then

@@ -95,18 +95,9 @@ local function open_next(S)
   return true
 end
 
---- Does nobody but decoders see the lines? They take a view as well, and the string need not
--- be made.
-local function only_decoded(node)
-  for _, down in ipairs(node.downs) do
-    if down.kind ~= "decode" or #down.ups > 1 then return false end
-  end
-  return #node.downs > 0
-end
-
 return {
   -- for sources of other things in files
-  only_decoded = only_decoded,
+  only_decoded = view.only_decoded,
   match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
 
   name = "from_textfile",
@@ -194,7 +185,7 @@ both. The files of a glob follow each other in the order of their names.]],
 
   loop = function(b, node)
     b:line "local line, at = S.line, S.at"
-    if not node.opts.view and not only_decoded(node) then
+    if not node.opts.view and not view.only_decoded(node) then
       return function()
         b:line "at[0] = i"
         return "ffi_string(line[i].ptr, line[i].len)"
