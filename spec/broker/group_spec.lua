@@ -112,7 +112,7 @@ describe("a group", function()
     it("hands partitions over when their work is through and committed: " .. strategy, function()
       local from = broker.topic(2)
       local group = "group-of-" .. from
-      for p = 0, 1 do broker.produce(from, { p .. "1", p .. "2" }, { partition = p }) end
+      for p = 0, 1 do broker.produce(from, { p .. "1", p .. "2", p .. "3", p .. "4" }, { partition = p }) end
       local read = reader [[
         local function work(x)
           print("begin " .. x.value)
@@ -128,7 +128,7 @@ describe("a group", function()
       local seen = {}
       for value in (first:output() .. second:output()):gmatch "begin (%d+)" do seen[#seen + 1] = value end
       table.sort(seen)
-      assert.same({ "01", "02", "11", "12" }, seen)
+      assert.same({ "01", "02", "03", "04", "11", "12", "13", "14" }, seen)
       assert.truthy(second:output():find "end")
       assert.equal("", first:errors() .. second:errors())
     end)
