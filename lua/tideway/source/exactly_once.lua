@@ -92,6 +92,8 @@ local function between(S)
     exclusively(S, commit)
     S.due = now() + S.interval
   end
+  -- the time comes also when no further message does
+  if S.consumer then kafka.library().tw_consumer_watch(S.consumer, S.dirty and 1 or 0) end
 end
 
 return {
