@@ -1,3 +1,4 @@
+local ffi = require "ffi"
 local helper = require "helper"
 local frames_of = require "support.frames"
 local tw = helper.tw
@@ -308,6 +309,7 @@ describe("dataframe: structure", function()
     helper.misuse(function() df.name:sum() end, "sum", "name", "string")
     helper.misuse(function() df:tail(0) end, "tail")
     helper.misuse(function() df.x:isin(5) end, "isin")
+    helper.misuse(function() df.x:eq(nil) end, "eq", "got nil")
     helper.misuse(function() return df + {} end, "+")
     helper.misuse(function() df:window { n = 1, value = 2 } end, "window")
     helper.misuse(function() df:window { m = 1 } end, "m", "n")
@@ -318,6 +320,52 @@ describe("dataframe: structure", function()
     helper.misuse(function() df:rolling(3, { min_periods = 4 }) end, "min_periods")
     helper.misuse(function() df.x:sum { start = "a" } end, "start")
     helper.misuse(function() df:verify(tw.frame { x = { 1 } }) end, "missing")
+  end)
+
+  it("maps on while the function makes larger frames pass through other dataframes", function()
+    local ints = { p = "i64", q = "i64" }
+    local other, source, out = tw.stream(), tw.stream(), {}
+    local larger = other:to_dataframe { schema = ints }
+    larger[(larger.p % 3 + larger.q):ge(0)].stream:sink(function() end)
+    local size = 2 ^ 14 -- more rows than any before
+    local df = source:to_dataframe { schema = ints }
+    local made = (df.p % 7 + df.q):map(function(x)
+      local p, q = {}, {}
+      for i = 1, size do p[i], q[i] = i, i % 3 == 0 and tw.null or i end
+      other:emit(tw.frame({ p = p, q = q }, { schema = ints }))
+      size = size * 2
+      if size > 2 ^ 16 then size = 1 end
+      for _ = 1, 2 do collectgarbage() end
+      local fresh = {} -- where something has been let go of
+      for i = 1, 500 do fresh[i] = ffi.new("uint8_t[?]", 128 + i % 64) end
+      return #fresh > 0 and x or nil
+    end)
+    made.stream:sink(function(f) out[#out + 1] = f:to_table() end)
+    local p, q, want = {}, {}, {}
+    for i = 1, 12 do p[i], q[i], want[i] = i, i, i % 7 + i end
+    p[3], want[3] = tw.null, tw.null
+    source:emit(tw.frame({ p = p, q = q }, { schema = ints }))
+    assert.same({ { value = want } }, out)
+  end)
+
+  it("gives whole frames to a stream of dead letters, which stay as they are", function()
+    local source, dead = tw.stream(), tw.stream()
+    local letters = dead:sink_to_list()
+    source:on_error(dead)
+    local df = source:to_dataframe { schema = { x = "f64" } }
+    df[df.x:gt(0)].x:map(function(x) return x < 10 and x or error "no digit" end).stream:sink(function() end)
+    df:window(2):aggregate {
+      initial = function() return 0 end,
+      on_new = function(n, f) return n, #f < 3 and n or error "too many" end,
+      on_old = function(n) return n, n end,
+    }.stream:sink(function() end)
+    source:emit(tw.frame { x = { -1, 12 } })
+    source:emit(tw.frame { x = { 1, 2, 3 } })
+    source:emit(tw.frame { x = { 4 } })
+    assert.equal(2, #letters)
+    assert.same({ x = { 12 } }, letters[1].element:to_table())
+    assert.same({ x = { 1, 2, 3 } }, letters[2].element:to_table())
+    assert.equal("<aggregate>", letters[2].operator)
   end)
 
   it("can be left alone: a dropped dataframe lets go of its stream", function()

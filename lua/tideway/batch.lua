@@ -6,6 +6,7 @@ jit.off(true, true) -- builds graphs
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local frame = require "tideway.frame"
+local members = require "tideway.members"
 local null = require "tideway.null"
 local schema = require "tideway.schema"
 
@@ -66,87 +67,29 @@ end
 --- fn(x, ...) of each member; those for which it is nil are left out.
 function methods.map(self, fn, ...)
   check.value("map", "fn", "function", fn)
-  local a, b, c = further("map", ...)
-  return below(self, "map", function(list)
-    local out, count = {}, 0
-    for i = 1, #list do
-      local y = fn(list[i], a, b, c)
-      if y ~= nil then
-        count = count + 1
-        out[count] = y
-      end
-    end
-    return out
-  end)
+  return below(self, "map", members.map(fn, further("map", ...)))
 end
 
 --- The members for which pred(x, ...) is truthy; without pred, those that are.
 function methods.filter(self, pred, ...)
   check.value("filter", "pred", "function?", pred)
-  local a, b, c = further("filter", ...)
-  return below(self, "filter", function(list)
-    local out, count = {}, 0
-    for i = 1, #list do
-      local x = list[i]
-      local keep = x
-      if pred then keep = pred(x, a, b, c) end
-      if keep then
-        count = count + 1
-        out[count] = x
-      end
-    end
-    return out
-  end)
+  return below(self, "filter", members.filter(pred, further("filter", ...)))
 end
 
 --- x[key] of each member, or {x[k1], x[k2]} for an array of keys; members without it are left out.
 function methods.pluck(self, key)
-  if type(key) ~= "table" or key == null then check.value("pluck", "key", "field", key) end
-  local many = type(key) == "table" and key
-  if many and many[1] == nil then misuse "pluck: key must be a field name or an array of them, got an empty table" end
-  return below(self, "pluck", function(list)
-    local out, count = {}, 0
-    for i = 1, #list do
-      local x = list[i]
-      local y
-      if type(x) ~= "table" or x == null then
-        error(("pluck: the members must be tables, got %s"):format(x == null and "null" or check.show(x)), 0)
-      end
-      if many then
-        y = {}
-        for k = 1, #many do
-          y[k] = x[many[k]]
-          if y[k] == nil then
-            y = nil
-            break
-          end
-        end
-      else
-        y = x[key]
-      end
-      if y ~= nil then
-        count = count + 1
-        out[count] = y
-      end
-    end
-    return out
-  end)
+  if type(key) == "table" and key ~= null then
+    if key[1] == nil then misuse "pluck: key must be a field name or an array of them, got an empty table" end
+    return below(self, "pluck", members.pluck_many(key))
+  end
+  check.value("pluck", "key", "field", key)
+  return below(self, "pluck", members.pluck(key))
 end
 
 --- The sum of all members so far, from 0, once for each array.
 function methods.sum(self)
   local own = inside(self, "sum")
-  local sums = own.stream:accumulate(function(total, list)
-    for i = 1, #list do
-      local x = list[i]
-      if type(x) ~= "number" then
-        error(("sum: the members must be numbers, got %s"):format(check.show(x)), 0)
-      end
-      total = total + x
-    end
-    return total
-  end, { start = 0 })
-  return require("tideway.dataframe").result(sums)
+  return require("tideway.dataframe").result(own.stream:accumulate(members.add, { start = 0 }))
 end
 
 --- The single members, as a stream.
@@ -168,26 +111,6 @@ function methods.accumulate_partitions(self, fn, opts)
 end
 
 -- To dataframes -------------------------------------------------------------------------------
-
---- The frame of an array of rows, each a table column -> value.
--- names  the columns; kinds: name -> word of its type, or nil: that of the values
-local function frame_of(rows, names, kinds, index)
-  local columns = {}
-  for k = 1, #names do
-    local name, list = names[k], {}
-    for i = 1, #rows do
-      local row = rows[i]
-      if type(row) ~= "table" or row == null then
-        error(("to_dataframe: the members must be tables column -> value, got %s"):format(check.show(row)), 0)
-      end
-      local x = row[name]
-      if x == nil then x = null end
-      list[i] = x
-    end
-    columns[name] = list
-  end
-  return frame.new(columns, { columns = names, schema = kinds, index = index })
-end
 
 --- A dataframe whose frames are the arrays, their members the rows.
 -- opts  as of stream:to_dataframe; by default the columns are those of the batch's example
@@ -227,13 +150,13 @@ function methods.to_dataframe(self, opts)
       end
     end
     table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-    example = frame_of(example, names, nil, opts.index)
+    example = members.frame(example, names, nil, opts.index)
   end
   table.sort(names)
   local index = opts.index
   local plain = kinds
   if frame.is(opts.example) then plain = nil end -- its types are checked, not cast
-  local frames = own.stream:map(function(rows) return frame_of(rows, names, plain, index) end)
+  local frames = own.stream:map(members.framer(names, plain, index))
   if opts.schema then return frames:to_dataframe { schema = opts.schema, index = index } end
   return frames:to_dataframe { example = example }
 end

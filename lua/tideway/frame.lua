@@ -83,6 +83,7 @@ local function column_class(fields, index)
   local ctype = ffi.typeof("struct { tw_column *_col; int32_t _n; uint8_t *_valid; " .. fields .. " }")
   return ffi.metatype(ctype, {
     __index = index,
+    __newindex = function() misuse "frame: columns are immutable" end,
     __len = function(self) return self._n end,
     __tostring = function(self)
       return ("<column of %d %s>"):format(self._n, schema.word(self._col.type))
@@ -450,38 +451,75 @@ local function dict_for(name, n)
   return slot.at[0]
 end
 
+-- Writers of a type's values, write(col, list, n, op, name). Each has a loop of its own, or the
+-- first type would be in the root of the trace, and others run beside it.
+local writers = {
+  [F64] = function(col, list, n)
+    local at = col.f64
+    for i = 1, n do
+      local x = list[i]
+      if type(x) == "number" then
+        at[i - 1] = x
+      elseif x == nil or x == null then
+        at[i - 1] = 0 / 0
+      else
+        at[i - 1] = tonumber(x)
+      end
+    end
+  end,
+  [I64] = function(col, list, n)
+    local at = col.i64
+    for i = 1, n do
+      local x = list[i]
+      if x == nil or x == null or x ~= x then checked(C.tw_column_set_null(col, i - 1)) else at[i - 1] = x end
+    end
+  end,
+  [BOOL] = function(col, list, n)
+    local at = col.b
+    for i = 1, n do
+      local x = list[i]
+      if x == nil or x == null then checked(C.tw_column_set_null(col, i - 1)) else at[i - 1] = x and 1 or 0 end
+    end
+  end,
+  [STRING] = function(col, list, n)
+    local at, dict = col.code, col.dict
+    for i = 1, n do
+      local x = list[i]
+      if x == nil or x == null then
+        checked(C.tw_column_set_null(col, i - 1))
+      else
+        if type(x) ~= "string" then x = view.text(x) end
+        at[i - 1] = checked(tonumber(C.tw_dict_add(dict, x, #x)))
+      end
+    end
+  end,
+  [TIMESTAMP] = function(col, list, n, op, name)
+    local at = col.i64
+    for i = 1, n do
+      local x = list[i]
+      if x == nil or x == null then
+        checked(C.tw_column_set_null(col, i - 1))
+      else
+        local ns = nil
+        if type(x) == "number" then ns = moment.from_seconds(x) end
+        if type(x) == "string" then ns = moment.from_text(x) end
+        if type_of(x) == I64 then ns = x end
+        if ns == nil then
+          misuse("%s: column %q, row %d: %s is no timestamp (seconds since 1970, or ISO 8601 text)", op,
+            name, i, check.show(x))
+        end
+        at[i - 1] = ns
+      end
+    end
+  end,
+}
+
 --- Write values of one type into a new column. Returns it, with one holder.
 local function fill(op, name, list, n, kind)
   local slot = frame.column_slot()
   checked(C.tw_column_renew(slot.at, kind, kind == STRING and dict_for(name, n) or nil, n))
-  local col = slot.at[0]
-  for i = 1, n do
-    local x = list[i]
-    if x == nil or x == null then
-      if kind == F64 then col.f64[i - 1] = 0 / 0 else checked(C.tw_column_set_null(col, i - 1)) end
-    elseif kind == F64 then
-      col.f64[i - 1] = tonumber(x)
-    elseif kind == I64 then
-      if x ~= x then checked(C.tw_column_set_null(col, i - 1)) else col.i64[i - 1] = x end
-    elseif kind == BOOL then
-      col.b[i - 1] = x and 1 or 0
-    elseif kind == STRING then
-      local text = type(x) == "string" and x or view.text(x)
-      local code = C.tw_dict_add(col.dict, text, #text)
-      col.code[i - 1] = checked(tonumber(code))
-    else
-      local ns = nil
-      if type(x) == "number" then ns = moment.from_seconds(x) end
-      if type(x) == "string" then ns = moment.from_text(x) end
-      if type_of(x) == I64 then ns = x end
-      if ns == nil then
-        misuse("%s: column %q, row %d: %s is no timestamp (seconds since 1970, or ISO 8601 text)", op,
-          name, i, check.show(x))
-      end
-      col.i64[i - 1] = ns
-    end
-  end
-  return C.tw_column_retain(col)
+  writers[kind](slot.at[0], list, n, op, name)
+  return C.tw_column_retain(slot.at[0])
 end
 
 --- A native column of the values of an array. Returns it, with one holder.
@@ -505,14 +543,15 @@ function frame.column(op, name, list, n, kind)
   return C.tw_column_retain(slot.at[0])
 end
 
+local settings = { { "index", "string?" }, { "schema", "table?" }, { "columns", "table?" } }
+local NO_SETTINGS = {}
+
 --- tw.frame(columns, opts).
 function frame.new(columns, opts)
   if type(columns) ~= "table" or columns == null or check.is_stream(columns) then
     misuse("frame: columns must be a table name -> array, got %s", check.show(columns))
   end
-  opts = check.settings("frame", {
-    { "index", "string?" }, { "schema", "table?" }, { "columns", "table?" },
-  }, opts)
+  opts = opts == nil and NO_SETTINGS or check.settings("frame", settings, opts)
   local lengths, names, rows, longest = {}, {}, nil, nil
   for name, list in pairs(columns) do
     if type(name) ~= "string" then
@@ -550,7 +589,7 @@ function frame.new(columns, opts)
   if index and columns[index] == nil then
     misuse("frame: the index %q is no column%s", index, errors.suggestion(index, names))
   end
-  for name, word in pairs(opts.schema or {}) do
+  for name, word in pairs(opts.schema or NO_SETTINGS) do
     if columns[name] == nil then
       misuse("frame: schema: there is no column %s%s", check.show(name), errors.suggestion(tostring(name), names))
     end

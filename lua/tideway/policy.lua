@@ -87,8 +87,9 @@ function policy.dispose(node, rule, err, element, fn, ...)
   node.errors = node.errors + 1
   if rule ~= "skip" then
     -- with the element's metadata: it is done with when the letter is
+    local outward = node.desc.outward or hold.keep
     emit(rule, {
-      element = hold.keep(element), error = err, operator = tostring(node), metadata = metadata.current(),
+      element = outward(element), error = err, operator = tostring(node), metadata = metadata.current(),
     }, sched.current.metadata)
   end
   for _, limit in ipairs(limits or {}) do limit:resume() end

@@ -1,4 +1,6 @@
 --- The graphs whose traces fused_spec looks at: name -> function of a source.
+local tw = require "tideway"
+
 local function keep(x) return x end
 local function inc(x) return x + 1 end
 
@@ -11,6 +13,13 @@ local function filters(n)
       end):sink(keep)
     end
   end
+end
+
+--- A dataframe over the same few frames again and again.
+local function frames(s)
+  local made = {}
+  for k = 0, 6 do made[k] = tw.frame { x = { k - 3, k, 2 * k } } end
+  return s:map(function(i) return made[i % 7] end):to_dataframe { schema = { x = "f64" } }
 end
 
 return {
@@ -52,6 +61,19 @@ return {
     end)
     for _ = 1, 5 do s = s:map(inc) end
     s:sink(keep)
+  end,
+  ["results that are calculated with"] = function(s)
+    local df = frames(s)
+    ;(df.x:sum() / df.x:count() * 2).stream:sink(keep)
+  end,
+  ["two dataframes together"] = function(s)
+    local df = frames(s)
+    local positive = df[df.x:gt(0)]
+    ;(positive.x + positive.x:cumsum()).stream:sink(keep)
+  end,
+  ["a window by value and a groupby"] = function(s)
+    local df = frames(s)
+    df:window(100):groupby(df.x % 3).x:sum().stream:sink(keep)
   end,
   ["10 unpredictable filters"] = filters(10),
   ["20 unpredictable filters"] = filters(20),

@@ -125,7 +125,8 @@ describe("from_process", function()
   end)
 
   it("delivers what the child still writes when it is stopped", function()
-    local source = tw.from_process { "sh", "-c", "trap 'echo last; exit' TERM; echo a; sleep 0.01; while :; do sleep 0.01; done" }
+    local source = tw.from_process { "sh", "-c",
+      "trap 'echo last; exit' TERM; echo a; sleep 0.01; while :; do sleep 0.01; done" }
     local out, ended = {}, nil
     source:sink(function(x)
       out[#out + 1] = x
@@ -164,7 +165,8 @@ describe("from_process", function()
 
   it("holds the child back while the pipeline waits", function()
     local path = os.tmpname()
-    local source = tw.from_process { "sh", "-c", ("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); printf '%%01000d\\n' $i; echo > %s; echo $i > %s; done"):format(path, path) }
+    local source = tw.from_process { "sh", "-c",
+      ("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); printf '%%01000d\\n' $i; echo $i > %s; done"):format(path) }
     local held, seen = nil, 0
     source:sink(function()
       seen = seen + 1

@@ -46,7 +46,9 @@ local function binary(op, make, x, y)
   end
   if not b or not a then
     local df = a or b
-    local e = constant(a and y or x)
+    local v = x
+    if a then v = y end
+    local e = constant(v)
     local function apply(column) if a then return make(column, e) end return make(e, column) end
     local plan = plan_of(df)
     if inside(df).single then

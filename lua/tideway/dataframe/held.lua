@@ -31,6 +31,13 @@ function held.full(self)
   return self
 end
 
+--- apply of windows with_state: {state, fn(frame, ...)} of {state, frame}. A function of its own for
+-- each, because a trace stays as long as the function that it begins in, and holds on to the user's.
+function held.applied(fn)
+  return assert(loadstring("local fn = ... return function(pair, ...) return { pair[1], fn(pair[2], ...) } end",
+    "=tideway:apply"))(fn)
+end
+
 --- The rows that have just left a window, those of the incoming frame that no window takes (they
 -- have no index) behind them: a new native frame with one holder, or nil.
 local function left_rows(win, pointer, s, by_value)

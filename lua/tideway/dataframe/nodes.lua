@@ -24,12 +24,14 @@ function nodes.step(state, pointer)
   return state.run(pointer)
 end
 local step = nodes.step
+local keep = frame.keep
 
 --- A descriptor of nodes with one output for each frame; nil passes nothing on.
 function nodes.descriptor(name, doc, optional)
   return {
     name = name, doc = doc, args = {}, outputs = optional and "0..1" or "1",
     functions = { "fn", "fn2", "fn3", "fn4" },
+    outward = keep, -- what a dead letter says of the element
     new = function(node)
       node.state = node.args.state
       node.state.number = -1
@@ -44,8 +46,6 @@ function nodes.descriptor(name, doc, optional)
 end
 
 -- Out of the dataframe --------------------------------------------------------------------------
-
-local keep = frame.keep
 
 nodes.leave = {
   name = "frames", args = {}, outputs = "1",

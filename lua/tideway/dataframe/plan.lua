@@ -5,8 +5,8 @@
 -- makes the node that gives frames as a plan says, `align` brings two plans over one node.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
-local C = require "tideway.ffi"
 local check = require "tideway.check"
+local combine = require "tideway.dataframe.combine"
 local errors = require "tideway.errors"
 local expression = require "tideway.expression"
 local frame = require "tideway.frame"
@@ -143,29 +143,6 @@ end
 
 local function same_filter(a, b) return (a and a.key) == (b and b.key) end
 
-local function unequal(a, b)
-  error(("dataframe: two dataframes with %d and %d rows cannot be combined row by row")
-    :format(tonumber(a), tonumber(b)), 0)
-end
-
-local function combine_step(state, tuple)
-  local a, b = tuple[1]._frame, tuple[2]._frame
-  if a.rows ~= b.rows then unequal(a.rows, b.rows) end
-  if a.schema ~= state.a or b.schema ~= state.b then state.bind(a, b) end
-  frame.checked(C.tw_frame_renew(state.slot.at, state.total, state.number))
-  local out = state.slot.at[0]
-  for i = 0, state.left - 1 do C.tw_frame_set(out, i, a.column[i]) end
-  for i = 0, state.right - 1 do C.tw_frame_set(out, state.left + i, b.column[i]) end
-  if state.index then C.tw_frame_set(out, state.left + state.right, a.column[state.left]) end
-  state.held, out.rows = tuple, a.rows
-  return out
-end
-
-local combine_desc = {
-  name = "combine", args = {}, outputs = "1", doc = "The columns of two frames side by side.",
-  emit = function(b, node, x) b:downstream(node, b:call(node, combine_step, b:constant(node.args.state), x)) end,
-}
-
 local function side_by_side(a, b)
   local names, types = {}, {}
   for i = 1, a.count do names[i], types[i] = "1:" .. a.names[i], a.types[i] end
@@ -206,14 +183,8 @@ local function align(a, b)
     local zip = require "tideway.op.zip"
     local tuples = stream.join_list(zip, { stream_of(left), stream_of(right) }, 2)
     local combined = side_by_side(left.schema, right.schema)
-    local state = { slot = frame.slot(), a = -1, b = -1 }
-    function state.bind(x, y)
-      local p, q = schema.of(x.schema), schema.of(y.schema)
-      state.a, state.b, state.left, state.right = x.schema, y.schema, p.count, q.count
-      state.index, state.number = p.index ~= nil, side_by_side(p, q).number
-      state.total = p.total + q.count
-    end
-    known = base_below(combine_desc, { state = state }, { stream.node_of(tuples, "dataframe") }, {
+    local state = combine.state(function(p, q) return side_by_side(p, q).number end)
+    known = base_below(combine.node, { state = state }, { stream.node_of(tuples, "dataframe") }, {
       schema = combined, updating = left.updating or right.updating,
     })
     zips[left] = zips[left] or setmetatable({}, { __mode = "k" })

@@ -96,7 +96,7 @@ function window_methods.apply(self, fn, ...)
   bounded(self, "apply")
   local full = window_methods.full(self)
   if is_result(full) then
-    return new_result(full.stream:map(function(pair, ...) return { pair[1], fn(pair[2], ...) } end, ...))
+    return new_result(full.stream:map(held.applied(fn), ...))
   end
   return new_result(stream_for(full):map(fn, ...))
 end

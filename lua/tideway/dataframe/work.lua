@@ -73,16 +73,19 @@ end
 
 function work.valid(bits, k) return band(rshift(bits[rshift(k, 3)], band(k, 7)), 1) == 1 end
 
+-- A loop that calls the user's function may see other loops run meanwhile, and need more: what it
+-- has been given stays, so all that were ever made are kept. Together they are twice the last.
 local ones_at, ones_room = nil, 0
-local ones_of
+local ones_kept = {}
 
 --- Validity bits of n values that are all there.
 function work.ones(n)
   if n > ones_room then
     ones_room = math.max(1024, n * 2)
-    ones_of = ffi.new("uint8_t[?]", ones_room / 8 + 1)
-    ffi.fill(ones_of, ones_room / 8 + 1, 255)
-    ones_at = ffi.cast("uint8_t *", ones_of)
+    local bits = ffi.new("uint8_t[?]", ones_room / 8 + 1)
+    ffi.fill(bits, ones_room / 8 + 1, 255)
+    ones_kept[#ones_kept + 1] = bits
+    ones_at = ffi.cast("uint8_t *", bits)
   end
   return ones_at
 end
