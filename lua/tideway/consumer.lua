@@ -45,8 +45,8 @@ end
 local function topic_names(op, topics)
   local list = type(topics) == "string" and { topics } or topics
   for i, name in ipairs(list) do
-    if type(name) ~= "string" or not name:find "^%^?[^%c%s]+$" then
-      misuse("%s: topics[%d] must be the name of a topic, got %s", op, i, check.show(name))
+    if not kafka.is_topic(name) and not (type(name) == "string" and name:find "^%^[^%c]*$") then
+      misuse("%s: topics[%d] must be the name of a topic (letters, digits, . _ -), got %s", op, i, check.show(name))
     end
   end
   if #list == 0 then misuse("%s: topics must name at least one topic", op) end

@@ -123,6 +123,11 @@ function kafka.conf(op, opts, values, fixed)
   return conf
 end
 
+--- Can this be the name of a topic? Kafka's own rule.
+function kafka.is_topic(name)
+  return type(name) == "string" and #name <= 249 and name:find "^[%w._-]+$" and name ~= "." and name ~= ".."
+end
+
 --- Does the user want to see librdkafka's own log?
 function kafka.loud(opts) return opts.conf and opts.conf.debug and 1 or 0 end
 

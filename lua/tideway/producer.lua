@@ -10,6 +10,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local graph = require "tideway.graph"
+local hold = require "tideway.hold"
 local kafka = require "tideway.kafka"
 local metadata = require "tideway.metadata"
 local null = require "tideway.null"
@@ -77,8 +78,9 @@ end
 local function topic_number(P, name)
   local number = P.topics[name]
   if number then return number end
-  if type(name) ~= "string" or name == "" then
-    error(("%s: topic must be the name of one, got %s"):format(P.node.kind, check.show(name)), 0)
+  if not kafka.is_topic(name) then
+    error(("%s: topic must be the name of a topic (letters, digits, . _ -), got %s"):format(P.node.kind,
+      check.show(name)), 0)
   end
   if P.embedded then kafka.embedded():topic(name) end
   number = lib.tw_producer_topic(P.native, name)
@@ -133,8 +135,9 @@ local deliver
 -- a while, and attempts of its own need reports.
 local function dispose(P, record, rule, err)
   local task = sched.current
-  task.metadata = record.list
-  local ok, problem = pcall(policy.dispose, record.node, rule, err, record.value, deliver, record.node, record.value)
+  task.metadata = record.list[1] and record.list
+  local node, x = record.node, record.value
+  local ok, problem = pcall(policy.dispose, node, rule, err, x, deliver, node, x)
   task.metadata = nil
   P.lost = P.lost - 1
   sched.occupied(false)
@@ -235,20 +238,34 @@ local function unsent(node, P)
   error(("%s: %s"):format(node.kind, why), 0)
 end
 
+--- What is known of a record of element x until it is reported, if anything. watch: see producer.send
+local function record_of(node, S, x, topic, watch)
+  if watch then return watch end
+  local list = metadata.hold()
+  if S.lenient then return { node = node, value = hold.keep(x), list = list or {}, topic = topic } end
+  return list
+end
+
+local function hold_record(P, record)
+  if not record then return 0 end
+  P.next = P.next + 1
+  P.held[P.next] = record
+  return P.next
+end
+
+--- Let go of one that could not be sent.
+local function drop_record(P, id)
+  local record = P.held[id]
+  P.held[id] = nil
+  if record and not record.waiter then metadata.release(record.list or record) end
+end
+
 --- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
 -- would keep the loop of the source from being compiled. The arguments keep the texts alive.
-local function again(node, P, entry, status, text, len, key_text, key_len, number, partition, headers)
-  local r, id = P.record, 0
-  local watched = entry and entry.waiter
-  local list = not watched and metadata.hold() or nil
+local function again(node, P, id, status, text, len, key_text, key_len, number, partition, headers)
+  local r = P.record
   if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
   if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
-  if list or entry then
-    id = P.next + 1
-    P.next = id
-    P.held[id] = watched and entry
-      or entry and { node = node, value = entry.value, list = list or {}, topic = entry.topic } or list
-  end
   while status == C.TW_AGAIN do
     has_room(P)
     if not P.native then error(("%s: closed"):format(node.kind), 0) end
@@ -258,24 +275,8 @@ local function again(node, P, entry, status, text, len, key_text, key_len, numbe
     status = lib.tw_producer_send(P.native, r)
   end
   if status == 0 then return end
-  P.held[id] = nil
-  metadata.release(list)
+  drop_record(P, id)
   unsent(node, P)
-end
-
---- Send a record that is to be let go of in Lua when it has arrived.
-local function send_held(node, P, S, x, topic, watch)
-  local r, list = P.record, not watch and metadata.hold() or nil
-  local id = P.next + 1
-  P.next = id
-  P.held[id] = watch or S.lenient and { node = node, value = x, list = list or {}, topic = topic } or list
-  r.id = id
-  local status = lib.tw_producer_send(P.native, r)
-  if status ~= 0 then
-    P.held[id] = nil
-    metadata.release(list)
-  end
-  return status
 end
 
 --- Send a record of element x.
@@ -289,25 +290,28 @@ local function put(node, P, S, x, topic, key, value, headers, watch)
   r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
   r.topic, r.partition, r.id, r.timestamp = number, at or -1, 0, 0
   if headers then put_headers(node, P, headers) end
-  local list = sched.current.metadata
+  local list, id = sched.current.metadata, 0
   local status
   if P.on_lost or not list and not S.lenient then -- a transaction is through as a whole
     status = lib.tw_producer_send(P.native, r)
   else
     local ticket = list and list[1]
     local from = ticket and ticket.S
-    if from and not S.lenient and not watch and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
+    if from and not S.lenient and from.ticket == ticket and from.consumer and list[2] == nil and not list.hidden then
       -- the message that is just being delivered: C keeps it, without any work in Lua
       status = lib.tw_producer_send_kept(P.native, r, from.consumer)
     else
-      status = send_held(node, P, S, x, topic, watch)
+      id = hold_record(P, record_of(node, S, x, topic, watch))
+      r.id = id
+      status = lib.tw_producer_send(P.native, r)
     end
   end
   if status ~= 0 then
     if status == C.TW_AGAIN then
-      again(node, P, watch or S.lenient and { value = x, topic = topic }, status, text, len, key_text, key_len, number,
-        at or -1, headers)
+      if id == 0 and not P.on_lost then id = hold_record(P, record_of(node, S, x, topic)) end
+      again(node, P, id, status, text, len, key_text, key_len, number, at or -1, headers)
     else
+      drop_record(P, id)
       unsent(node, P)
     end
   end
@@ -385,7 +389,8 @@ function deliver(node, x)
   producer.send(node, x, watch)
   while not watch.code do sched.suspend(watch.waiter, "to_kafka") end
   if watch.code ~= 0 then
-    error(("%s: a record was not delivered: %s"):format(node.kind, ffi.string(lib.tw_kafka_error_text(watch.code))), 0)
+    local why = ffi.string(lib.tw_kafka_error_text(watch.code))
+    error(("%s: a record was not delivered: %s"):format(node.kind, why), 0)
   end
 end
 
@@ -420,6 +425,10 @@ end
 function producer.new(node)
   local opts = node.opts
   lib = kafka.library()
+  if type(opts.topic) == "string" and not kafka.is_topic(opts.topic) then
+    misuse("%s: topic must be the name of a topic (letters, digits, . _ -), got %s", node.kind,
+      check.show(opts.topic))
+  end
   local at = opts.partition
   if type(at) == "number" and (at < 0 or at % 1 ~= 0) then
     misuse("%s: partition must be a whole number from 0, got %s", node.kind, check.show(at))

@@ -146,18 +146,30 @@ function kafka.times(n, code)
   return list
 end
 
+local is_down, is_slow = false, false -- the mock may take a second to be told something
+
+function kafka.down()
+  is_down = true
+  library().spec_rd_set_down(mock(), 1)
+end
+
+function kafka.up()
+  is_down = false
+  library().spec_rd_set_up(mock(), 1)
+end
+
+--- Every answer takes so many milliseconds.
+function kafka.slow(ms)
+  is_slow = ms > 0
+  library().spec_rd_set_rtt(mock(), 1, ms)
+end
+
 --- No more faults, the broker is up and quick.
 function kafka.mend()
   for _, key in pairs(API) do library().spec_rd_clear_errors(mock(), key) end
-  rd.spec_rd_set_up(mock(), 1)
-  rd.spec_rd_set_rtt(mock(), 1, 0)
+  if is_down then kafka.up() end
+  if is_slow then kafka.slow(0) end
 end
-
-function kafka.down() library().spec_rd_set_down(mock(), 1) end
-function kafka.up() library().spec_rd_set_up(mock(), 1) end
-
---- Every answer takes so many milliseconds.
-function kafka.slow(ms) library().spec_rd_set_rtt(mock(), 1, ms) end
 
 --- A partition has no leader (nobody is broker 99) until it is given back to broker 1.
 function kafka.leader(topic, partition, broker) library().spec_rd_set_leader(mock(), topic, partition, broker) end
