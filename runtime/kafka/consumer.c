@@ -52,7 +52,7 @@ struct tw_consumer {
   int64_t event_at; /* ns */
   int64_t handed_at, polled_at, closing_at;
   int commit, direct, until_end, assigned, ended;
-  int paused, stopped, closing, closed, broken;
+  int paused, stopped, closing, closed, broken, unsafe, rewinding;
   int64_t drain_ms, cut_ms, pause_ms, poll_ms;
   struct tw__kafka_link *link;
   int watched; /* report when nothing is kept any more */
@@ -116,6 +116,10 @@ static void note_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 
 /* ---- offsets ---- */
 
+static void free_raw(rd_kafka_message_t **raw, int count) {
+  for (int i = 0; i < count; i++) rd_kafka_message_destroy(raw[i]);
+}
+
 /* The messages handed out before `at` are through, or kept. */
 static void settle(tw_consumer *c) {
   for (; c->settled < c->at && c->settled < c->count; c->settled++) {
@@ -175,6 +179,7 @@ void tw__consumer_committed(tw_consumer *c,
 }
 
 rd_kafka_topic_partition_list_t *tw__consumer_origin(tw_consumer *c) {
+  c->rewinding = 1;
   rd_kafka_topic_partition_list_t *list = NULL;
   for (int k = 0; k < c->parts.count; k++) {
     struct tw__part *part = &c->parts.list[k];
@@ -197,14 +202,12 @@ void tw__consumer_rewound(tw_consumer *c) {
     part->stored = mark;
     part->position = mark;
   }
+  free_raw(c->stash, c->stashed); /* comes again */
+  c->stashed = c->rewinding = 0;
   c->cut = 1;
 }
 
 /* ---- pausing ---- */
-
-static void free_raw(rd_kafka_message_t **raw, int count) {
-  for (int i = 0; i < count; i++) rd_kafka_message_destroy(raw[i]);
-}
 
 static void set_paused(tw_consumer *c, int paused) {
   rd_kafka_topic_partition_list_t *list = NULL;
@@ -234,6 +237,22 @@ static void serve(tw_consumer *c) {
   if (n > 0) c->stashed += (int)n;
 }
 
+/* What came of partitions that are gone is read again by who has them next. */
+static void clean_stash(tw_consumer *c) {
+  int to = 0;
+  for (int i = 0; i < c->stashed; i++) {
+    rd_kafka_message_t *m = c->stash[i];
+    int k = m->err
+                ? -1
+                : tw__parts_find(&c->parts, rd_kafka_topic_name(m->rkt), m->partition);
+    if (k >= 0 && !c->parts.list[k].assigned)
+      rd_kafka_message_destroy(m);
+    else
+      c->stash[to++] = m;
+  }
+  c->stashed = to;
+}
+
 static int64_t since_ms(int64_t at) {
   return (tw_loop_now_ns() - at) / 1000000;
 }
@@ -243,11 +262,11 @@ static void ticked(uv_timer_t *timer) {
   if (c->closed) return;
   store(c);
   int out = c->out;
-  if (out && !c->stopped && since_ms(c->handed_at) > c->pause_ms) {
+  if (out && !c->stopped && !c->event && since_ms(c->handed_at) > c->pause_ms) {
     set_paused(c, 1);
     serve(c);
   }
-  if (!out && since_ms(c->polled_at) >= c->poll_ms) {
+  if (!out && !c->rewinding && since_ms(c->polled_at) >= c->poll_ms) {
     serve(c);
     if (c->stashed) tw__loop_ready(&c->handle);
   }
@@ -284,7 +303,9 @@ static void end(tw_consumer *c) {
   if (c->change) rd_kafka_topic_partition_list_destroy(c->change);
   if (c->closer) rd_kafka_queue_destroy(c->closer);
   if (c->rk) {
-    if (c->closed)
+    if (c->unsafe && !c->assigned)
+      ; /* that would end the process */
+    else if (c->closed)
       rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     else
       rd_kafka_destroy(c->rk);
@@ -349,6 +370,15 @@ static void read_intervals(tw_consumer *c, const rd_kafka_conf_t *conf) {
   if (c->drain_ms > most - c->poll_ms) c->drain_ms = most - c->poll_ms;
 }
 
+/* librdkafka before 2.3.0 cannot destroy a client with the assignor cooperative-sticky that
+ * has never had an assignment (its issue 4312). */
+static int never_destroyed(const rd_kafka_conf_t *conf) {
+  char text[256] = "";
+  size_t size = sizeof text;
+  rd_kafka_conf_get(conf, "partition.assignment.strategy", text, &size);
+  return rd_kafka_version() < 0x020300ff && strstr(text, "cooperative-sticky");
+}
+
 tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
                               const tw_consumer_options *o, char *error, int64_t size) {
   rd_kafka_conf_t *conf = tw__kafka_conf_take(given);
@@ -365,6 +395,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->drain_ms = o->drain_ms;
   c->cut_ms = o->cut_ms;
   read_intervals(c, conf);
+  c->unsafe = never_destroyed(conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_rebalance_cb(conf, note_rebalance);
@@ -514,6 +545,20 @@ static int all_ended(const tw_consumer *c) {
   return 1;
 }
 
+/* Messages into raw. Returns how many; 0: none are there, and the next one is reported. */
+static int receive(tw_consumer *c) {
+  int n = c->stashed < c->batch ? c->stashed : c->batch;
+  if (n) {
+    memcpy(c->raw, c->stash, (size_t)n * sizeof *c->raw);
+    c->stashed -= n;
+    memmove(c->stash, c->stash + n, (size_t)c->stashed * sizeof *c->stash);
+  } else {
+    n = (int)rd_kafka_consume_batch_queue(c->queue, 0, c->raw, (size_t)c->batch);
+    c->polled_at = tw_loop_now_ns();
+  }
+  return n;
+}
+
 int tw_consumer_next(tw_consumer *c) {
   settle(c);
   if (c->event || c->closed) return TW_AGAIN; /* what is left of the batch stays */
@@ -528,16 +573,10 @@ int tw_consumer_next(tw_consumer *c) {
   if (c->stopped) return TW_EOF;
   if (c->broken) return TW_EIO;
   if (c->paused) set_paused(c, 0);
-  int n = c->stashed < c->batch ? c->stashed : c->batch;
-  if (n) {
-    memcpy(c->raw, c->stash, (size_t)n * sizeof *c->raw);
-    c->stashed -= n;
-    memmove(c->stash, c->stash + n, (size_t)c->stashed * sizeof *c->stash);
-  } else {
-    n = (int)rd_kafka_consume_batch_queue(c->queue, 0, c->raw, (size_t)c->batch);
-    c->polled_at = tw_loop_now_ns();
-  }
-  if (n > 0 && !hand_out(c, 0, n)) n = 0;
+  int n;
+  while ((n = receive(c)) > 0 && !hand_out(c, 0, n) && !c->event && !c->broken)
+    continue;
+  if (n > 0 && !c->count) n = 0;
   if (n > 0 && c->event) { /* it came among them: they are the rest of a batch */
     c->cut = 1;
     return TW_AGAIN;
@@ -678,6 +717,7 @@ static void own(tw_consumer *c, int assign) {
     else
       tw__parts_revoke(&c->parts, k);
   }
+  if (!assign) clean_stash(c);
 }
 
 static int cooperative(const tw_consumer *c) {
@@ -712,11 +752,10 @@ int tw_consumer_rebalance(tw_consumer *c) {
     rd_kafka_commit(c->rk, NULL, 0);
   own(c, event == TW_REBALANCE_ASSIGN);
   c->event = TW_REBALANCE_NONE;
+  if (!c->stopped)
+    set_paused(c, 0); /* would stay with the partitions wherever they go */
   int failed = change_assignment(c, event == TW_REBALANCE_ASSIGN);
-  if (event == TW_REBALANCE_ASSIGN) {
-    c->assigned = 1;
-    c->paused = 0;
-  }
+  if (event == TW_REBALANCE_ASSIGN) c->assigned = 1;
   rd_kafka_topic_partition_list_destroy(c->change);
   c->change = NULL;
   tw__loop_ready(&c->handle); /* there may be more */

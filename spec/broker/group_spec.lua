@@ -11,7 +11,7 @@ local copy = pipeline.script [[
 local tw = require "tideway"
 local brokers, name, group, from, to, strategy = unpack(arg)
 tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms",
-    conf = {["session.timeout.ms"] = 1000, ["heartbeat.interval.ms"] = 200,
+    conf = {["session.timeout.ms"] = 2000, ["heartbeat.interval.ms"] = 200,
       ["partition.assignment.strategy"] = strategy}}
   :to_kafka{topic = to, brokers = brokers, key = function() return name end,
     partition = function(x) return x.partition end}
@@ -23,10 +23,10 @@ local function reader(text)
   return pipeline.script(([[
 local tw = require "tideway"
 io.stdout:setvbuf "no"
-local brokers, group, from, strategy, poll = unpack(arg)
+local brokers, group, from, strategy, poll, session = unpack(arg)
 %s
 tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms",
-    drain = "10s", conf = {["session.timeout.ms"] = 600, ["heartbeat.interval.ms"] = 100,
+    drain = "10s", conf = {["session.timeout.ms"] = session, ["heartbeat.interval.ms"] = 100,
       ["max.poll.interval.ms"] = poll, ["partition.assignment.strategy"] = strategy}}
   :sink(work)
 tw.run()
@@ -97,7 +97,7 @@ describe("a group", function()
         tw.sleep "1700ms"
         print("end " .. x.value)
       end
-    ]](group, from, "range", 800)
+    ]](group, from, "range", 800, 600)
     process.eventually("the second has begun", function()
       return select(2, slow:output():gsub("begin", "")) > 1
     end, 20)
@@ -108,11 +108,37 @@ describe("a group", function()
     assert.equal("", slow:errors())
   end)
 
+  for _, strategy in ipairs { "range", "cooperative-sticky" } do
+    it("hands partitions over when their work is through and committed: " .. strategy, function()
+      local from = broker.topic(2)
+      local group = "group-of-" .. from
+      for p = 0, 1 do broker.produce(from, { p .. "1", p .. "2", p .. "3", p .. "4" }, { partition = p }) end
+      local read = reader [[
+        local function work(x)
+          print("begin " .. x.value)
+          tw.sleep "1s"
+          print("end " .. x.value)
+        end
+      ]]
+      local first = read(group, from, strategy, 8000, 2000)
+      process.eventually("one is at work", function() return first:output():find "begin" end, 20)
+      local second = read(group, from, strategy, 8000, 2000)
+      pipeline.committed(group, from, 30)
+      pipeline.members(group, 2)
+      local seen = {}
+      for value in (first:output() .. second:output()):gmatch "begin (%d+)" do seen[#seen + 1] = value end
+      table.sort(seen)
+      assert.same({ "01", "02", "03", "04", "11", "12", "13", "14" }, seen)
+      assert.truthy(second:output():find "end")
+      assert.equal("", first:errors() .. second:errors())
+    end)
+  end
+
   it("costs nothing while no message comes", function()
     local from = broker.topic(4)
     local group = "group-of-" .. from
     broker.produce(from, { "x" })
-    local idle = reader [[ local function work(x) print(x.value) end ]](group, from, "range", 60000)
+    local idle = reader [[ local function work(x) print(x.value) end ]](group, from, "range", 60000, 2000)
     process.eventually("it reads", function() return idle:output() == "x\n" end, 20)
     pipeline.committed(group, from)
     process.sleep(0.3)
