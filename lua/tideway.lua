@@ -56,6 +56,7 @@ local function member(name)
   if name == "metadata" then return require("tideway.metadata").current end
   if name == "testing" then return require "tideway.testing" end
   if name == "http" then return require "tideway.http" end
+  if name == "process" then return { run = require("tideway.process").run } end
   if name == "frame" then return require("tideway.frame").new end
   if name == "from_arrow" then return require("tideway.arrow").import end
   local kind = kind_of[name]

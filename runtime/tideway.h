@@ -320,6 +320,73 @@ int64_t tw_loop_now_ns(void);
  * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
 int tw_loop_wake(tw_loop *loop, uint32_t id);
 
+/* ---- processes (loop/process.c) ------------------------------------------- */
+
+enum tw_stdio {
+  TW_STDIO_INHERIT = 0, /* ours */
+  TW_STDIO_IGNORE = 1,  /* nothing: empty, thrown away */
+  TW_STDIO_PIPE = 2,    /* of the input: tw_process_write; of an output: collected */
+  TW_STDIO_LINES = 3,   /* of an output: tw_process_fd reads it */
+  TW_STDIO_OUTPUT = 4   /* of the errors: where the output goes */
+};
+
+typedef struct tw_process tw_process;
+
+typedef struct tw_process_options {
+  const char *const *argv; /* ended by NULL; the first is looked up in PATH */
+  const char *const *env; /* changes of the environment, ended by NULL: "NAME=value", or
+                              "NAME" to remove it */
+  const char *cwd;        /* NULL: ours */
+  int in, out, err;       /* enum tw_stdio */
+  int64_t max_output;     /* bytes that are collected; of more the child dies */
+} tw_process_options;
+
+/* Start a program. With TW_STDIO_PIPE as its input the process ignores SIGPIPE from now on,
+ * unless it has a handler.
+ * options  borrowed until this returns.
+ * Returns a new handle, which is reported ready when the child has exited, a collected output
+ * has ended or all of the input is taken; or NULL and the reason in error (size bytes, cut). */
+tw_process *tw_process_open(tw_loop *loop, const tw_process_options *options,
+                            char *error, int64_t size);
+
+/* Closes our ends of the pipes, taken; a child that runs is killed and waited for. NULL is
+ * fine. */
+void tw_process_close(tw_process *process);
+
+/* Send a signal to the child and all that is in its session's first group. Returns TW_OK,
+ * TW_EOF: it has exited, TW_EIO. */
+int tw_process_kill(tw_process *process, int signal);
+
+/* TW_AGAIN: it runs, or what is collected has not ended; TW_OK; TW_ENOMEM: there was more than
+ * max_output, and the child was killed. */
+int tw_process_state(const tw_process *process);
+
+/* 1: the child has exited. */
+int tw_process_exited(const tw_process *process);
+
+/* Its exit status; *signal: the signal that has ended it, or 0. */
+int tw_process_status(const tw_process *process, int *signal);
+
+/* What is collected of output 1 or 2: a view, valid until the next poll. */
+const char *tw_process_output(const tw_process *process, int which, int64_t *len);
+
+/* Bytes for the child's input, copied. They are sent some time, at the latest by
+ * tw_process_flush. Returns TW_OK, TW_ENOMEM, or TW_EIO: it does not read any more. */
+int tw_process_write(tw_process *process, const char *bytes, int64_t len);
+
+/* Send what is to be sent; finish: and then close the input. */
+void tw_process_flush(tw_process *process, int finish);
+
+/* Bytes of the input that the child has not taken. */
+int64_t tw_process_unsent(const tw_process *process);
+
+/* Our end of pipe 0 .. 2: a view, -1 when there is none. */
+int tw_process_fd(const tw_process *process, int which);
+
+/* Its id in tw_loop_poll, and the system's. */
+uint32_t tw_process_id(const tw_process *process);
+int tw_process_pid(const tw_process *process);
+
 /* ---- signals (loop/signal.c) --------------------------------------------- */
 
 /* SIGINT and SIGTERM, watched for by whoever owns the process while its loop runs. */
@@ -531,6 +598,32 @@ const char *tw_textsink_error(const tw_textsink *sink);
 
 /* The descriptor of a FILE *. */
 int tw_file_number(void *file);
+
+/* ---- TCP sink (sink/sender.c) ---------------------------------------------- */
+
+typedef struct tw_sender tw_sender;
+
+/* Connect to a host, a name or an IP address; the sender is reported ready when it is, or when
+ * that has failed. Returns a new handle, or NULL: no memory, or a host that cannot be one. */
+tw_sender *tw_sender_open(tw_loop *loop, const char *host, const char *port);
+
+/* Closes it, taken, in order where nothing is under way; NULL is fine. */
+void tw_sender_close(tw_sender *sender);
+
+/* TW_AGAIN: it connects or sends, and is reported ready when that changes; TW_OK: it is
+ * connected, and the system has all that was sent; TW_EIO, for good: see tw_sender_error. */
+int tw_sender_state(const tw_sender *sender);
+
+/* Send a record, and the delimiter behind it, when the state is TW_OK. Both are copied as far
+ * as they do not go at once. Returns the state that is then. */
+int tw_sender_send(tw_sender *sender, const char *bytes, int64_t len, const char *delim,
+                   int64_t dlen);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_sender_id(const tw_sender *sender);
+
+/* What is wrong; view. */
+const char *tw_sender_error(const tw_sender *sender);
 
 /* ---- codecs (codec/) ----------------------------------------------------- */
 

@@ -117,6 +117,15 @@ describe("dataframe: columns", function()
     assert.same({ { x = { "n1", "n2" } } }, out)
   end)
 
+  it("have no -0 as i64, have one as f64", function()
+    local out = run({ tw.frame({ x = { 1 }, k = { 0 } }, { schema = { k = "i64" } }) }, function(df)
+      return df:assign { a = df.x / -df.k, b = df.x / (df.k * -1), c = df.x / -(df.k / 1),
+        d = 1 / (df.x * -0.3):round(), e = 1 / (df.x % -1), f = df.k / -1 + 0 }[{ "a", "b", "c", "d", "e", "f" }]
+    end, { schema = { x = "f64", k = "i64" } })
+    local inf = math.huge
+    helper.expect({ { a = { inf }, b = { inf }, c = { -inf }, d = { -inf }, e = { -inf }, f = { 0 } } }, out)
+  end)
+
   it("are rounded as pandas rounds", function()
     local out = run({ tw.frame { x = { 0.5, 1.5, 2.5, -0.5, -1.5, 1e300, 0.125, tw.null } } },
       function(df) return df.x:round() end, { schema = { x = "f64" } })

@@ -183,6 +183,15 @@ As tw.http.get(url, {...}): method, body and headers are what one sets mostly.
 
 example
   stream:map(function(x) return tw.http.request{url = url, body = x, timeout = "5s"}.status end)]] },
+  ["process.run"] = { "tw.process.run({\"program\", \"argument\", ...}, {settings})", [[
+Run a program to its end inside any function: the task waits, others run. No shell. Returns
+{status =, signal =, stdout =, stderr =}; raises when it cannot be started ("no such file or
+directory"), takes longer than timeout or, with check = true, fails.
+  stdin = "text"  timeout  check = false  stderr = "capture" or "inherit" or "stdout"
+  env = {NAME = "value", OTHER = false}  cwd  max_output = 64 MB
+
+example
+  stream:map(function(name) return tw.process.run({"du", "-s", name}, {check = true}).stdout end)]] },
   explain = { "stream:explain()", "The graph that the stream is part of, as text." },
   null = { "tw.null", "The element that stands for JSON's null: x == tw.null. An ordinary element." },
   flush = { "tw.flush()", [[

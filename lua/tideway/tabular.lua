@@ -25,6 +25,7 @@ local schema = require "tideway.schema"
 local tabular = {}
 
 local BATCH = 10000
+local STRINGS, BYTES = 2 ^ 16, 2 ^ 23 -- how many of a column are kept, and how many bytes
 
 tabular.INFER = 1000 -- rows that types are inferred from
 local STRING = schema.kinds.string
@@ -111,9 +112,6 @@ local function settle(S, node, fields, format)
   end
   S.schema = schema.of_columns(names, types, index and index.name, index and index.type)
   S.dicts = {}
-  for i = 1, S.schema.total do
-    if S.schema.types[i] == STRING then S.dicts[i] = ffi.gc(C.tw_dict_new(), C.tw_dict_release) end
-  end
   return true
 end
 
@@ -143,11 +141,29 @@ local function only_dataframes(node)
   return #node.downs > 0
 end
 
+--- The strings of column i: those of the frames before, until most of them are of rows gone by.
+local function dict_of(S, i)
+  if S.schema.types[i] ~= STRING then return nil end
+  local slot = S.dicts[i]
+  if not slot then
+    slot = frame.dict_slot()
+    S.dicts[i] = slot
+  end
+  local dict = slot.at[0]
+  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH) or dict.start[dict.count] > BYTES then
+    C.tw_dict_release(dict)
+    slot.at[0] = C.tw_dict_new()
+    if slot.at[0] == nil then error(S.op .. ": no memory for a frame", 0) end
+  end
+  return slot.at[0]
+end
+
 local function renew(S)
   checked(C.tw_frame_renew(S.slot.at, S.schema.total, S.schema.number))
   local native = S.slot.at[0]
   for i = 1, S.schema.total do
-    checked(C.tw_column_renew(native.column + (i - 1), S.schema.types[i], S.dicts[i], 0))
+    local dict = dict_of(S, i)
+    checked(C.tw_column_renew(native.column + (i - 1), S.schema.types[i], dict, 0))
   end
   S.fresh = true
 end
@@ -295,7 +311,9 @@ function tabular.source(desc, format)
   function desc.close(node)
     local S = node.state
     from_textfile.after_delivery(node, function()
-      if not node.stopped or node.destroyed then from_textfile.close_one(S) end
+      if node.stopped and not node.destroyed then return end
+      from_textfile.close_one(S)
+      S.dicts, S.reader = {}, nil
     end)
   end
 

@@ -173,6 +173,11 @@ describe("dataframe and pandas: elementwise", function()
     { "df.k % -3", "d.k % -3" },
     { "7 % df.k", "7 % d.k" },
     { "df.k % 0.75", "d.k % 0.75" },
+    { "1 / (df.x % -1)", "1 / (d.x % -1)" }, -- the sign of 0
+    { "1 / (df.y % -0.25)", "1 / (d.y % -0.25)" },
+    { "1 / (df.x / 8):round()", "1 / (d.x / 8).round()" },
+    { "1 / -df.x", "1 / -d.x" },
+    { "df.x / -df.y", "d.x / -d.y" },
     { "df.x ^ 2", "d.x ** 2" },
     { "df.x ^ 0.5", "d.x ** 0.5", {} }, -- of -inf numpy's sqrt and C's pow differ
     { "2 ^ df.k", "2.0 ** d.k" },

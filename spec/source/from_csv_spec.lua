@@ -233,6 +233,31 @@ describe("from_csv (seed " .. seed .. ")", function()
     for i, f in ipairs(list) do assert.equal(i * 10, f.x[10]) end
   end)
 
+  it("gives dead letters frames that stay, though it writes those of dataframes anew", function()
+    local dead = tw.stream()
+    local letters = dead:sink_to_list()
+    local source = tw.from_csv(file "a,b\n1,x\n2,y\n3,z\n", { batch = 1 })
+    source:on_error(dead)
+    source:to_dataframe { schema = { a = "string" } }.a.stream:sink(function() end)
+    tw.run()
+    local got = {}
+    for i, letter in ipairs(letters) do got[i] = letter.element:to_table() end
+    assert.same({ { a = { 1 }, b = { "x" } }, { a = { 2 }, b = { "y" } }, { a = { 3 }, b = { "z" } } }, got)
+  end)
+
+  it("does not keep the strings of rows gone by for ever", function()
+    local lines, n, most = { "s" }, 120000, 0
+    for i = 1, n do lines[i + 1] = "string " .. i end
+    local last
+    tw.from_csv(file(table.concat(lines, "\n")), { batch = 1000 }):sink(function(f)
+      most = math.max(most, tonumber(f.s._dict.count))
+      last = f.s[1000]
+    end)
+    tw.run()
+    assert.equal("string " .. n, last)
+    assert.is_true(most < 80000, most .. " strings")
+  end)
+
   it("raises for a column that is not there, naming the nearest", function()
     has(failure(function() frames("amount\n1\n", { schema = { amoutn = "f64" } }) end), '"amoutn"', '"amount"')
     has(failure(function() frames("a\n1\n", { columns = { "b" } }) end), 'columns: there is no column "b"')

@@ -24,17 +24,20 @@ work.nomem = nomem
 
 -- Numbers -------------------------------------------------------------------------------------
 
---- The remainder with the sign of b, as Python's and pandas'.
+--- The remainder with the sign of b, that of 0 too, as Python's and pandas'.
 function work.mod(a, b)
   if a % 1 == 0 and b % 1 == 0 and a < 2 ^ 53 and a > -2 ^ 53 and b ~= 0 then
-    return a - floor(a / b) * b
+    local r = a - floor(a / b) * b
+    return r == 0 and 0 * b or r
   end
   if b == huge or b == -huge then
     if a ~= a or a == huge or a == -huge then return 0 / 0 end
-    return (a == 0 or (a < 0) == (b < 0)) and a or b
+    if a == 0 then return 1 / b end
+    return (a < 0) == (b < 0) and a or b
   end
   local r = fmod(a, b)
-  if r ~= 0 and (r < 0) ~= (b < 0) then r = r + b end
+  if r == 0 then return 0 * b end
+  if (r < 0) ~= (b < 0) then r = r + b end
   return r
 end
 
@@ -50,11 +53,12 @@ function work.abs_i64(a)
   return a
 end
 
---- x to places after the point, halves to even, as pandas does. scale: 10 ^ places
+--- x to places after the point, halves to even, as pandas does (-0.3 to -0). scale: 10 ^ places
 function work.round(x, scale)
   local y = x * scale
   local r = floor(y + 0.5)
   if r - y == 0.5 and r % 2 ~= 0 then r = r - 1 end
+  if r == 0 then r = 0 * y end
   if not (y < 2 ^ 52 and y > -2 ^ 52) then r = y end
   local z = r / scale
   if z ~= z and x == x then return x end -- the scale is beyond all numbers

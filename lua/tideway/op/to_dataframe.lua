@@ -3,6 +3,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
+local hold = require "tideway.hold"
 local schema = require "tideway.schema"
 
 local handle = frame.handle
@@ -139,6 +140,12 @@ local function enter(state, x)
   return pointer
 end
 
+--- What a dead letter says of an element: a source may write its frames anew (tideway.tabular).
+local function outward(x)
+  if istype(handle, x) then return frame.keep(x._frame) end
+  return hold.keep(x)
+end
+
 --- The schema that the settings ask for.
 local function schema_of(opts)
   if opts.example ~= nil then
@@ -200,5 +207,6 @@ tw.from_iterable{tw.frame{x = {1, 2}}, tw.frame{x = {3}}}
     return require("tideway.dataframe").root(node, handle_of_node, node.state.schema, node.opts.example)
   end,
   step = enter,
+  outward = outward,
   emit = function(b, node, x) b:downstream(node, b:call(node, enter, b:constant(node.state), x)) end,
 }

@@ -51,8 +51,9 @@ local function commit(S)
     P.doomed = ("%d messages are still held after %g s: operators that keep elements until others come (partition, "
       .. "windows, zip) cannot be part of a transaction"):format(
       tonumber(kafka.library().tw_consumer_kept(S.consumer)), S.drain)
-    S.tries = TRIES -- it would be so again
-    return abort(S)
+    local why = P.doomed
+    abort(S)
+    return fail(S, why) -- it would be so again
   end
   local status, problem = producer.step(P, COMMIT, S.consumer)
   if status == C.TW_OK then
