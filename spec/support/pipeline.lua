@@ -148,8 +148,8 @@ end
 --- Wait until a group is stable with so many members.
 function pipeline.members(group, n, seconds)
   process.eventually(("%s has %d members"):format(group, n), function()
-    local is = broker.group(group)
-    return is and is.state == "Stable" and is.members == n
+    local ok, is = pcall(broker.group, group) -- the coordinator may be about to be there
+    return ok and is and is.state == "Stable" and is.members == n
   end, seconds or 20)
 end
 

@@ -38,11 +38,12 @@ function process.sleep(seconds) C.poll(nil, 0, seconds * 1000) end
 
 --- Call fn until it gives a true value, and return that; after `seconds` (10) raise, naming `what`.
 function process.eventually(what, fn, seconds)
-  for _ = 1, (seconds or 10) * 50 do
+  local last = os.time() + (seconds or 10) + 1
+  repeat
     local value = fn()
     if value then return value end
     process.sleep(0.02)
-  end
+  until os.time() >= last
   error(("not within %g s: %s"):format(seconds or 10, what), 2)
 end
 
