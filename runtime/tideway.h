@@ -599,6 +599,32 @@ const char *tw_textsink_error(const tw_textsink *sink);
 /* The descriptor of a FILE *. */
 int tw_file_number(void *file);
 
+/* ---- TCP sink (sink/sender.c) ---------------------------------------------- */
+
+typedef struct tw_sender tw_sender;
+
+/* Connect to a host, a name or an IP address; the sender is reported ready when it is, or when
+ * that has failed. Returns a new handle, or NULL: no memory, or a host that cannot be one. */
+tw_sender *tw_sender_open(tw_loop *loop, const char *host, const char *port);
+
+/* Closes it, taken, in order where nothing is under way; NULL is fine. */
+void tw_sender_close(tw_sender *sender);
+
+/* TW_AGAIN: it connects or sends, and is reported ready when that changes; TW_OK: it is
+ * connected, and the system has all that was sent; TW_EIO, for good: see tw_sender_error. */
+int tw_sender_state(const tw_sender *sender);
+
+/* Send a record, and the delimiter behind it, when the state is TW_OK. Both are copied as far
+ * as they do not go at once. Returns the state that is then. */
+int tw_sender_send(tw_sender *sender, const char *bytes, int64_t len, const char *delim,
+                   int64_t dlen);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_sender_id(const tw_sender *sender);
+
+/* What is wrong; view. */
+const char *tw_sender_error(const tw_sender *sender);
+
 /* ---- codecs (codec/) ----------------------------------------------------- */
 
 /* Cut bytes into records at a delimiter.
