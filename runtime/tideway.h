@@ -350,7 +350,7 @@ tw_process *tw_process_open(tw_loop *loop, const tw_process_options *options,
                             char *error, int64_t size);
 
 /* Closes our ends of the pipes, taken; a child that runs is killed and waited for. NULL is
- * fine. */
+ * fine. Closing the loop gives one that has an input 5 s after the end of that. */
 void tw_process_close(tw_process *process);
 
 /* Send a signal to the child and all that is in its session's first group. Returns TW_OK,

@@ -60,6 +60,7 @@ local words = {
 function check.show(x)
   if type(x) == "string" then return ("%q"):format(#x > 40 and x:sub(1, 40) .. "..." or x) end
   if type(x) == "number" or type(x) == "boolean" or x == nil then return tostring(x) end
+  if type(x) == "cdata" and tonumber(x) then return (tostring(x):gsub("U?LL$", "")) end -- 64-bit integers
   return is_stream(x) and "a stream" or "a " .. type(x)
 end
 

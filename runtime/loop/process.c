@@ -12,12 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
 #include "loop/loop.h"
 
-enum { STDIO = 3, ROOM = 64 << 10, ENDS = 2 };
+enum { STDIO = 3, ROOM = 64 << 10, ENDS = 2, PATIENCE_MS = 5000 };
 
 /* Our end of one of the child's. */
 struct end {
@@ -81,8 +82,19 @@ void tw_process_close(tw_process *p) {
   uv_close((uv_handle_t *)&p->uv, after_process_close);
 }
 
+/* With the loop: one that has an input sees its end, and has a while to do its work. */
 static void close_handle(tw__handle *handle) {
-  tw_process_close((tw_process *)handle);
+  tw_process *p = (tw_process *)handle;
+  const struct timespec pause = {.tv_nsec = 1000000};
+  const int reads = p->end[0].fd >= 0;
+  close_end(&p->end[0]);
+  for (int ms = 0; reads && !p->exited && ms < PATIENCE_MS; ms++) {
+    if (waitpid(p->uv.pid, NULL, WNOHANG))
+      p->exited = 1;
+    else
+      nanosleep(&pause, NULL);
+  }
+  tw_process_close(p);
 }
 
 static void on_exit_of(uv_process_t *uv, int64_t status, int number) {

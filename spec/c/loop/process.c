@@ -190,8 +190,13 @@ int main(int argc, char **argv) {
   leaves_no_zombies();
   turn(0);
   CHECK(open_files() == files);
-  shell("sleep 100", TW_STDIO_PIPE);
+  shell("sleep 100", TW_STDIO_IGNORE);
+  char path[] = "/tmp/tideway-spec-XXXXXX", script[100];
+  close(mkstemp(path));
+  snprintf(script, sizeof script, "cat > /dev/null; rm %s", path);
+  shell(script, TW_STDIO_PIPE);
   tw_loop_close(loop);
+  CHECK(access(path, F_OK) != 0); /* it was let finish */
   CHECK(no_children());
   return check_close();
 }
