@@ -481,6 +481,90 @@ const char *tw_textfile_error(const tw_textfile *file);
  * could not be read). Any thread. */
 int64_t tw_paths_match(const char *pattern, char *buf, int64_t size);
 
+/* ---- files that grow (source/follow.c, source/watch.c) -------------------- */
+
+/* News of directories, by inotify. A silent one, where there is none, reports nothing. */
+typedef struct tw_watch tw_watch;
+
+/* Returns a new handle, NULL: no memory. It is reported ready when a name has come, gone or
+ * changed in one of its directories. */
+tw_watch *tw_watch_open(tw_loop *loop);
+void tw_watch_close(tw_watch *watch); /* taken; NULL is fine */
+
+/* Watch a directory, too; again is fine. Returns TW_OK, or TW_EIO: it cannot be watched. */
+int tw_watch_dir(tw_watch *watch, const char *path);
+int tw_watch_silent(const tw_watch *watch);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_watch_id(const tw_watch *watch);
+
+typedef struct tw_follow tw_follow;
+
+typedef struct tw_follow_options {
+  const char *pattern;  /* a path, or a glob: files that begin to match are followed, too */
+  const char *position; /* the file that says how far they have been read; NULL: none */
+  const char *delim;    /* dlen bytes, from 1 */
+  int64_t dlen;
+  int64_t max_line; /* a longer record is an error; 0: no limit */
+  int partial;      /* a last record without delimiter of a file that was left counts */
+  int from_end;     /* start at the present ends, unless there is a position file */
+} tw_follow_options;
+
+/* Follow files: what is appended, through renaming, deletion, truncation, and files anew.
+ * options  borrowed, all of it.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut): a path without * ?
+ * [ must be there, unless the position file knows it. */
+tw_follow *tw_follow_open(tw_loop *loop, const tw_follow_options *options, char *error,
+                          int64_t size);
+
+/* Writes the position file and closes, taken; NULL is fine. */
+void tw_follow_close(tw_follow *follow);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_follow_id(const tw_follow *follow);
+
+/* Look which files there are and whether they have grown. To be called now and then, as
+ * inotify does not see all, and as it is time that lets go of files that were left.
+ * now_ns  of any clock, never less than before. */
+void tw_follow_look(tw_follow *follow, int64_t now_ns);
+
+/* Does nothing tell of changes but tw_follow_look? */
+int tw_follow_silent(const tw_follow *follow);
+
+/* The next records, all of one file. Returns how many are in tw_follow_lines; TW_AGAIN: none
+ * now, the handle will be reported ready; TW_EIO, TW_ENOMEM, TW_EPARSE (max_line): see
+ * tw_follow_error, and so will it be from now on. */
+int tw_follow_next(tw_follow *follow);
+
+/* The records of the last batch: a view, valid until the next tw_follow_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_follow_lines(const tw_follow *follow);
+
+/* The path of their file, a view, and the byte of it where they begin. */
+const char *tw_follow_path(const tw_follow *follow);
+int64_t tw_follow_start(const tw_follow *follow);
+
+/* With a position file: the number of the last batch. Nothing of a batch counts as read before
+ * tw_follow_through has been called for it. */
+int64_t tw_follow_batch(const tw_follow *follow);
+void tw_follow_through(tw_follow *follow, int64_t batch);
+
+/* Have the last batch, of this number, end before its record i; those from there on are a batch
+ * of their own. Returns its number, or TW_ENOMEM. */
+int64_t tw_follow_split(tw_follow *follow, int64_t batch, int i);
+
+/* How many batches are not through. */
+int64_t tw_follow_held(const tw_follow *follow);
+
+/* Have the position file written, on libuv's pool, when there is something new. */
+void tw_follow_save(tw_follow *follow);
+
+/* Write it now. Returns TW_OK, TW_ENOMEM or TW_EIO: see tw_follow_error. */
+int tw_follow_keep(tw_follow *follow);
+
+/* "PATH: byte N: what is wrong"; view, "" when nothing is. */
+const char *tw_follow_error(const tw_follow *follow);
+
 /* ---- records of socket clients (source/listener.c) ------------------------- */
 
 typedef struct tw_listener tw_listener;

@@ -11,7 +11,8 @@ return {
     "timeout", "to_dataframe", "to_batch", "through",
   },
   source = {
-    "from_iterable", "from_range", "from_textfile", "from_periodic", "from_process", "from_tcp", "from_unix",
+    "from_iterable", "from_range", "from_textfile", "filenames",
+    "from_periodic", "from_process", "from_tcp", "from_unix",
     "from_http_server",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
     "from_kafka", "from_kafka_batched", "exactly_once",

@@ -438,7 +438,6 @@ describe("from_textfile (seed " .. seed .. ")", function()
       misuse(function() tw.from_textfile(12) end))
     assert.equal("from_textfile: delimiter must not be empty",
       misuse(function() tw.from_textfile(path, { delimiter = "" }) end))
-    assert.is_true(has(misuse(function() tw.from_textfile(path, { follow = true }) end), "not there yet"))
     assert.is_true(has(misuse(function() tw.from_textfile(path, { delimeter = "x" }) end),
       "did you mean 'delimiter'"))
     assert.is_true(has(misuse(function() tw.from_textfile(path, { encoding = "bzip2" }) end), "encoding"))

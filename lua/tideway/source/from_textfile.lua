@@ -1,6 +1,7 @@
 local C = require "tideway.ffi"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local follow = require "tideway.follow"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
 
@@ -103,7 +104,17 @@ return {
   name = "from_textfile",
   doc = [[The lines of a text file, without the delimiter. Reading, unpacking and splitting are
 native. With the default delimiter a line of a CRLF file keeps its "\r"; delimiter = "\r\n" takes
-both. The files of a glob follow each other in the order of their names.]],
+both. The files of a glob follow each other in the order of their names.
+
+With follow = true it goes on with what is appended, until it is stopped, through what is done to
+logs: renamed, deleted, truncated (copytruncate) and made anew; all files of a glob at once, also those
+that come later. A file that was renamed or deleted is read until it has been silent for a minute.
+A line that has no end yet waits for it, or for the end of its file. Archives are left out; a
+glob must not match the copies that copytruncate makes. With `position` a process that is started again
+goes on where the one before ended, also in files that have been rotated meanwhile (as long as they
+are not packed): the file says where the first line is that was not through, what buffers and windows
+hold included, and is written every second and at the end. After a crash lines come again that
+were through later than that, none is left out. A line that failed is not through.]],
   args = { { "file", "any", "a path, a glob, \"-\" for standard input, or an open Lua file" } },
   opts = {
     { "delimiter", "string?", "what ends a line, any text; default \"\\n\"" },
@@ -112,8 +123,9 @@ both. The files of a glob follow each other in the order of their names.]],
     { "partial", "boolean?", "deliver a last line that has no delimiter; default true" },
     { "from_end", "boolean?", "start at the present end of the file" },
     { "max_line", "count?", "a longer line is an error; default: no limit" },
-    { "follow", "boolean?", "true: go on reading what is appended (not there yet)" },
-    { "poll_interval", "duration?", "how often to look for more, with follow" },
+    { "follow", "boolean?", "true: go on reading what is appended" },
+    { "position", "string?", "of follow: the file that says how far it has read" },
+    { "poll_interval", "duration?", "of follow: how often to look; default 1 s, 100 ms without inotify" },
   },
   outputs = "1",
   example = [[ tw.from_textfile("examples/data/seattle-weather.csv"):take(1) ]],
@@ -128,7 +140,8 @@ both. The files of a glob follow each other in the order of their names.]],
     if opts.delimiter == "" then errors.misuse "from_textfile: delimiter must not be empty" end
     node.view = view.new()
     if opts.view then view.passes(node, node.view) end
-    if opts.follow then errors.misuse "from_textfile: follow = true is not there yet" end
+    if opts.follow then return follow.new(node) end
+    if opts.position then errors.misuse "from_textfile: position needs follow = true" end
     if opts.from_end and type(file) == "string" and encoding(opts, file) ~= "none" then
       errors.misuse "from_textfile: an archive has no end to start from (from_end)"
     end
@@ -136,6 +149,7 @@ both. The files of a glob follow each other in the order of their names.]],
 
   open = function(node)
     local file = node.args.file
+    if node.opts.follow then return follow.open(node) end
     if node.state and node.state.file then return end -- was stopped: goes on where it was
     local S = {
       op = "from_textfile", opts = node.opts, next = 1,
@@ -155,6 +169,7 @@ both. The files of a glob follow each other in the order of their names.]],
   end,
 
   pull = function(node)
+    if node.opts.follow then return follow.pull(node) end
     local S = node.state
     expire(S)
     local i = S.at[0] + 1
@@ -201,14 +216,20 @@ both. The files of a glob follow each other in the order of their names.]],
 
   --- Where the element on its way comes from, for error messages.
   place = function(node)
+    if node.opts.follow then return follow.place(node) end
     local S = node.state
     if S and S.file and S.at[0] >= 0 then
       return ("line %d of %s"):format(S.before + S.at[0] + 1, S.name)
     end
   end,
 
+  leave = function(node)
+    if node.opts.follow then follow.leave(node) end
+  end,
+
   -- One that was stopped, or whose element failed, keeps its place until it is destroyed.
   close = function(node)
+    if node.opts.follow then return follow.close(node, after_delivery) end
     local S = node.state
     after_delivery(node, function()
       expire(S)
@@ -217,6 +238,7 @@ both. The files of a glob follow each other in the order of their names.]],
   end,
 
   destroyed = function(node)
+    if node.opts.follow then return follow.destroyed(node, after_delivery) end
     local S = node.state
     if S then after_delivery(node, function() close_one(S) end) end
   end,
