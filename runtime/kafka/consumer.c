@@ -192,24 +192,7 @@ rd_kafka_topic_partition_list_t *tw__consumer_origin(tw_consumer *c) {
   return list;
 }
 
-/* What came while reading was paused comes again, of the partitions that were gone back in. */
-static void drop_stash(tw_consumer *c) {
-  int kept = 0;
-  for (int i = 0; i < c->stashed; i++) {
-    rd_kafka_message_t *m = c->stash[i];
-    int k = m->rkt
-                ? tw__parts_find(&c->parts, rd_kafka_topic_name(m->rkt), m->partition)
-                : -1;
-    if (k >= 0 && c->parts.list[k].origin >= 0)
-      rd_kafka_message_destroy(m);
-    else
-      c->stash[kept++] = m;
-  }
-  c->stashed = kept;
-}
-
 void tw__consumer_rewound(tw_consumer *c) {
-  drop_stash(c);
   for (int k = 0; k < c->parts.count; k++) {
     struct tw__part *part = &c->parts.list[k];
     int64_t origin = part->origin, mark = part->stored;
