@@ -63,7 +63,7 @@ function registry.new(kind, release)
         end
       end
     end
-    count, look = kept, kept + LOOK
+    count, look = kept, math.min(kept + LOOK, room) -- another registry's call is no time to grow
     sentinel[1] = {}
     release(gone, dead)
   end

@@ -1,0 +1,45 @@
+--- registry: what is noted is released once its object is gone, by whatever registry it is noticed.
+local ffi = require "ffi"
+local registry = require "tideway.registry"
+
+ffi.cdef "typedef struct spec_thing { int x; } spec_thing;"
+
+describe("registry", function()
+  --- A registry, and how often each pointer has been released.
+  local function counting()
+    local released = {}
+    local note = registry.new("spec_thing *", function(array, n)
+      for i = 0, n - 1 do
+        local at = tonumber(ffi.cast("intptr_t", array[i]))
+        released[at] = (released[at] or 0) + 1
+      end
+    end)
+    return note, released
+  end
+
+  local function pointer(i) return ffi.cast("spec_thing *", i) end
+
+  it("has room for all that is held when another one calls the collector", function()
+    local note, released = counting()
+    local other = counting()
+    local held = {}
+    -- its own look has been at 2,048; another's comes just before its next, and moves that
+    for i = 1, 4000 do held[i] = note(pointer(i), {}, 0) end
+    other(pointer(1), {}, 2 ^ 26)
+    for i = 4001, 9000 do
+      held[i] = note(pointer(i), {}, 0)
+      if i % 1500 == 0 then other(pointer(i), {}, 2 ^ 26) end
+    end
+    assert.is_nil(next(released))
+    held = nil -- luacheck: ignore 311
+    for i = 1, 5 do
+      collectgarbage()
+      other(pointer(i), {}, 2 ^ 26)
+    end
+    local count = 0
+    for i = 1, 9000 do
+      if released[i] == 1 then count = count + 1 end
+    end
+    assert.equal(9000, count)
+  end)
+end)
