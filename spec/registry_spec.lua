@@ -31,7 +31,7 @@ describe("registry", function()
       if i % 1500 == 0 then other(pointer(i), {}, 2 ^ 26) end
     end
     assert.is_nil(next(released))
-    held = nil -- luacheck: ignore 311
+    for i = #held, 1, -1 do held[i] = nil end
     for i = 1, 5 do
       collectgarbage()
       other(pointer(i), {}, 2 ^ 26)

@@ -288,13 +288,21 @@ local function close_native(S)
   lib.tw_consumer_close(ffi.gc(native, nil))
 end
 
+--- What is to be done before it leaves the group. Returns what pcall does.
+local function before_close(S)
+  if not S.before_close then return true end
+  return pcall(S.before_close, S)
+end
+
 --- The run is over: what has stopped is closed, by the servant where that is at it.
 local function finish(S)
   if not (S.stopped and S.consumer) then return end
   if not S.closing then
     S.closing = true
-    if S.before_close then S.before_close(S) end
-    return close_native(S)
+    local ok, err = before_close(S)
+    close_native(S)
+    if not ok then error(err, 0) end
+    return
   end
   local deadline = C.tw_clock_seconds() + PATIENCE
   while S.consumer and C.tw_clock_seconds() < deadline do sched.step(10) end
@@ -330,10 +338,11 @@ local function attend(S)
     if through(S) and not S.closing then
       S.closing = true
       sched.occupied(true)
-      if S.before_close then S.before_close(S) end
+      local ok, err = before_close(S)
       while S.consumer and lib.tw_consumer_closed(S.consumer) == 0 do sched.wait(S.id) end
       close_native(S)
       sched.occupied(false)
+      if not ok then error(err, 0) end
       break
     end
     wake(S)
@@ -401,7 +410,10 @@ function consumer.pull(node)
   back(S)
   while node.running do
     if S.between then S.between(S) end
-    if S.failed then error(("%s: %s"):format(node.kind, S.failed), 0) end
+    if S.failed then
+      S.raised = true
+      error(("%s: %s"):format(node.kind, S.failed), 0)
+    end
     local n = lib.tw_consumer_next(S.consumer)
     if n > 0 then
       S.out, S.n = true, n

@@ -153,6 +153,7 @@ end)() ]],
       if S.out and not P.doomed then P.doomed = "the run has failed" end
       if S.begun and P.native then exclusively(S, commit) end
       producer.close(P)
+      if S.failed and not S.raised then error("exactly_once: " .. S.failed, 0) end -- the last commit
     end
   end,
 
