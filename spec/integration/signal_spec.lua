@@ -203,7 +203,7 @@ describe("a signal", function()
       local _, out = command.shell(([[
         log=$(mktemp); touch $log
         { i=0; until grep -q ready $log || [ $i -ge 500 ]; do sleep 0.02; i=$((i + 1)); done
-          printf '\003'; sleep 1; } | script -qec "%s run %s %s" /dev/null > $log 2>&1
+          printf '\003'; sleep 3; } | script -qec "%s run %s %s" /dev/null > $log 2>&1
         cat $log; rm -f $log]]):format(command.path, path, delay))
       return (out:gsub("\r", ""))
     end
