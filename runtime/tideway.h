@@ -501,7 +501,8 @@ uint32_t tw_watch_id(const tw_watch *watch);
 typedef struct tw_follow tw_follow;
 
 typedef struct tw_follow_options {
-  const char *pattern;  /* a path, or a glob: files that begin to match are followed, too */
+  const char
+      *pattern; /* a path, or a glob: files that begin to match are followed, too */
   const char *position; /* the file that says how far they have been read; NULL: none */
   const char *delim;    /* dlen bytes, from 1 */
   int64_t dlen;
