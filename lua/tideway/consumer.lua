@@ -102,7 +102,7 @@ function consumer.new(node, fields)
   end
   S.node = node
   node.kafka = S
-  kafka.library().tw_kafka_conf_close(conf_of(node)) -- a wrong setting is an error now
+  kafka.load().tw_kafka_conf_close(conf_of(node)) -- a wrong setting is an error now
   if S.direct then
     for _, name in ipairs(S.topics) do kafka.embedded():topic(name) end
   end
@@ -354,7 +354,7 @@ end
 
 --- Open the consumer of a node. batch: messages at a time.
 function consumer.open(node, batch)
-  lib = kafka.library()
+  lib = kafka.load()
   local opts, before = node.opts, node.kafka
   local S = { spare = {}, names = {}, numbers = {} }
   for key, value in pairs(before) do S[key] = value end

@@ -19,7 +19,7 @@ local kafka = { ERROR_SIZE = ERROR_SIZE }
 local lib
 
 --- The library; raises, with what to install, where there is none.
-function kafka.library()
+function kafka.load()
   lib = lib or extra.load "kafka"
   return lib
 end
@@ -59,7 +59,7 @@ end
 --- The cluster of this process, made when it is first used. {brokers = "host:port, ..."}
 function kafka.embedded()
   if not cluster then
-    local native = kafka.library().tw_kafka_cluster_open(1)
+    local native = kafka.load().tw_kafka_cluster_open(1)
     if native == nil then error("kafka: the embedded cluster could not be made", 0) end
     cluster = setmetatable({
       native = native, brokers = ffi.string(lib.tw_kafka_cluster_brokers(native)),
@@ -87,7 +87,7 @@ end
 --- librdkafka's settings. op: whose, for messages; values: ours, which conf overrides; fixed: ours,
 -- which it cannot. Returns a tw_kafka_conf, which the caller has to hand on.
 function kafka.conf(op, opts, values, fixed)
-  kafka.library()
+  kafka.load()
   local all = {}
   for name, value in pairs(values) do all[name] = value end
   for name, value in pairs(opts.conf or {}) do

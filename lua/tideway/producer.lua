@@ -408,7 +408,7 @@ producer.close = close
 
 --- A producer for a node. conf: of kafka.conf.
 function producer.open(node, conf)
-  lib = kafka.library()
+  lib = kafka.load()
   local message = ffi.new("char[?]", kafka.ERROR_SIZE)
   local native = lib.tw_producer_open(sched.loop(), conf, kafka.loud(node.opts), message, kafka.ERROR_SIZE)
   if native == nil then error(("%s: %s"):format(node.kind, ffi.string(message)), 0) end
@@ -424,7 +424,7 @@ end
 --- Check the settings of a sink's node.
 function producer.new(node)
   local opts = node.opts
-  lib = kafka.library()
+  lib = kafka.load()
   if type(opts.topic) == "string" and not kafka.is_topic(opts.topic) then
     misuse("%s: topic must be the name of a topic (letters, digits, . _ -), got %s", node.kind,
       check.show(opts.topic))

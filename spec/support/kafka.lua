@@ -10,7 +10,7 @@ local tw = require "tideway"
 
 local kafka = {}
 
-local found, lib = pcall(function() return require "tideway.kafka".library() end)
+local found, lib = pcall(function() return require "tideway.kafka".load() end)
 if not found then kafka.missing = "Kafka: " .. tostring(lib) end
 
 -- Names of our own for librdkafka's functions: spec.support.broker declares some of them, too.

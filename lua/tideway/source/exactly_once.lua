@@ -16,13 +16,13 @@ local function now() return C.tw_clock_seconds() end
 local function settle(S)
   local deadline = now() + S.drain
   C.tw_loop_wake(sched.loop(), S.id)
-  kafka.library().tw_consumer_watch(S.consumer, 1)
-  while S.consumer and kafka.library().tw_consumer_kept(S.consumer) > 0 and now() < deadline do
+  kafka.load().tw_consumer_watch(S.consumer, 1)
+  while S.consumer and kafka.load().tw_consumer_kept(S.consumer) > 0 and now() < deadline do
     consumer.pause(S, "exactly_once")
   end
   if not S.consumer then return false end
-  kafka.library().tw_consumer_watch(S.consumer, 0)
-  return kafka.library().tw_consumer_kept(S.consumer) == 0
+  kafka.load().tw_consumer_watch(S.consumer, 0)
+  return kafka.load().tw_consumer_kept(S.consumer) == 0
 end
 
 local function fail(S, why)
@@ -50,7 +50,7 @@ local function commit(S)
     if not S.consumer then return end
     P.doomed = ("%d messages are still held after %g s: operators that keep elements until others come (partition, "
       .. "windows, zip) cannot be part of a transaction"):format(
-      tonumber(kafka.library().tw_consumer_kept(S.consumer)), S.drain)
+      tonumber(kafka.load().tw_consumer_kept(S.consumer)), S.drain)
     local why = P.doomed
     abort(S)
     return fail(S, why) -- it would be so again
@@ -93,7 +93,7 @@ local function between(S)
     S.due = now() + S.interval
   end
   -- the time comes also when no further message does
-  if S.consumer then kafka.library().tw_consumer_watch(S.consumer, S.dirty and 1 or 0) end
+  if S.consumer then kafka.load().tw_consumer_watch(S.consumer, S.dirty and 1 or 0) end
 end
 
 return {
@@ -125,7 +125,7 @@ end)() ]],
     from_kafka.new(node, {
       transactional = true, interval = opts.commit_interval or INTERVAL, drain = opts.drain or 5,
     })
-    kafka.library().tw_kafka_conf_close(producer.conf(node, {
+    kafka.load().tw_kafka_conf_close(producer.conf(node, {
       ["transactional.id"] = opts.transactional_id or opts.group,
     }))
   end,
@@ -140,7 +140,7 @@ end)() ]],
     S.tries, S.dirty = 0, false
     P.on_lost = function(_, why)
       P.doomed = P.doomed or why
-      if S.consumer then kafka.library().tw_consumer_interrupt(S.consumer) end
+      if S.consumer then kafka.load().tw_consumer_interrupt(S.consumer) end
     end
     S.between = between
     S.before_rebalance = function(_, lost)

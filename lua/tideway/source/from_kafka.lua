@@ -72,7 +72,7 @@ end)() ]],
   loop = function(b, node)
     b:line "local m, at, cut = S.messages, S.at, S.cut"
     if node.opts.full then
-      b:line("local lib = %s", b:constant(require("tideway.kafka").library()))
+      b:line("local lib = %s", b:constant(require("tideway.kafka").load()))
       return function()
         consumer.begin(b)
         return b:let(node, ("%s(S, lib, i)"):format(b:constant(full)))
