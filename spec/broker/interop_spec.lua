@@ -113,7 +113,8 @@ describe("pipelines and Kafka's own programs", function()
     it("exchange keys, headers, tombstones and empty values, by " .. codec, function()
       local from, to = broker.topic(), broker.topic()
       local status, _, err = broker.tool("ConsoleProducer", "--topic", from, "--compression-codec", codec,
-        "--property", "parse.key=true", "--property", "parse.headers=true", "--property", "null.marker=NULL")
+        "--request-timeout-ms", 20000, "--property", "parse.key=true", "--property", "parse.headers=true",
+        "--property", "null.marker=NULL")
         :write(table.concat(LINES, "\n") .. "\n"):wait()
       assert.equal(0, status, err)
       local seen
@@ -121,7 +122,7 @@ describe("pipelines and Kafka's own programs", function()
       assert.equal(0, status, err)
       helper.expect(LINES, lines(seen))
       assert.same({ [number] = true }, broker.codecs(from))
-      assert.same({ [number] = true }, broker.codecs(to))
+      assert.is_true(broker.codecs(to)[number]) -- librdkafka leaves alone what would become larger
 
       local got
       status, got, err = broker.tool("ConsoleConsumer", "--topic", to, "--from-beginning", "--max-messages", #LINES,
@@ -172,12 +173,12 @@ describe("pipelines and Kafka's own programs", function()
     local group = "group-of-" .. from
     local theirs = broker.tool("VerifiableConsumer", "--topic", from, "--group-id", group, "--verbose")
     local ours = member(group, from)
-    pipeline.members(group, 2)
+    pipeline.members(group, 2, 60)
     local feed = pipeline.feed(from)
     process.eventually("both read", function()
       feed:put(100)
       return ours:output() ~= "" and #told(theirs:output():gsub('"key":null', '"key":""')) > 0
-    end, 20)
+    end, 60)
     local status, out, err, _ = theirs:signal("TERM"):wait()
     assert.is_true(status == 0 or status == 143, err)
     feed:put(100)
@@ -194,15 +195,15 @@ describe("pipelines and Kafka's own programs", function()
 
   it("agree on which transactions are committed, and on where the topic ends", function()
     local topic = broker.topic()
+    broker.produce(topic, { "first", "second" }, { conf = { ["transactional.id"] = topic } })
     local conf = { ["transactional.id"] = topic, ["transaction.timeout.ms"] = 1000 }
-    broker.produce(topic, { "first", "second" }, { conf = conf })
     local lost = {}
     for i = 1, 2000 do lost[i] = "lost" end -- kcat reads, and so sends, 4 KB at a time
     local producer = process.start(broker.producer(topic, { conf = conf })):write(broker.records(lost))
     process.eventually("some have been sent", function() return #broker.values(topic) > 2 end)
     producer:signal "KILL"
-    local last = broker.offsets(topic)[1][2]
-    process.eventually("the transaction is over", function() return broker.offsets(topic)[1][2] > last end)
+    assert.equal(3, broker.offsets(topic)[1][2]) -- for read_committed it ends before an open transaction
+    process.eventually("the transaction is over", function() return broker.offsets(topic)[1][2] > 3 end, 30)
     local status, out, err = to_the_end(topic):wait(30)
     assert.equal(0, status, err)
     assert.equal("first\nsecond\n", out)
