@@ -307,6 +307,7 @@ describe("a sink that never returns", function()
     from_process = { "from_process", "holds the child back while the pipeline waits" },
     from_kafka = { "from_kafka", "does not read while the pipeline waits" },
     from_kafka_batched = { "from_kafka", "does not read while the pipeline waits" },
+    input = { "input", "refuses what there is no room for, also while the pipeline waits" },
     exactly_once = { "from_kafka", "does not read while the pipeline waits" },
   }
 

@@ -348,6 +348,10 @@ function stream.source(desc)
   for _, row in ipairs(desc.opts or {}) do known_opts[#known_opts + 1] = row end
   local full = setmetatable({ opts = known_opts }, { __index = desc })
   return function(...)
+    if desc.find then -- one that is there already
+      local handle = desc.find(...)
+      if handle then return handle end
+    end
     local args, extra, opts = check.call(full, ...)
     local node = graph.node(desc, args, extra, opts, {})
     node.name = opts.name

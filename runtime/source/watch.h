@@ -1,4 +1,4 @@
-/* watch.h -- what follow.c needs of watch.c. */
+/* watch.h -- what the parts of follow need of watch.c. */
 #ifndef TIDEWAY_SOURCE_WATCH_H
 #define TIDEWAY_SOURCE_WATCH_H
 

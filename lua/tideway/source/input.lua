@@ -1,0 +1,165 @@
+local check = require "tideway.check"
+local errors = require "tideway.errors"
+local sched = require "tideway.sched"
+local view = require "tideway.view"
+
+local MAXSIZE = 10000
+
+local named = {} -- name -> the handle of the input; destroyed ones leave their name
+
+local methods = setmetatable({}, {
+  __index = function(_, name) return require("tideway.stream").methods[name] end,
+})
+
+-- What is pushed goes into `items`, at most `maxsize` with what is left of `batch`, which is being
+-- delivered; when that is through the two change places. So a push is two stores and a comparison,
+-- compiled together with who calls it.
+local function new_ring(maxsize)
+  return {
+    items = {}, n = 0,                 -- pushed, not yet asked for
+    batch = {}, size = 0, taken = 0,   -- asked for, and how many of them have been handed on
+    maxsize = maxsize, refused = 0, closed = false,
+    idle = false,                      -- does the source wait for a push?
+    queue = sched.queue "source",      -- in which it does
+  }
+end
+
+local function wrong(self, x)
+  if type(self) ~= "table" or not self._ring then
+    errors.misuse("input: push must be called on an input, as input:push(x)")
+  end
+  if x == nil then errors.misuse "input: nil is the absence of an element (use tw.null or false)" end
+end
+
+local function refuse(S)
+  if S.closed then return nil, "closed" end
+  S.refused = S.refused + 1
+  return nil, "again"
+end
+
+--- The source goes on.
+local function rouse(S)
+  S.idle = false
+  if S.queue.first then sched.hand(S.queue) end
+end
+
+--- Hand an element over. Returns true; or nil and "again" when there is no room, "closed" when the input
+-- has ended.
+function methods:push(x)
+  if x == nil or type(self) ~= "table" or not self._ring then wrong(self, x) end
+  local S = self._ring
+  local n = S.n + 1
+  if S.closed or n + S.size - S.taken > S.maxsize then return refuse(S) end
+  if type(x) == "cdata" and view.is(x) then x = view.text(x) end
+  S.items[n] = x
+  S.n = n
+  if S.idle then rouse(S) end
+  return true
+end
+
+local function close(S)
+  S.closed = true
+  if S.idle then rouse(S) end
+end
+
+--- No more pushes; what has been pushed is delivered, then the stream ends.
+function methods:close()
+  local node = require("tideway.stream").node_of(self, "close")
+  close(node.ring)
+end
+
+--- How many elements there was no room for.
+function methods:refused() return require("tideway.stream").node_of(self, "refused").ring.refused end
+
+--- What a source that was stopped in the middle of a batch, and started again, has left.
+local function rest(S)
+  local left, batch = S.size - S.taken, {}
+  for i = 1, left do batch[i] = S.batch[S.taken + i] end
+  S.batch, S.size, S.taken = batch, left, 0
+  return left
+end
+
+jit.off(wrong)
+jit.off(rest)
+
+return {
+  name = "input",
+  doc = [[What the host pushes: input:push(x) hands an element over, from any task, function or
+callback. It neither waits nor runs anything: the elements are delivered, in order, when the loop has
+its next turn. It returns true, or nil and "again" when `maxsize` elements are waiting, which is counted
+(input:refused()). The same name gives the same input, so that who pushes need not know
+who has built the pipeline. input:close() delivers what has been pushed and ends the stream; from then
+on push returns nil and "closed". tw.run waits for the inputs to be closed.]],
+  args = { { "name", "string" } },
+  opts = { { "maxsize", "count?", "how many elements may wait; default 10000" } },
+  outputs = "1",
+  example = [[ (function()
+  local input = tw.input "letters"
+  input:push "a"
+  tw.spawn(function()
+    input:push "b"
+    input:close()
+  end)
+  return input
+end)() ]],
+  gives = { "a", "b" },
+  methods = methods,
+
+  --- The input of that name, when there is one.
+  find = function(name, opts)
+    local handle = named[name]
+    if handle and opts ~= nil then
+      local given = check.settings("input", { { "maxsize", "count?" }, { "start", "boolean?" } }, opts)
+      local maxsize = handle._ring.maxsize
+      if given.maxsize and given.maxsize ~= maxsize then
+        errors.misuse("input: there is an input '%s' already, whose maxsize is %d", name, maxsize)
+      end
+      if given.start then handle:start() end
+    end
+    return handle
+  end,
+
+  new = function(node)
+    if node.args.name == "" then errors.misuse "input: name must not be empty" end
+    node.opts.name = node.args.name
+    node.ring = new_ring(node.opts.maxsize or MAXSIZE)
+  end,
+  result = function(node, handle)
+    handle._ring = node.ring
+    named[node.args.name] = handle
+    return handle
+  end,
+
+  drains = true,
+  open = function(node)
+    local S = node.ring
+    if node.state then S.closed = false end -- started again
+    node.state = S
+  end,
+  pull = function(node)
+    local S = node.state
+    if S.taken < S.size then return rest(S) end
+    while S.n == 0 do
+      if S.closed then return nil end
+      S.idle = true
+      sched.park(S.queue)
+    end
+    S.items, S.batch = S.batch, S.items
+    S.size, S.taken, S.n = S.n, 0, 0
+    return S.size
+  end,
+  loop = function(b, node)
+    b:line "local items = S.batch"
+    return function()
+      local x = b:let(node, "items[i + 1]")
+      b:line "S.taken = i + 1"
+      b:line "items[i + 1] = false"
+      return x
+    end
+  end,
+  close = function(node) close(node.ring) end,
+  destroyed = function(node)
+    close(node.ring)
+    named[node.args.name] = nil
+  end,
+}

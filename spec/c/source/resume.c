@@ -1,0 +1,113 @@
+/* resume -- the text of a position file leads back to the byte, whatever the path is called and
+ * wherever the file has gone; what is no such text is refused, however little is wrong. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../check.h"
+#include "source/follow.h"
+
+static char dir[] = "/tmp/tideway-spec-XXXXXX", path[128], position[64];
+static tw_loop *loop;
+
+static void put(const char *file, const char *text, size_t len, int flags) {
+  const int fd = open(file, O_WRONLY | O_CREAT | flags, 0600);
+  CHECK(fd >= 0 && write(fd, text, len) == (ssize_t)len);
+  close(fd);
+}
+
+static tw_follow *follow(void) {
+  char error[256];
+  const tw_follow_options o = {
+      .pattern = path, .position = position, .delim = "\n", .dlen = 1};
+  tw_follow *f = tw_follow_open(loop, &o, error, sizeof error);
+  CHECKF(f || strstr(error, "no position file"), "%s", error);
+  return f;
+}
+
+/* Takes one record, and is through with it. */
+static int is_next(tw_follow *f, const char *line) {
+  const int n = tw_follow_next(f);
+  if (n != 1 || f->lines[0].len != (int64_t)strlen(line)) return 0;
+  tw_follow_through(f, tw_follow_batch(f));
+  return !memcmp(f->lines[0].ptr, line, strlen(line));
+}
+
+static void names(void) {
+  static const char *const name[] = {"log", "a b%20\n\x7f", "%", "\xc3\xa4 log%"};
+  for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    char moved[160];
+    snprintf(path, sizeof path, "%s/%s", dir, name[i]);
+    snprintf(moved, sizeof moved, "%s.1", path);
+    put(path, "one\n", 4, 0);
+    tw_follow *f = follow();
+    CHECK(is_next(f, "one"));
+    tw_follow_close(f);
+    put(path, "two\n", 4, O_APPEND);
+    f = follow();
+    CHECK(is_next(f, "two"));
+    tw_follow_close(f);
+    put(path, "three\n", 6, O_APPEND);
+    CHECK(!rename(path, moved)); /* and there is no file of the name */
+    f = follow();
+    CHECK(f && f->tail[0]->left && is_next(f, "three") &&
+          tw_follow_next(f) == TW_AGAIN);
+    put(path, "four\n", 5, 0);
+    tw_follow_look(f, 1);
+    CHECK(is_next(f, "four"));
+    CHECK(!tw_follow_keep(f));
+    tw_follow_close(f);
+    unlink(path), unlink(moved), unlink(position);
+  }
+}
+
+/* What was delivered and not through comes again. */
+static void held(void) {
+  snprintf(path, sizeof path, "%s/log", dir);
+  put(path, "one\n", 4, 0);
+  tw_follow *f = follow();
+  CHECK(tw_follow_next(f) == 1);
+  tw_follow_close(f);
+  f = follow();
+  CHECK(is_next(f, "one"));
+  tw_follow_close(f);
+}
+
+/* A text with bytes changed, cut or doubled: refused or read, never more. */
+static void damaged(void) {
+  char good[512], bad[600];
+  const int fd = open(position, O_RDONLY);
+  const ssize_t len = read(fd, good, sizeof good);
+  close(fd);
+  CHECK(len > 20);
+  for (int i = 0; i < (check_long ? 20000 : 1000); i++) {
+    size_t n = (size_t)len;
+    memcpy(bad, good, n);
+    for (int64_t k = check_below(4); k >= 0; k--)
+      bad[check_below(len)] =
+          (char)(check_below(3) ? check_below(256) : "0 \n-%"[check_below(5)]);
+    if (check_below(3) == 0) n = (size_t)check_below(len + 1);
+    put(position, bad, n, O_TRUNC);
+    tw_follow *f = follow();
+    if (f)
+      while (tw_follow_next(f) > 0) tw_follow_through(f, tw_follow_batch(f));
+    tw_follow_close(f);
+  }
+}
+
+int main(int argc, char **argv) {
+  check_open(argc, argv);
+  CHECK(mkdtemp(dir) != NULL);
+  snprintf(position, sizeof position, "%s/position", dir);
+  loop = tw_loop_open();
+  names();
+  held();
+  damaged();
+  tw_loop_close(loop);
+  char command[128];
+  snprintf(command, sizeof command, "rm -r %s", dir);
+  CHECK(!system(command));
+  return check_close();
+}
