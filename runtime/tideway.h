@@ -591,7 +591,8 @@ enum tw_listener_counts {
   TW_LISTENER_IDLE = 3,        /* closed: silent for too long */
   TW_LISTENER_PARTIAL = 4,     /* records that did not end, and were dropped */
   TW_LISTENER_OPEN = 5,        /* connections there are now */
-  TW_LISTENER_COUNTS = 6
+  TW_LISTENER_BYTES = 6,       /* received */
+  TW_LISTENER_COUNTS = 7
 };
 
 /* A listener that has its port or path and does not listen yet. A socket in the file system
@@ -631,6 +632,64 @@ int64_t tw_listener_count(const tw_listener *listener, int what);
 
 /* "CLIENT: what is wrong", of the last TW_EPARSE; view. */
 const char *tw_listener_error(const tw_listener *listener);
+
+/* ---- datagrams (source/datagrams.c) ----------------------------------------- */
+
+typedef struct tw_datagrams tw_datagrams;
+
+typedef struct tw_datagrams_options {
+  const char *host;  /* an IP address */
+  int port;          /* 0: one that is free */
+  const char *delim; /* dlen bytes: ends the records of a datagram; dlen 0: it is one */
+  int64_t dlen;
+  int64_t max_record;     /* bytes; a longer datagram is refused */
+  int64_t receive_buffer; /* bytes that the system is asked to keep; 0: as it likes */
+} tw_datagrams_options;
+
+enum tw_datagrams_counts {
+  TW_DATAGRAMS_RECEIVED = 0, /* also those that were refused */
+  TW_DATAGRAMS_BYTES = 1,
+  TW_DATAGRAMS_REFUSED = 2, /* too long */
+  TW_DATAGRAMS_DROPPED =
+      3, /* by the system: no room in its buffer; 0 where it does not say */
+  TW_DATAGRAMS_COUNTS = 4
+};
+
+/* A UDP port; what comes to it is kept by the system, as long as there is room.
+ * options  borrowed until this returns.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_datagrams *tw_datagrams_open(tw_loop *loop, const tw_datagrams_options *options,
+                                char *error, int64_t size);
+
+/* Have it reported when something comes. Returns TW_OK, or TW_EIO and the reason in error. */
+int tw_datagrams_listen(tw_datagrams *datagrams, char *error, int64_t size);
+
+/* Take nothing that comes from now on: tw_datagrams_next hands out what is there, then it gives
+ * the port back and says TW_EOF. */
+void tw_datagrams_stop(tw_datagrams *datagrams);
+
+/* Closes it, taken; NULL is fine. */
+void tw_datagrams_close(tw_datagrams *datagrams);
+
+/* Its port; its id in tw_loop_poll. */
+int tw_datagrams_port(const tw_datagrams *datagrams);
+uint32_t tw_datagrams_id(const tw_datagrams *datagrams);
+
+/* The next batch of records; an empty datagram is an empty one, unless there is a delimiter.
+ * Returns how many are in tw_datagrams_lines; TW_AGAIN: none yet, the handle will be reported
+ * ready; TW_EOF: stopped, and there are no more; TW_EPARSE: a datagram was refused (see
+ * tw_datagrams_error), the others go on; TW_EIO: see there, too. */
+int tw_datagrams_next(tw_datagrams *datagrams);
+
+/* The records of the last batch: a view, valid until the next tw_datagrams_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_datagrams_lines(const tw_datagrams *datagrams);
+
+/* One of enum tw_datagrams_counts, since it was opened. */
+int64_t tw_datagrams_count(const tw_datagrams *datagrams, int what);
+
+/* "CLIENT: what is wrong", of the last TW_EPARSE or TW_EIO; view. */
+const char *tw_datagrams_error(const tw_datagrams *datagrams);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 

@@ -170,6 +170,8 @@ tw.stop() ends the run in order: sources stop, what is in flight is delivered, b
 streams below end, so that windows with flush = true emit what they hold, tasks are cancelled
 (those that a function below a stream has spawned are waited for), files are completed. SIGINT
 and SIGTERM do the same while tw.run() runs (tideway help run).]] },
+  counts = { "source:counts()",
+    "What a source has counted, as a table of names: from_tcp, from_unix, from_udp." },
   port = { "source:port()", "The port that a source listens on, also one that was asked for as 0." },
   ["http.get"] = { "tw.http.get(url, {settings})", [[
 Get a page inside any function: the task waits, others run. Returns {status =, headers =, body =,
