@@ -960,12 +960,13 @@ typedef struct tw_http_options {
   const char *headers; /* lines "Name: value", each ended by a newline; NULL: none */
   const char *body;    /* body_len bytes; NULL: none */
   int64_t body_len;
-  int64_t max_body;    /* a longer one is an error; of the unpacked body */
-  int64_t connect_ms;  /* to be connected; 0: libcurl's, 300 s */
-  int max_redirects;   /* to follow; 0: a redirect is an answer like others */
-  int verify;          /* 0: take any certificate */
-  const char *ca_file; /* certificates to trust; NULL: the system's */
-  const char *proxy;   /* NULL: as the environment says, "": none */
+  int64_t max_body;        /* a longer one is an error; of the unpacked body */
+  int verify;              /* 0: take any certificate */
+  const char *ca_file;     /* certificates to trust; NULL: the system's */
+  const char *cert;        /* a PEM file: the client's certificate; NULL: none */
+  const char *key;         /* a PEM file; NULL: in that of cert */
+  const char *proxy;       /* NULL: as the environment says, "": none */
+  const char *unix_socket; /* to connect to, whatever the host is called; or NULL */
 } tw_http_options;
 
 /* TW_ABI of the library that holds this part. Any thread. */
@@ -989,15 +990,21 @@ void tw_http_end(tw_http_call *call);
 /* Its id in tw_loop_poll. */
 uint32_t tw_http_id(const tw_http_call *call);
 
-/* TW_AGAIN while it is under way, TW_OK with an answer of any status, else a failure. */
+/* TW_AGAIN while it is under way, TW_OK with an answer of any status; TW_EIO: there is none,
+ * which may be different another time; TW_EINVAL: nor will there be. */
 int tw_http_state(const tw_http_call *call);
 
-/* Of the answer: its status; head and body, len bytes each; the address that it came from in
- * the end; why there is none. Views, valid until tw_http_end. */
+/* Has it got as far as to send the request? Also while it is under way. */
+int tw_http_connected(const tw_http_call *call);
+
+/* Of the answer: its status; head and body, len bytes each; where it redirects to, "" when it
+ * does not; after how many seconds it wants to be asked again, 0 when it does not say; why
+ * there is none. Views, valid until tw_http_end. */
 int tw_http_status(const tw_http_call *call);
 const char *tw_http_head(const tw_http_call *call, int64_t *len);
 const char *tw_http_body(const tw_http_call *call, int64_t *len);
-const char *tw_http_url(const tw_http_call *call);
+const char *tw_http_redirect(const tw_http_call *call);
+int64_t tw_http_retry_after(const tw_http_call *call);
 const char *tw_http_error(const tw_http_call *call);
 
 /* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */

@@ -54,11 +54,11 @@ function socket.connect(port) return dial(port, STREAM) end
 --- What sends datagrams to a UDP port of 127.0.0.1: each push is one.
 function socket.datagrams(port) return dial(port, DGRAM) end
 
---- A listening socket and its port.
-function socket.listen()
+--- A listening socket and its port. backlog: how many connections it takes ahead; default 16.
+function socket.listen(backlog)
   local fd = C.socket(AF_INET, STREAM + NONBLOCK, 0)
   local at, len = address(0), ffi.new("unsigned[1]", 16)
-  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, 16) == 0)
+  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, backlog or 16) == 0)
   C.getsockname(fd, at, len)
   return wrap(fd), bit.rshift(bit.bswap(at.port), 16)
 end
