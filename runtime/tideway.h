@@ -1007,6 +1007,26 @@ const char *tw_http_redirect(const tw_http_call *call);
 int64_t tw_http_retry_after(const tw_http_call *call);
 const char *tw_http_error(const tw_http_call *call);
 
+/* ---- TLS of servers (http/tls.c; in libtideway-tls, which needs OpenSSL) --------- */
+
+typedef struct tw_tls tw_tls;
+
+typedef struct tw_tls_options {
+  const char *cert;      /* a PEM file: the certificate, then those that vouch for it */
+  const char *key;       /* a PEM file, not encrypted */
+  const char *client_ca; /* a PEM file: who vouches for clients; NULL: any client */
+} tw_tls_options;
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_tls_abi(void);
+
+/* What a server's TLS sessions share. The files are read now.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_tls *tw_tls_open(const tw_tls_options *options, char *error, int64_t size);
+
+/* Closes it, taken; servers that have it keep it. NULL is fine. */
+void tw_tls_close(tw_tls *tls);
+
 /* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */
 
 typedef struct tw_httpd tw_httpd;
@@ -1014,6 +1034,8 @@ typedef struct tw_httpd tw_httpd;
 typedef struct tw_httpd_options {
   const char *host;        /* an IP address */
   int port;                /* 0: one that is free */
+  const char *path;        /* of a Unix socket, instead of host and port; or NULL */
+  tw_tls *tls;             /* its clients speak TLS; NULL: they do not */
   int backlog;             /* connections that the system accepts ahead */
   int64_t max_connections; /* further ones wait in the backlog */
   int64_t max_head;        /* bytes of target and headers; more: 431 (414) */
@@ -1050,9 +1072,10 @@ enum tw_httpd_counts {
 /* TW_ABI of the library that holds this part. Any thread. */
 int tw_httpd_abi(void);
 
-/* A server that has its port and does not listen yet. The process ignores SIGPIPE from now
- * on, unless it has a handler.
- * options  borrowed; host until this returns.
+/* A server that has its port or path and does not listen yet. A socket in the file system that
+ * nobody listens on any more is replaced. The process ignores SIGPIPE from now on, unless it
+ * has a handler.
+ * options  borrowed; host and path until this returns.
  * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
 tw_httpd *tw_httpd_open(tw_loop *loop, const tw_httpd_options *options, char *error,
                         int64_t size);
@@ -1072,7 +1095,7 @@ int64_t tw_httpd_busy(const tw_httpd *server);
 /* Closes the server, taken, and all its connections at once; NULL is fine. */
 void tw_httpd_close(tw_httpd *server);
 
-/* Its port, and its id in tw_loop_poll. */
+/* Its port, 0 of a Unix socket; its id in tw_loop_poll. */
 int tw_httpd_port(const tw_httpd *server);
 uint32_t tw_httpd_id(const tw_httpd *server);
 
