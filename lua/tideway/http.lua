@@ -253,7 +253,7 @@ local function perform(opts)
   return answer
 end
 
-http.check, http.shown, http.perform = checked, shown, perform
+http.check, http.shown = checked, shown
 
 --- Make a request: {url =, method =, headers =, body =, timeout = "30s", ...}.
 -- Returns the answer, whatever its status: {status =, headers =, body =, url =}; headers by
