@@ -39,13 +39,15 @@ CURL_LIBS     ?= -lcurl
 LLHTTP        ?= /usr/share/llhttp
 LLHTTP_CFLAGS ?= $(if $(wildcard $(LLHTTP)/llhttp.c),-I/usr/share/include/llhttp)
 LLHTTP_LIBS   ?= $(if $(wildcard $(LLHTTP)/llhttp.c),,-lllhttp)
+SSL_LIBS      ?= -lssl -lcrypto
 LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
 HTTP_OBJ       = $(B)/runtime/http/client.o
 HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
+TLS_OBJ        = $(B)/runtime/http/tls.o
 KAFKA_LIBS    ?= -lrdkafka
 KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
 EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
-                 $(if $(call has,librdkafka/rdkafka.h),kafka)
+                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
@@ -95,6 +97,8 @@ $(B)/tideway/libtideway-http.so: $(HTTP_OBJ) $(LIB)
 	$(call extra-library,$(CURL_LIBS))
 $(B)/tideway/libtideway-httpd.so: $(HTTPD_OBJ) $(LIB)
 	$(call extra-library,$(LLHTTP_LIBS))
+$(B)/tideway/libtideway-tls.so: $(TLS_OBJ) $(LIB)
+	$(call extra-library,$(SSL_LIBS))
 $(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
 	$(call extra-library,$(KAFKA_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
@@ -107,6 +111,7 @@ $(B)/llhttp/%.o: $(LLHTTP)/%.c
 extra-specs:
 	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
 	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
+	  $(if $(filter tls,$(EXTRA_NAMES)),$(TLS_OBJ) $(SSL_LIBS)) \
 	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS))
 
 $(B)/objects: FORCE

@@ -133,6 +133,7 @@ end
 function tw.flush()
   local sinks = package.loaded["tideway.textsink"]
   if sinks then sinks.flush_all() end
+  if package.loaded["tideway.posting"] then package.loaded["tideway.posting"].flush_all() end
   if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
   io.stdout:flush()
 end

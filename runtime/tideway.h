@@ -591,7 +591,8 @@ enum tw_listener_counts {
   TW_LISTENER_IDLE = 3,        /* closed: silent for too long */
   TW_LISTENER_PARTIAL = 4,     /* records that did not end, and were dropped */
   TW_LISTENER_OPEN = 5,        /* connections there are now */
-  TW_LISTENER_COUNTS = 6
+  TW_LISTENER_BYTES = 6,       /* received */
+  TW_LISTENER_COUNTS = 7
 };
 
 /* A listener that has its port or path and does not listen yet. A socket in the file system
@@ -631,6 +632,64 @@ int64_t tw_listener_count(const tw_listener *listener, int what);
 
 /* "CLIENT: what is wrong", of the last TW_EPARSE; view. */
 const char *tw_listener_error(const tw_listener *listener);
+
+/* ---- datagrams (source/datagrams.c) ----------------------------------------- */
+
+typedef struct tw_datagrams tw_datagrams;
+
+typedef struct tw_datagrams_options {
+  const char *host;  /* an IP address */
+  int port;          /* 0: one that is free */
+  const char *delim; /* dlen bytes: ends the records of a datagram; dlen 0: it is one */
+  int64_t dlen;
+  int64_t max_record;     /* bytes; a longer datagram is refused */
+  int64_t receive_buffer; /* bytes that the system is asked to keep; 0: as it likes */
+} tw_datagrams_options;
+
+enum tw_datagrams_counts {
+  TW_DATAGRAMS_RECEIVED = 0, /* also those that were refused */
+  TW_DATAGRAMS_BYTES = 1,
+  TW_DATAGRAMS_REFUSED = 2, /* too long */
+  TW_DATAGRAMS_DROPPED =
+      3, /* by the system: no room in its buffer; 0 where it does not say */
+  TW_DATAGRAMS_COUNTS = 4
+};
+
+/* A UDP port; what comes to it is kept by the system, as long as there is room.
+ * options  borrowed until this returns.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_datagrams *tw_datagrams_open(tw_loop *loop, const tw_datagrams_options *options,
+                                char *error, int64_t size);
+
+/* Have it reported when something comes. Returns TW_OK, or TW_EIO and the reason in error. */
+int tw_datagrams_listen(tw_datagrams *datagrams, char *error, int64_t size);
+
+/* Take nothing that comes from now on: tw_datagrams_next hands out what is there, then it gives
+ * the port back and says TW_EOF. */
+void tw_datagrams_stop(tw_datagrams *datagrams);
+
+/* Closes it, taken; NULL is fine. */
+void tw_datagrams_close(tw_datagrams *datagrams);
+
+/* Its port; its id in tw_loop_poll. */
+int tw_datagrams_port(const tw_datagrams *datagrams);
+uint32_t tw_datagrams_id(const tw_datagrams *datagrams);
+
+/* The next batch of records; an empty datagram is an empty one, unless there is a delimiter.
+ * Returns how many are in tw_datagrams_lines; TW_AGAIN: none yet, the handle will be reported
+ * ready; TW_EOF: stopped, and there are no more; TW_EPARSE: a datagram was refused (see
+ * tw_datagrams_error), the others go on; TW_EIO: see there, too. */
+int tw_datagrams_next(tw_datagrams *datagrams);
+
+/* The records of the last batch: a view, valid until the next tw_datagrams_next or close. The
+ * address is the same for the life of the handle. */
+const tw_slice *tw_datagrams_lines(const tw_datagrams *datagrams);
+
+/* One of enum tw_datagrams_counts, since it was opened. */
+int64_t tw_datagrams_count(const tw_datagrams *datagrams, int what);
+
+/* "CLIENT: what is wrong", of the last TW_EPARSE or TW_EIO; view. */
+const char *tw_datagrams_error(const tw_datagrams *datagrams);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
 
@@ -901,12 +960,13 @@ typedef struct tw_http_options {
   const char *headers; /* lines "Name: value", each ended by a newline; NULL: none */
   const char *body;    /* body_len bytes; NULL: none */
   int64_t body_len;
-  int64_t max_body;    /* a longer one is an error; of the unpacked body */
-  int64_t connect_ms;  /* to be connected; 0: libcurl's, 300 s */
-  int max_redirects;   /* to follow; 0: a redirect is an answer like others */
-  int verify;          /* 0: take any certificate */
-  const char *ca_file; /* certificates to trust; NULL: the system's */
-  const char *proxy;   /* NULL: as the environment says, "": none */
+  int64_t max_body;        /* a longer one is an error; of the unpacked body */
+  int verify;              /* 0: take any certificate */
+  const char *ca_file;     /* certificates to trust; NULL: the system's */
+  const char *cert;        /* a PEM file: the client's certificate; NULL: none */
+  const char *key;         /* a PEM file; NULL: in that of cert */
+  const char *proxy;       /* NULL: as the environment says, "": none */
+  const char *unix_socket; /* to connect to, whatever the host is called; or NULL */
 } tw_http_options;
 
 /* TW_ABI of the library that holds this part. Any thread. */
@@ -930,16 +990,42 @@ void tw_http_end(tw_http_call *call);
 /* Its id in tw_loop_poll. */
 uint32_t tw_http_id(const tw_http_call *call);
 
-/* TW_AGAIN while it is under way, TW_OK with an answer of any status, else a failure. */
+/* TW_AGAIN while it is under way, TW_OK with an answer of any status; TW_EIO: there is none,
+ * which may be different another time; TW_EINVAL: nor will there be. */
 int tw_http_state(const tw_http_call *call);
 
-/* Of the answer: its status; head and body, len bytes each; the address that it came from in
- * the end; why there is none. Views, valid until tw_http_end. */
+/* Has it got as far as to send the request? Also while it is under way. */
+int tw_http_connected(const tw_http_call *call);
+
+/* Of the answer: its status; head and body, len bytes each; where it redirects to, "" when it
+ * does not; after how many seconds it wants to be asked again, 0 when it does not say; why
+ * there is none. Views, valid until tw_http_end. */
 int tw_http_status(const tw_http_call *call);
 const char *tw_http_head(const tw_http_call *call, int64_t *len);
 const char *tw_http_body(const tw_http_call *call, int64_t *len);
-const char *tw_http_url(const tw_http_call *call);
+const char *tw_http_redirect(const tw_http_call *call);
+int64_t tw_http_retry_after(const tw_http_call *call);
 const char *tw_http_error(const tw_http_call *call);
+
+/* ---- TLS of servers (http/tls.c; in libtideway-tls, which needs OpenSSL) --------- */
+
+typedef struct tw_tls tw_tls;
+
+typedef struct tw_tls_options {
+  const char *cert;      /* a PEM file: the certificate, then those that vouch for it */
+  const char *key;       /* a PEM file, not encrypted */
+  const char *client_ca; /* a PEM file: who vouches for clients; NULL: any client */
+} tw_tls_options;
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_tls_abi(void);
+
+/* What a server's TLS sessions share. The files are read now.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_tls *tw_tls_open(const tw_tls_options *options, char *error, int64_t size);
+
+/* Closes it, taken; servers that have it keep it. NULL is fine. */
+void tw_tls_close(tw_tls *tls);
 
 /* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */
 
@@ -948,6 +1034,8 @@ typedef struct tw_httpd tw_httpd;
 typedef struct tw_httpd_options {
   const char *host;        /* an IP address */
   int port;                /* 0: one that is free */
+  const char *path;        /* of a Unix socket, instead of host and port; or NULL */
+  tw_tls *tls;             /* its clients speak TLS; NULL: they do not */
   int backlog;             /* connections that the system accepts ahead */
   int64_t max_connections; /* further ones wait in the backlog */
   int64_t max_head;        /* bytes of target and headers; more: 431 (414) */
@@ -984,9 +1072,10 @@ enum tw_httpd_counts {
 /* TW_ABI of the library that holds this part. Any thread. */
 int tw_httpd_abi(void);
 
-/* A server that has its port and does not listen yet. The process ignores SIGPIPE from now
- * on, unless it has a handler.
- * options  borrowed; host until this returns.
+/* A server that has its port or path and does not listen yet. A socket in the file system that
+ * nobody listens on any more is replaced. The process ignores SIGPIPE from now on, unless it
+ * has a handler.
+ * options  borrowed; host and path until this returns.
  * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
 tw_httpd *tw_httpd_open(tw_loop *loop, const tw_httpd_options *options, char *error,
                         int64_t size);
@@ -1006,7 +1095,7 @@ int64_t tw_httpd_busy(const tw_httpd *server);
 /* Closes the server, taken, and all its connections at once; NULL is fine. */
 void tw_httpd_close(tw_httpd *server);
 
-/* Its port, and its id in tw_loop_poll. */
+/* Its port, 0 of a Unix socket; its id in tw_loop_poll. */
 int tw_httpd_port(const tw_httpd *server);
 uint32_t tw_httpd_id(const tw_httpd *server);
 

@@ -12,7 +12,7 @@ return {
   },
   source = {
     "from_iterable", "from_range", "from_textfile", "filenames",
-    "from_periodic", "from_process", "from_tcp", "from_unix",
+    "from_periodic", "from_process", "from_tcp", "from_unix", "from_udp",
     "from_http_server", "input",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
     "from_kafka", "from_kafka_batched", "exactly_once",

@@ -170,14 +170,21 @@ tw.stop() ends the run in order: sources stop, what is in flight is delivered, b
 streams below end, so that windows with flush = true emit what they hold, tasks are cancelled
 (those that a function below a stream has spawned are waited for), files are completed. SIGINT
 and SIGTERM do the same while tw.run() runs (tideway help run).]] },
+  counts = { "source:counts()",
+    "What a source has counted, as a table of names: from_tcp, from_unix, from_udp." },
   port = { "source:port()", "The port that a source listens on, also one that was asked for as 0." },
   ["http.get"] = { "tw.http.get(url, {settings})", [[
 Get a page inside any function: the task waits, others run. Returns {status =, headers =, body =,
 url =} whatever the status is; raises when there is no answer ("timeout", "connection refused" ...).
 http and https, connections are kept, redirects followed (url is where they led).
   timeout = "30s"  connect_timeout  redirects = 10  max_body = 64 MB  headers = {name = value}
-  method  body     verify = false: take any certificate   ca_file   proxy
+  retries = 0      backoff = "100ms": asks again after 408, 429, 502, 503, 504 and lost connections,
+                   ever later or when Retry-After says so; a POST only if nobody can have got it
+  method  body     verify = false: take any certificate   ca_file   cert   key   unix_socket
+  proxy = "http://host:port", or true: as the environment says (https_proxy, no_proxy); default none
 Needs libcurl (Debian: libcurl4-openssl-dev) when tideway is built.]] },
+  ["http.post"] = { "tw.http.post(url, body, {settings})", [[
+As tw.http.get, with a body, a string; method = "PUT" and the like may be set.]] },
   ["http.request"] = { "tw.http.request{url = ..., ...}", [[
 As tw.http.get(url, {...}): method, body and headers are what one sets mostly.
 

@@ -332,6 +332,14 @@ function methods:port()
   misuse("port: %s listens on none", tostring(self))
 end
 
+--- What the source above this stream has counted, as a table of names.
+function methods:counts()
+  for _, node in ipairs(feed.sources_above(node_of(self, "counts"))) do
+    if node.desc.counts then return node.desc.counts(node) end
+  end
+  misuse("counts: no source above %s counts", tostring(self))
+end
+
 --- The graph that this stream is part of, as text.
 function methods:explain() return require("tideway.dump").graph(node_of(self, "explain")) end
 

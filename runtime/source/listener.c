@@ -19,7 +19,6 @@
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +30,7 @@
 
 #include "core/mem.h"
 #include "loop/loop.h"
+#include "source/address.h"
 
 enum {
   CHUNK = 128 << 10,
@@ -61,11 +61,7 @@ struct conn {
   int64_t heard; /* ms */
   int64_t
       left; /* once the listener has stopped: bytes that had been received by then */
-  union {
-    struct sockaddr any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-  } peer;
+  tw__address peer;
 };
 
 struct tw_listener {
@@ -342,27 +338,9 @@ static void resume_accepting(tw_listener *l) {
 /* ---- opening ----------------------------------------------------------------- */
 
 static int bind_tcp(tw_listener *l, const char **text) {
-  struct sockaddr_storage address = {0};
-  struct sockaddr *any = (struct sockaddr *)&address;
-  const int on = 1, port = l->options.port;
-  socklen_t len = sizeof(struct sockaddr_in);
-  if (uv_ip4_addr(l->options.host, port, (struct sockaddr_in *)&address)) {
-    len = sizeof(struct sockaddr_in6);
-    if (uv_ip6_addr(l->options.host, port, (struct sockaddr_in6 *)&address)) {
-      *text = "this is no IP address";
-      return -1;
-    }
-  }
-  l->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (l->fd < 0) return -1;
-  setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(l->fd, any, len)) return -1;
-  len = sizeof address;
-  if (getsockname(l->fd, any, &len)) return -1;
-  l->port =
-      ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                          : ((struct sockaddr_in *)&address)->sin_port);
-  return 0;
+  l->port = l->options.port;
+  l->fd = tw__address_bind(SOCK_STREAM, l->options.host, &l->port, text);
+  return l->fd < 0 ? -1 : 0;
 }
 
 /* Remove a socket that nobody listens on any more; -1 when that is not what is there. */
@@ -497,6 +475,7 @@ static int64_t receive(struct conn *conn, char *to, int64_t room) {
     conn->left = n ? conn->left - n : 0;
     if (conn->left <= 0 && recv(conn->fd, &next, 1, MSG_PEEK) == 0) conn->eof = 1;
   }
+  l->count[TW_LISTENER_BYTES] += n;
   if (n) touch(conn);
   return n;
 }
@@ -517,27 +496,11 @@ static int grow(struct conn *conn, int64_t least) {
   return TW_OK;
 }
 
-static void name_peer(const struct conn *conn, char *buf, size_t size) {
-  char text[64] = "";
-  int port = 0;
-  if (conn->peer.any.sa_family == AF_INET) {
-    uv_ip4_name(&conn->peer.in, text, sizeof text);
-    port = ntohs(conn->peer.in.sin_port);
-  } else if (conn->peer.any.sa_family == AF_INET6) {
-    uv_ip6_name(&conn->peer.in6, text, sizeof text);
-    port = ntohs(conn->peer.in6.sin6_port);
-  }
-  if (*text)
-    snprintf(buf, size, "%s port %d", text, port);
-  else
-    snprintf(buf, size, "a client");
-}
-
 /* The connection's record will not be taken, nor what comes after it. */
 static int refuse(struct conn *conn, const char *what, int64_t limit) {
   tw_listener *l = conn->listener;
   char peer[80];
-  name_peer(conn, peer, sizeof peer);
+  tw__address_name(&conn->peer, peer, sizeof peer);
   snprintf(l->error, sizeof l->error, "%s: a record of more than %lld bytes (%s)", peer,
            (long long)limit, what);
   l->count[TW_LISTENER_REFUSED]++;

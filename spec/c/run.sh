@@ -40,8 +40,8 @@ if [ $# -gt 0 ]; then specs=$*; else
 fi
 for spec in $specs; do
   case $spec in
-  http/* | kafka/*)
-    if [ ! -e "$B/runtime/$spec.o" ]; then
+  http/* | kafka/* | fuzz/http)
+    if [ ! -e "$B/runtime/$(echo "$spec" | sed 's|fuzz/http|http/server|').o" ]; then
       echo "left out $spec: what it needs is not installed"
       continue
     fi ;;

@@ -276,6 +276,30 @@ describe("from_tcp", function()
     assert.same({ "a", "d" }, out)
   end)
 
+  it("counts connections, refused records and bytes, also when it is over", function()
+    local source
+    local log = quietly(function()
+      source = serve({ max_record = 5, partial = false }, function(s) s:sink(function() end) end,
+        function(port, s)
+          assert.same({ connections = 0, open = 0, refused = 0, broken = 0, idle = 0, partial = 0, bytes = 0 },
+            s:counts())
+          local good, long, cut = socket.connect(port), socket.connect(port), socket.connect(port)
+          good:push "ok\n"
+          long:push "too long\n"
+          cut:push "cut"
+          cut:close()
+          eventually(function() return s:counts().partial == 1 and s:counts().refused == 1 end)
+          assert.equal(1, s:counts().open)
+          good:close()
+          long:close()
+          eventually(function() return s:counts().open == 0 end)
+        end)
+    end)
+    assert.matches("from_tcp: 127.0.0.1 port %d+: a record of more than 5 bytes", log)
+    assert.same({ connections = 3, open = 0, refused = 1, broken = 0, idle = 0, partial = 1, bytes = 15 },
+      source:counts())
+  end)
+
   it("says which port is taken, by whom it was asked", function()
     local taken = tw.from_tcp(0)
     taken:sink(function() end)

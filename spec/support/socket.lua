@@ -1,4 +1,4 @@
---- spec.support.socket -- plain TCP sockets on loopback, for clients and servers that misbehave.
+--- spec.support.socket -- plain sockets on loopback, for clients and servers that misbehave.
 --
 -- All of it is non-blocking. What waits calls tw.sleep, so that the loop under test goes on:
 -- call it in a task.
@@ -22,7 +22,8 @@ int close(int fd);
 ]]
 
 local C = ffi.C
-local AF_INET, STREAM, NONBLOCK, NOSIGNAL, EAGAIN, SOL_SOCKET, LINGER = 2, 1, 2048, 16384, 11, 1, 13
+local AF_INET, STREAM, DGRAM, NONBLOCK, NOSIGNAL, EAGAIN = 2, 1, 2, 2048, 16384, 11
+local SOL_SOCKET, LINGER = 1, 13
 local ROOM = 65536
 local room = ffi.new("char[?]", ROOM)
 
@@ -38,21 +39,26 @@ local function address(port)
   return at
 end
 
---- A client's connection to a port of 127.0.0.1.
-function socket.connect(port)
-  local fd = C.socket(AF_INET, STREAM, 0) -- to connect on loopback takes no waiting
+local function dial(port, type)
+  local fd = C.socket(AF_INET, type, 0) -- to connect on loopback takes no waiting
   if C.connect(fd, address(port), 16) ~= 0 then
     C.close(fd)
-    error("connect: errno " .. ffi.errno(), 2)
+    error("connect: errno " .. ffi.errno(), 3)
   end
   return wrap(fd)
 end
 
---- A listening socket and its port.
-function socket.listen()
+--- A client's connection to a port of 127.0.0.1.
+function socket.connect(port) return dial(port, STREAM) end
+
+--- What sends datagrams to a UDP port of 127.0.0.1: each push is one.
+function socket.datagrams(port) return dial(port, DGRAM) end
+
+--- A listening socket and its port. backlog: how many connections it takes ahead; default 16.
+function socket.listen(backlog)
   local fd = C.socket(AF_INET, STREAM + NONBLOCK, 0)
   local at, len = address(0), ffi.new("unsigned[1]", 16)
-  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, 16) == 0)
+  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, backlog or 16) == 0)
   C.getsockname(fd, at, len)
   return wrap(fd), bit.rshift(bit.bswap(at.port), 16)
 end

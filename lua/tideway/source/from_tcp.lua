@@ -1,14 +1,15 @@
-local C = require "tideway.ffi"
 local listening = require "tideway.listening"
 
-return {
+return listening.descriptor({
   name = "from_tcp",
   doc = [[The records of every client of a TCP port, without the delimiter. Clients take turns, each
 one's records stay in their order. Nothing is read while the pipeline waits, so that clients wait,
-too. A client with too long a record is let go: that is counted and written to standard error, and
+too. A client with too long a record is let go: that is counted and written to standard error (at most
+once a second), and
 the others go on, unless source:on_error(policy) was said. When the source is stopped, what has come
 by then is still delivered. Listens on 127.0.0.1 unless `host` says otherwise; source:port() is
-its port.]],
+its port. source:counts() is a table: connections, those that are open, those that were refused
+(too long a record), broken or idle, records that were partial and dropped, bytes.]],
   args = { { "port", "number", "0: one that is free" } },
   opts = listening.settings({ "host", "string?",
     "the IP address to listen on, \"0.0.0.0\": all; default \"127.0.0.1\"" }),
@@ -25,28 +26,16 @@ end)() ]],
     listening.new(node)
   end,
 
-  address = function(node)
-    return ("port %d of %s"):format(node.port or node.args.port, node.opts.host or "127.0.0.1")
-  end,
+  address = listening.port_address,
 
   locate = function(node, o)
     o.host, o.port = node.opts.host or "127.0.0.1", node.port or node.args.port
   end,
 
-  --- The port; one that is not started yet has it already, and refuses connections.
-  port = function(node)
-    if not node.port then
-      node.bound = listening.bind(node)
-      node.port = C.tw_listener_port(node.bound)
-    end
-    return node.port
-  end,
+  port = listening.port,
 
-  drains = true,
   open = function(node)
-    node.desc.port(node) -- which it keeps when it is started again
+    listening.port(node) -- which it keeps when it is started again
     listening.open(node)
   end,
-  pull = listening.pull, loop = listening.loop, close = listening.close, over = listening.over,
-  destroyed = listening.destroyed,
-}
+}, listening.connections)

@@ -1,7 +1,7 @@
 local errors = require "tideway.errors"
 local listening = require "tideway.listening"
 
-return {
+return listening.descriptor({
   name = "from_unix",
   doc = [[The records of every client of a Unix socket, which is made at the start and removed at the
 end; for all else see from_tcp. A socket there that nobody listens on any more is replaced. Who may
@@ -27,7 +27,5 @@ end)() ]],
   address = function(node) return node.args.path end,
   locate = function(node, o) o.path = node.args.path end,
 
-  drains = true,
-  open = listening.open, pull = listening.pull, loop = listening.loop,
-  close = listening.close, over = listening.over, destroyed = listening.destroyed,
-}
+  open = listening.open,
+}, listening.connections)
