@@ -18,6 +18,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local feed = require "tideway.feed"
 local graph = require "tideway.graph"
+local host = require "tideway.host"
 local sched = require "tideway.sched"
 local signals = require "tideway.signals"
 local stop = require "tideway.stop"
@@ -96,6 +97,7 @@ function tw.run(fn, opts)
   if type(fn) == "table" and next(fn) and not getmetatable(fn) then fn, opts = nil, fn end
   if fn ~= nil then check.value("run", "fn", "function", fn) end
   local settings = check.settings("run", { { "signals", "boolean?" } }, opts)
+  if host.runs then errors.misuse("run: %s; leave it out", host.runs) end
   if sched.in_task() then errors.misuse "run: the loop is running already" end
   stop.over()
   feed.start_all()

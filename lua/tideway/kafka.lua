@@ -9,6 +9,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local extra = require "tideway.extra"
 local ffi = require "ffi"
+local host = require "tideway.host"
 
 local misuse = errors.misuse
 local ERROR_SIZE = 512
@@ -133,7 +134,7 @@ function kafka.loud(opts) return opts.conf and opts.conf.debug and 1 or 0 end
 
 --- Tell a person, on standard error.
 function kafka.notice(node, text)
-  if text ~= nil then io.stderr:write(("%s: %s\n"):format(tostring(node), ffi.string(text))) end
+  if text ~= nil then host.say(("%s: %s"):format(tostring(node), ffi.string(text))) end
 end
 
 -- The end -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ jit.off(true, true) -- once a request, and its traces would hold on to graphs (D
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local program = require "tideway.host"
 local region = require "tideway.region"
 local request = require "tideway.request"
 local sched = require "tideway.sched"
@@ -53,7 +54,7 @@ local function failed(node, ticket, err)
   node.errors = node.errors + 1
   if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
   if node.policy == "raise" then error(err, 0) end
-  io.stderr:write(("%s: %s\n"):format(tostring(node), tostring(err)))
+  program.say(("%s: %s"):format(tostring(node), tostring(err)))
 end
 
 -- The server --------------------------------------------------------------------------------
