@@ -1,9 +1,11 @@
 --- tideway -- a Lua-scriptable stream runtime. `local tw = require "tideway"`.
 local here = debug.getinfo(1, "S").source:match "^@(.*)lua/tideway%.lua$"
 if here and not package.loaded["tideway.ffi"] then
-  -- in the build tree the loader of the library is in a folder of its own
-  local path = here .. "bindings/ffi/?.lua"
-  if not package.path:find(path, 1, true) then package.path = package.path .. ";" .. path end
+  -- in the build tree the loader of the library and what hosts need are in folders of their own
+  for _, folder in ipairs { "ffi", "nginx" } do
+    local path = ("%sbindings/%s/?.lua"):format(here, folder)
+    if not package.path:find(path, 1, true) then package.path = package.path .. ";" .. path end
+  end
 end
 
 -- LuaJIT's own limits are made for small programs: a graph with many branches meets them and
@@ -125,6 +127,7 @@ function tw.step(timeout)
   if not seconds then
     errors.misuse("step: the timeout must be a duration, got %s", check.show(timeout))
   end
+  if host.runs then errors.misuse("step: %s; leave it out", host.runs) end
   if sched.in_task() then errors.misuse "step: cannot be called inside a task" end
   local more = sched.step(math.ceil(seconds * 1000))
   sched.raise()

@@ -132,7 +132,7 @@ end
 --- Does the user want to see librdkafka's own log?
 function kafka.loud(opts) return opts.conf and opts.conf.debug and 1 or 0 end
 
---- Tell a person, on standard error.
+--- Tell a person.
 function kafka.notice(node, text)
   if text ~= nil then host.say(("%s: %s"):format(tostring(node), ffi.string(text))) end
 end

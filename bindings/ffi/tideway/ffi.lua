@@ -1,9 +1,9 @@
 --- tideway.ffi -- finds and loads libtideway; the only caller of ffi.cdef and ffi.load.
 --
 -- The library is looked for in this order: the one that this Lua state's C host is linked with
--- (package.loaded["tideway.library"]: its path; true: the symbols are the program's own), then
--- the environment variable TIDEWAY_LIB, then beside the Lua modules' C path (package.cpath: a rock's tree, or build/?.so), then in the
--- build tree that this file is part of, then by its soname. Returns the library's namespace.
+-- (package.loaded["tideway.library"]: its path; true: the symbols are the program's own), the
+-- environment variable TIDEWAY_LIB, package.cpath (a rock's tree, or build/?.so), the build tree
+-- that this file is part of, its soname. Returns the library's namespace.
 local ffi = require "ffi"
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)bindings/ffi/tideway/ffi%.lua$"
