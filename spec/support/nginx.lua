@@ -69,21 +69,41 @@ http {
 }
 ]]
 
+--- A configuration as a page shows it, with what it needs to run in a folder of its own.
+function nginx.alone(text, port)
+  local head = ("daemon off;\npid nginx.pid;\nerror_log error.log notice;\nload_module %s/ndk_http_module.so;\n"
+    .. "load_module %s;\nevents {}\n"):format(modules, lua_module)
+  local inside = ("access_log off; lua_package_path '%s/lua/?.lua;%s/bindings/nginx/?.lua;;';"):format(root, root)
+  for _, name in ipairs { "client_body", "proxy", "fastcgi", "uwsgi", "scgi" } do
+    inside = ("%s %s_temp_path %s;"):format(inside, name, name)
+  end
+  return head .. text:gsub("http {", function() return "http {\n  " .. inside end)
+    :gsub("127%.0%.0%.1:%d+", "127.0.0.1:" .. port)
+end
+
 --- Start one and wait until it answers.
--- o  pipeline = Lua text of init_worker_by_lua, in which DIR is its folder; server = the locations;
+-- o  conf = function(dir, port, root): the whole configuration; or
+--    pipeline = Lua text of init_worker_by_lua, in which DIR is its folder; server = the locations;
 --    main, http = further settings; default: a pool `tideway` of threads; workers = 1
 function nginx.start(o)
   local dir = os.tmpname()
   os.remove(dir)
   assert(os.execute(("mkdir -m 755 %s"):format(dir)) == 0)
   local self = setmetatable({ dir = dir, port = free_port() }, Nginx)
-  scratch.write(dir .. "/pipeline.lua", ("local DIR = %q\n%s"):format(dir, o.pipeline))
+  local user = shell "id -u" == "0" and "user root;" or ""
   local values = {
     dir = dir, port = self.port, root = root, modules = modules, workers = o.workers or 1,
-    user = shell "id -u" == "0" and "user root;" or "", main = o.main or "thread_pool tideway threads=1;",
+    user = user, main = o.main or "thread_pool tideway threads=1;",
     http = o.http or "", server = o.server or "location / { return 200; }",
   }
-  scratch.write(dir .. "/nginx.conf", (CONF:gsub("%%%((%w+)%)", function(name) return tostring(values[name]) end)))
+  local conf
+  if o.conf then
+    conf = user .. "\n" .. o.conf(dir, self.port, root)
+  else
+    scratch.write(dir .. "/pipeline.lua", ("local DIR = %q\n%s"):format(dir, o.pipeline))
+    conf = CONF:gsub("%%%((%w+)%)", function(name) return tostring(values[name]) end)
+  end
+  scratch.write(dir .. "/nginx.conf", conf)
   self.process = process.start(("%s -p %s -c %s/nginx.conf"):format(binary, dir, dir))
   local began = pcall(process.eventually, "nginx", function()
     if not self.process:running() then error "nginx has ended" end
