@@ -94,7 +94,8 @@ $(STATIC): $(OBJ) $(B)/objects
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(OBJ)
 
-$(B)/tideway/tideway.pc: bindings/c/tideway.pc.in Makefile
+# Anew each time: PREFIX may be another one.
+$(B)/tideway/tideway.pc: bindings/c/tideway.pc.in FORCE
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
