@@ -310,7 +310,7 @@ describe("a day in fast motion", function()
           hour = hour + 1
           if not listener.fd then
             tw.sleep(rng:int(0, 10) / 1000) -- nobody is there
-            listener = socket.listen(port)
+            listener = socket.listen(nil, port)
           end
         end
         writer:wait()

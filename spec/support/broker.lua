@@ -156,6 +156,27 @@ function broker.values(topic, opts)
   return list
 end
 
+-- Its files --------------------------------------------------------------------------------------
+
+local HEAD, LENGTH, ATTRIBUTES = 12, 9, 23 -- of a batch of records: bytes before what its length counts; from 1
+
+--- Which codecs the batches of a topic are compressed with: a table number -> true of 0 none,
+-- 1 gzip, 2 snappy, 3 lz4, 4 zstd. Only what is in the first segment, for less than some 16 MB.
+function broker.codecs(topic)
+  local codecs = {}
+  for partition = 0, #broker.offsets(topic) - 1 do
+    local file = assert(io.open(("%s/data/%s-%d/%020d.log"):format(broker.dir, topic, partition, 0), "rb"))
+    local text, at = file:read "*a", 0
+    file:close()
+    while at + ATTRIBUTES <= #text do
+      codecs[bit.band(text:byte(at + ATTRIBUTES), 7)] = true
+      local a, b, c, d = text:byte(at + LENGTH, at + LENGTH + 3)
+      at = at + HEAD + ((a * 256 + b) * 256 + c) * 256 + d
+    end
+  end
+  return codecs
+end
+
 -- librdkafka: topics, offsets, groups ----------------------------------------------------------
 
 ffi.cdef [[
