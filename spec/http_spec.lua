@@ -1,20 +1,12 @@
 --- tw.http: requests that suspend, and what becomes of them; against servers on loopback.
+local certificate = require "support.certificate"
 local command = require "support.command"
 local helper = require "helper"
+local serving = require "support.serving"
 local socket = require "support.socket"
 local tw = helper.tw
 
---- Run client(url) as a task beside a server whose sink is `respond`.
-local function with_server(respond, client)
-  local source = tw.from_http_server(0, { full = true })
-  source:sink(respond)
-  local url = "http://127.0.0.1:" .. source:port()
-  tw.run(function()
-    local ok, err = pcall(client, url, source:port())
-    source:stop()
-    if not ok then error(err, 0) end
-  end)
-end
+local with_server = serving.requests
 
 --- Run client(url) as a task beside a server that answers each connection by talk(connection).
 local function with_socket(talk, client)
@@ -97,6 +89,151 @@ describe("tw.http", function()
       assert.equal("there", tw.http.get(url .. "/11", { redirects = 11 }).body)
       answer = tw.http.get(url .. "/1", { redirects = 0 })
       assert.same({ 302, "/0" }, { answer.status, answer.headers.location })
+    end)
+  end)
+
+  it("does not post twice by a redirect, and never sends on less than it was given", function()
+    local seen
+    with_server(function(r)
+      local status = tonumber(r.path:match "^/(3%d%d)$")
+      if status then return r:respond("", { status = status, headers = { Location = "there" } }) end
+      seen = ("%s %s %s %s"):format(r.method, r.path, r.body, r.headers["content-type"] or "-")
+    end, function(url)
+      for _, case in ipairs {
+        { "GET", 301, "GET /there  -" }, { "GET", 303, "GET /there  -" }, { "HEAD", 303, "HEAD /there  -" },
+        { "POST", 301, "GET /there  -" }, { "POST", 302, "GET /there  -" }, { "POST", 303, "GET /there  -" },
+        { "POST", 307, "POST /there body a/b" }, { "POST", 308, "POST /there body a/b" },
+        { "PUT", 301, "PUT /there body a/b" }, { "PUT", 303, "GET /there  -" },
+        { "PUT", 308, "PUT /there body a/b" },
+        { "DELETE", 302, "DELETE /there  -" }, { "DELETE", 303, "GET /there  -" },
+      } do
+        local method, status, wanted = unpack(case)
+        local body = (method == "POST" or method == "PUT") and "body" or nil
+        tw.http.request {
+          url = ("%s/%d"):format(url, status), method = method, body = body,
+          headers = body and { ["Content-Type"] = "a/b" },
+        }
+        assert.equal(wanted, seen, ("%s after %d"):format(method, status))
+      end
+    end)
+  end)
+
+  it("tells another host nothing that was meant for the first, and stays with http", function()
+    local seen
+    with_server(function(r)
+      seen = r.headers
+      local to = r.query.to
+      if to then r:respond("", { status = 302, headers = { Location = to } }) end
+    end, function(url, port)
+      local headers = { Authorization = "secret", cookie = "a=b", ["X-A"] = "c" }
+      tw.http.get(("%s?to=http://localhost:%d/"):format(url, port), { headers = headers })
+      assert.same({ nil, nil, "c" }, { seen.authorization, seen.cookie, seen["x-a"] })
+      tw.http.get(("%s?to=http://127.0.0.1:%d/"):format(url, port), { headers = headers })
+      assert.same({ "secret", "a=b" }, { seen.authorization, seen.cookie })
+      assert.matches("redirected to file:///etc/passwd", raised(tw.http.get, url .. "?to=file:///etc/passwd"))
+    end)
+  end)
+
+  it("posts a text", function()
+    with_server(function(r) r:respond(("%s %s"):format(r.method, r.body)) end, function(url)
+      assert.equal("POST a", tw.http.post(url, "a").body)
+      assert.equal("PATCH b", tw.http.post(url, "b", { method = "PATCH" }).body)
+    end)
+  end)
+
+  describe("with retries", function()
+    --- How often a server that answers `status` at first is asked, and the status in the end.
+    local function asked(opts, first, times, headers)
+      local count, answer = 0, nil
+      with_server(function(r)
+        count = count + 1
+        if count <= times then return r:respond("", { status = first, headers = headers }) end
+      end, function(url)
+        opts.url, opts.backoff = url, opts.backoff or "1ms"
+        answer = tw.http.request(opts)
+      end)
+      return count, answer.status
+    end
+
+    it("asks again while the other side may come back, where that is safe", function()
+      assert.same({ 3, 200 }, { asked({ retries = 3 }, 503, 2) })
+      assert.same({ 3, 503 }, { asked({ retries = 2 }, 503, 9) })
+      assert.same({ 2, 200 }, { asked({ retries = 1, method = "PUT", body = "x" }, 429, 1) })
+      assert.same({ 1, 503 }, { asked({}, 503, 1) })
+      assert.same({ 1, 503 }, { asked({ retries = 3, body = "a POST" }, 503, 1) })
+      assert.same({ 1, 500 }, { asked({ retries = 3 }, 500, 1) })
+      assert.same({ 1, 404 }, { asked({ retries = 3 }, 404, 1) })
+    end)
+
+    it("waits for as long as it is told to, if there is that much time", function()
+      local before = os.time()
+      assert.same({ 2, 200 }, { asked({ retries = 1 }, 503, 1, { ["Retry-After"] = "1" }) })
+      assert.is_true(os.time() - before >= 1)
+      assert.same({ 1, 503 }, { asked({ retries = 1, timeout = "5s" }, 503, 1, { ["Retry-After"] = "60" }) })
+    end)
+
+    it("posts again what nobody can have got", function()
+      local source = tw.from_http_server(0)
+      local out = source:sink_to_list()
+      tw.run(function()
+        local posting = tw.spawn(tw.http.post, ("http://127.0.0.1:%d/"):format(source:port()), "x",
+          { retries = 20, backoff = "5ms" })
+        tw.sleep "20ms"
+        source:start()
+        assert.equal(200, posting:wait().status)
+        source:stop()
+      end)
+      assert.same({ "x" }, out)
+    end)
+
+    it("does not post again what somebody may have got", function()
+      local connections = 0
+      with_socket(function(c)
+        connections = connections + 1
+        c:receive "\r\n\r\n"
+      end, function(url)
+        assert.matches("connection lost", raised(tw.http.post, url, "x", { retries = 3, backoff = "1ms" }))
+        assert.equal(1, connections)
+        assert.matches("connection lost", raised(tw.http.get, url, { retries = 3, backoff = "1ms" }))
+        assert.equal(5, connections)
+      end)
+    end)
+  end)
+
+  it("gives up a connection that cannot be made in connect_timeout", function()
+    local listener, port = socket.listen(0) -- takes one connection ahead, then none
+    local first = socket.connect(port)
+    tw.run(function()
+      local url = ("http://127.0.0.1:%d/"):format(port)
+      assert.matches("timeout$", raised(tw.http.get, url, { connect_timeout = "1h", timeout = "20ms" }))
+      assert.equal(("http: GET %s: not connected within 0.02 s"):format(url),
+        raised(tw.http.get, url, { connect_timeout = "20ms" }))
+    end)
+    first:close()
+    listener:close()
+    with_socket(function(c) -- slow, but connected
+      c:receive "\r\n\r\n$"
+      tw.sleep "40ms"
+      c:send "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    end, function(url) assert.equal("x", tw.http.get(url, { connect_timeout = "20ms" }).body) end)
+  end)
+
+  it("asks a proxy when it is told to", function()
+    with_socket(function(c)
+      local line = c:receive("\r\n\r\n$"):match "^[^\r]*"
+      c:send(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#line, line))
+    end, function(proxy)
+      local url = "http://nowhere.invalid/a"
+      assert.equal("GET http://nowhere.invalid/a HTTP/1.1", tw.http.get(url, { proxy = proxy }).body)
+      local ffi = require "ffi"
+      ffi.cdef "int setenv(const char *name, const char *value, int over); int unsetenv(const char *name);"
+      ffi.C.setenv("http_proxy", proxy, 1)
+      local ok, err = pcall(function()
+        assert.equal("GET http://nowhere.invalid/a HTTP/1.1", tw.http.get(url, { proxy = true }).body)
+        assert.matches("the name cannot be resolved", raised(tw.http.get, url))
+      end)
+      ffi.C.unsetenv "http_proxy"
+      if not ok then error(err, 0) end
     end)
   end)
 
@@ -236,15 +373,13 @@ describe("tw.http", function()
   end)
 
   it("speaks https, and wants a certificate that it can trust", function()
-    local dir = os.tmpname()
-    os.remove(dir)
+    local own, other = certificate.make(), certificate.make "other"
     local status, out, err = command.shell(([[
-      mkdir %s && cd %s || exit 1
-      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key -out cert 2> /dev/null || exit 1
+      root=$PWD
+      cd %s
       echo "by TLS" > page
       for port in 18443 18543 18643 18743; do
-        openssl s_server -accept 127.0.0.1:$port -cert cert -key key -WWW > log 2>&1 &
+        openssl s_server -accept 0.0.0.0:$port -cert cert -key key -WWW > log 2>&1 &
         server=$!
         sleep 0.5
         kill -0 $server 2> /dev/null && break
@@ -256,13 +391,15 @@ describe("tw.http", function()
         print(tw.http.get(url, {ca_file = "cert"}).body)
         print(tw.http.get(url, {verify = false}).status)
         print(select(2, pcall(tw.http.get, url)))
+        print(select(2, pcall(tw.http.get, url, {ca_file = arg[2], retries = 9})))
+        url = url:gsub("127.0.0.1", "127.0.0.2")
+        print(select(2, pcall(tw.http.get, url, {ca_file = "cert"})))
+        print(select(2, pcall(tw.http.get, url, {ca_file = "/nowhere"})))
 END
-      cd - > /dev/null
-      root=$PWD
-      cd %s
-      "$root/${TIDEWAY_BIN:-build/bin/tideway}" run script.lua $port
-    ]]):format(dir, dir, dir))
-    os.execute("rm -rf " .. dir)
+      "$root/${TIDEWAY_BIN:-build/bin/tideway}" run script.lua $port %s
+    ]]):format(own.dir, other.cert))
+    own:remove()
+    other:remove()
     assert.equal("", err)
     assert.equal(0, status)
     local lines = {}
@@ -270,6 +407,9 @@ END
     assert.equal("by TLS", lines[1])
     assert.equal("200", lines[2])
     assert.matches("^http: GET https://127%.0%.0%.1:%d+/page: TLS: .*certificate", lines[3])
+    assert.matches("TLS: .*certificate", lines[4])
+    assert.matches("TLS: .*127%.0%.0%.2", lines[5]) -- another name than the certificate's
+    assert.matches("TLS: .*/nowhere", lines[6])
   end)
 
   it("refuses misuse at the user's line", function()
@@ -286,6 +426,11 @@ END
       function() tw.http.get("http://a/", { headers = { ["A:"] = "b" } }) end,
       function() tw.http.request "http://a/" end,
       function() tw.http.request {} end,
+      function() tw.http.post("http://a/") end,
+      function() tw.http.post("http://a/", "x", { body = "y" }) end,
+      function() tw.http.get("http://a/", { retries = -1 }) end,
+      function() tw.http.get("http://a/", { proxy = 1 }) end,
+      function() tw.http.get("http://a/", { key = "key" }) end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)

@@ -178,8 +178,13 @@ Get a page inside any function: the task waits, others run. Returns {status =, h
 url =} whatever the status is; raises when there is no answer ("timeout", "connection refused" ...).
 http and https, connections are kept, redirects followed (url is where they led).
   timeout = "30s"  connect_timeout  redirects = 10  max_body = 64 MB  headers = {name = value}
-  method  body     verify = false: take any certificate   ca_file   proxy
+  retries = 0      backoff = "100ms": asks again after 408, 429, 502, 503, 504 and lost connections,
+                   ever later or when Retry-After says so; a POST only if nobody can have got it
+  method  body     verify = false: take any certificate   ca_file   cert   key   unix_socket
+  proxy = "http://host:port", or true: as the environment says (https_proxy, no_proxy); default none
 Needs libcurl (Debian: libcurl4-openssl-dev) when tideway is built.]] },
+  ["http.post"] = { "tw.http.post(url, body, {settings})", [[
+As tw.http.get, with a body, a string; method = "PUT" and the like may be set.]] },
   ["http.request"] = { "tw.http.request{url = ..., ...}", [[
 As tw.http.get(url, {...}): method, body and headers are what one sets mostly.
 
@@ -292,23 +297,12 @@ end
 
 -- Scripts -----------------------------------------------------------------------------------
 
---- The text and chunk name of a script; nil and why not.
-local function read_script(path)
-  if path == "-" then return io.read "*a", "=stdin" end
-  local file, err = io.open(path, "rb")
-  if not file then return nil, err end
-  local text, why = file:read "*a"
-  file:close()
-  if not text then return nil, ("%s: %s"):format(path, why or "cannot be read") end
-  return text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""), "@" .. path
-end
-
 --- Load SCRIPT, the first of words from position i on, and set `arg` as luajit has it.
 -- Returns the chunk and its further words, or nil and the exit status.
 local function load_script(words, i, command)
   local path = words[i]
   if not path then return nil, misuse("%s: which script? (tideway help %s)", command, command) end
-  local text, name = read_script(path)
+  local text, name = require "tideway.script".read(path)
   if not text then return nil, misuse("%s", name) end
   local chunk, err = loadstring(text, name)
   if not chunk then return nil, report(err, path) end

@@ -13,7 +13,8 @@ local view = require "tideway.view"
 
 local sending = {}
 
-local LONGEST = 10 -- seconds between two attempts, at most
+local LONGEST = 10   -- seconds between two attempts, at most
+local PATIENCE = 300 -- where the other side says when it wants to be asked again
 
 --- The text of an element; others than strings and numbers raise.
 function sending.text(op, x)
@@ -47,16 +48,26 @@ function sending.check_retries(op, retries)
   end
 end
 
---- Call attempt(...), which returns nothing or what went wrong, until it returns nothing, at most
--- 1 + retries times, ever later; with jitter, so that not all come back at once.
-function sending.repeatedly(retries, backoff, attempt, ...)
+--- Call attempt(...) until it returns nothing, at most 1 + retries times, ever later; with jitter,
+-- so that not all come back at once. It returns nothing, or what went wrong, whether that is final,
+-- and after how many seconds the other side wants to be asked again, if it said so.
+-- Returns nothing, or what went wrong the last time.
+function sending.tries(retries, backoff, attempt, ...)
   for i = 0, retries do
-    local why = attempt(...)
+    local why, final, after = attempt(...)
     if not why then return end
-    if i == retries then error(why, 0) end
-    sched.sleep(math.min(LONGEST, backoff) * (0.5 + math.random() / 2))
+    if final or i == retries then return why end
+    local pause = math.min(LONGEST, backoff) * (0.5 + math.random() / 2)
+    if after then pause = math.max(pause, math.min(after, PATIENCE) * (1 + math.random() / 10)) end
+    sched.sleep(pause)
     backoff = backoff * 2
   end
+end
+
+--- The same, but what went wrong the last time is raised.
+function sending.repeatedly(retries, backoff, attempt, ...)
+  local why = sending.tries(retries, backoff, attempt, ...)
+  if why then error(why, 0) end
 end
 
 return sending

@@ -2,8 +2,8 @@
  *
  * libcurl says which sockets it waits for and until when; a uv_poll per socket and one
  * uv_timer tell it. It speaks http and https, keeps connections for the next request to
- * the same host, follows redirects and unpacks bodies. Its only threads are those that
- * resolve names.
+ * the same host, and unpacks bodies. Its only threads are those that resolve names.
+ * Redirects are its callers' business: libcurl would send a PUT on without its body.
  *
  *     tw_http_start --> easy handle --> multi --(uv_poll, uv_timer)--> check --> ready
  *
@@ -49,7 +49,9 @@ struct tw_http_call {
   int state; /* TW_AGAIN, then TW_OK or a status */
   int too_large;
   int status;
-  char *url;
+  int was_connected;   /* once it is over */
+  int64_t retry_after; /* seconds */
+  char *redirect;
   char error[CURL_ERROR_SIZE + 64];
   char detail[CURL_ERROR_SIZE];
 };
@@ -105,6 +107,31 @@ static void give_back(tw_http_call *call) {
   call->headers = NULL;
 }
 
+/* Did it get as far as the other side? Then that may have done what it was asked. */
+static int got_through(const tw_http_call *call) {
+  curl_off_t us = 0;
+  curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &us);
+  return us > 0;
+}
+
+/* Could it go better another time? */
+static int may_go_better(CURLcode result) {
+  switch (result) {
+  case CURLE_COULDNT_CONNECT:
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY:
+  case CURLE_OPERATION_TIMEDOUT:
+  case CURLE_GOT_NOTHING:
+  case CURLE_RECV_ERROR:
+  case CURLE_SEND_ERROR:
+  case CURLE_PARTIAL_FILE:
+  case CURLE_SSL_CONNECT_ERROR:
+  case CURLE_HTTP2:
+  case CURLE_HTTP2_STREAM: return 1;
+  default: return 0;
+  }
+}
+
 static void say(tw_http_call *call, CURLcode result) {
   long os = 0;
   curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os);
@@ -126,7 +153,6 @@ static void say(tw_http_call *call, CURLcode result) {
   case CURLE_SSL_CIPHER:
   case CURLE_PEER_FAILED_VERIFICATION:
   case CURLE_SSL_CACERT_BADFILE: format = "TLS: %s"; break;
-  case CURLE_TOO_MANY_REDIRECTS: detail = "too many redirects"; break;
   case CURLE_UNSUPPORTED_PROTOCOL: format = "not an http or https address (%s)"; break;
   case CURLE_WRITE_ERROR:
     if (call->too_large) {
@@ -144,13 +170,17 @@ static void say(tw_http_call *call, CURLcode result) {
 }
 
 static void finish(tw_http_call *call, CURLcode result) {
-  const char *url = NULL;
+  const char *redirect = NULL;
   long status = 0;
+  curl_off_t retry_after = 0;
   curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-  curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
-  if (url) call->url = tw__mem_copy(url, (int64_t)strlen(url));
+  curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &redirect);
+  curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after);
+  if (redirect) call->redirect = tw__mem_copy(redirect, (int64_t)strlen(redirect));
   call->status = (int)status;
-  call->state = result == CURLE_OK ? TW_OK : TW_EIO;
+  call->retry_after = retry_after;
+  call->was_connected = got_through(call);
+  call->state = result == CURLE_OK ? TW_OK : may_go_better(result) ? TW_EIO : TW_EINVAL;
   if (result != CURLE_OK) say(call, result);
   give_back(call);
   unlink_call(call);
@@ -430,22 +460,23 @@ static int set_up(tw_http_call *call, const tw_http_options *o) {
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075500
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 #else
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
-  curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "tideway");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, o->max_redirects > 0 ? 1L : 0L);
-  curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)o->max_redirects);
-  if (o->connect_ms)
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms);
+  /* how long is our callers' to say, by their clock */
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 30 * 24 * 3600L);
   if (!o->verify) {
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
   }
   if (o->ca_file) curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
+  if (o->cert) {
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, o->cert);
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, o->key ? o->key : o->cert);
+  }
+  if (o->unix_socket) curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);
   if (o->proxy || is_loopback(o->url))
     curl_easy_setopt(easy, CURLOPT_PROXY, o->proxy ? o->proxy : "");
   set_method(easy, o);
@@ -492,7 +523,7 @@ void tw_http_end(tw_http_call *call) {
   tw__loop_detach(&call->handle);
   tw__free(call->head.bytes);
   tw__free(call->body.bytes);
-  tw__free(call->url);
+  tw__free(call->redirect);
   tw__free(call);
 }
 
@@ -518,8 +549,16 @@ const char *tw_http_body(const tw_http_call *call, int64_t *len) {
   return call->body.bytes ? call->body.bytes : "";
 }
 
-const char *tw_http_url(const tw_http_call *call) {
-  return call->url ? call->url : "";
+int tw_http_connected(const tw_http_call *call) {
+  return call->easy ? got_through(call) : call->was_connected;
+}
+
+const char *tw_http_redirect(const tw_http_call *call) {
+  return call->redirect ? call->redirect : "";
+}
+
+int64_t tw_http_retry_after(const tw_http_call *call) {
+  return call->retry_after;
 }
 
 const char *tw_http_error(const tw_http_call *call) {

@@ -1,5 +1,7 @@
 /* server.c -- an HTTP/1.1 server on the loop; llhttp reads, this keeps the connections.
  *
+ *     SHAKING  (TLS only)
+ *        |
  *        +--------- parse what came behind ----------+
  *        v                                           |
  *      IDLE --> READING --> QUEUED --> HELD --> WRITING --> LINGERING --> closed
@@ -20,13 +22,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/mem.h"
+#include "http/tls.h"
 #include "loop/loop.h"
+#include "loop/unix.h"
 
 enum {
   INPUT = 64 << 10,
   INPUT_LEAST = 1 << 10,
+  PLAIN = 16 << 10, /* the most that a TLS record has */
   BATCH = 64,
   FIRST_ROOM = 512,
   HEAD_ROOM = 512
@@ -34,16 +40,25 @@ enum {
 enum { SLOT_BITS = 20, MAX_SLOTS = 1 << SLOT_BITS };
 enum { LINGER_MS = 2000, LINGER_BYTES = 16 << 20 };
 
-enum state { IDLE, READING, QUEUED, HELD, WRITING, LINGERING, GONE, STATES };
+enum state { SHAKING, IDLE, READING, QUEUED, HELD, WRITING, LINGERING, GONE, STATES };
 
 struct text {
   char *bytes;
   int64_t len, room;
 };
 
+/* A TCP port or connection, or that of a Unix socket. */
+union stream {
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+  uv_stream_t any;
+  uv_handle_t handle;
+};
+
 struct conn {
-  uv_tcp_t tcp; /* first */
+  union stream stream; /* first */
   tw_httpd *server;
+  tw__tls_session *tls;                     /* NULL: plain */
   struct conn *prev, *next;                 /* the list of its state */
   struct conn *older, *newer;               /* requests that wait for their answer */
   struct conn *prev_stalled, *next_stalled; /* not read because of what others sent */
@@ -72,7 +87,8 @@ struct list {
 
 struct tw_httpd {
   tw__handle handle; /* first */
-  uv_tcp_t listener;
+  union stream listener;
+  tw__unix place;
   uv_timer_t timer;
   int64_t armed; /* when the timer fires, ms; 0: it does not */
   llhttp_settings_t settings;
@@ -87,11 +103,12 @@ struct tw_httpd {
   uint64_t serial;
   int64_t conns, held_bytes, partial_bytes;
   int64_t count[TW_HTTPD_COUNTS];
-  int paused, listening, stopping, closing, unaccepted, pending;
+  int is_unix, paused, listening, stopping, closing, unaccepted, pending;
   time_t date_of;
   char date[64];
   tw_httpd_request batch[BATCH];
   char input[INPUT];
+  char plain[PLAIN]; /* what TLS makes of it */
 };
 
 static void parse(struct conn *conn, const char *bytes, size_t len);
@@ -101,6 +118,7 @@ static void answer(struct conn *conn, int status, const char *head, int64_t head
 /* ---- text ---------------------------------------------------------------- */
 
 static int append(struct text *text, const char *bytes, int64_t len) {
+  if (len == 0) return TW_OK;
   if (text->len + len > text->room) {
     int64_t room = text->room ? text->room * 2 : FIRST_ROOM;
     while (room < text->len + len) room *= 2;
@@ -281,9 +299,64 @@ static void dequeue(struct conn *conn) {
   clear(&conn->body);
 }
 
+/* ---- sending ------------------------------------------------------------------ */
+
+struct parcel {
+  uv_write_t write; /* first */
+  char bytes[];
+};
+
+static void after_parcel(uv_write_t *write, int status) {
+  (void)status; /* whoever reads or writes next will see */
+  tw__free(write);
+}
+
+/* Sends len bytes, what does not fit at once a little later. Returns TW_OK or a status. */
+static int post(struct conn *conn, const char *bytes, size_t len) {
+  uv_stream_t *stream = &conn->stream.any;
+  uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
+  const int sent = len ? uv_try_write(stream, &buf, 1) : 0;
+  if (sent == (int)len) return TW_OK;
+  if (sent < 0 && sent != UV_EAGAIN) return TW_EIO;
+  const size_t left = len - (size_t)(sent > 0 ? sent : 0);
+  struct parcel *parcel = tw__malloc(sizeof *parcel + left);
+  if (!parcel) return TW_ENOMEM;
+  memcpy(parcel->bytes, bytes + len - left, left);
+  buf = uv_buf_init(parcel->bytes, (unsigned)left);
+  if (!uv_write(&parcel->write, stream, &buf, 1, after_parcel)) return TW_OK;
+  tw__free(parcel);
+  return TW_EIO;
+}
+
+/* Sends what TLS itself has to say. */
+static int flush(struct conn *conn) {
+  const tw_tls *tls = conn->server->options.tls;
+  const char *bytes;
+  const size_t len = tls->out(conn->tls, &bytes);
+  const int rc = post(conn, bytes, len);
+  tls->sent(conn->tls);
+  return rc;
+}
+
+/* So that the client knows that it has got everything. */
+static void say_goodbye(struct conn *conn) {
+  if (!conn->tls) return;
+  conn->server->options.tls->end(conn->tls);
+  flush(conn);
+}
+
+/* A line between request and answer. */
+static int interject(struct conn *conn, const char *bytes, size_t len) {
+  const tw_tls *tls = conn->server->options.tls;
+  if (!conn->tls) return post(conn, bytes, len);
+  const int rc = tls->write(conn->tls, bytes, len);
+  return rc ? rc : flush(conn);
+}
+
 /* ---- closing ---------------------------------------------------------------- */
 
 static void destroy(tw_httpd *server) {
+  if (server->options.tls) server->options.tls->unref(server->options.tls);
   tw__free(server->slot);
   tw__free(server->spare);
   tw__free(server);
@@ -323,7 +396,12 @@ static void close_conn(struct conn *conn) {
   server->slot[conn->slot] = NULL;
   server->spare[server->spares++] = conn->slot;
   server->conns--;
-  uv_close((uv_handle_t *)&conn->tcp, after_conn_close);
+  if (conn->tls) {
+    say_goodbye(conn);
+    server->options.tls->close(conn->tls);
+    conn->tls = NULL;
+  }
+  uv_close(&conn->stream.handle, after_conn_close);
   if (!server->closing) hold_back(server);
   if (server->stopping) tw__loop_ready(&server->handle);
   if (server->unaccepted && !server->stopping) take_up(server);
@@ -363,8 +441,9 @@ static void after_shutdown(uv_shutdown_t *request, int status) {
  * might never see why. */
 static void linger(struct conn *conn) {
   uv_shutdown_t *request = tw__malloc(sizeof *request);
+  say_goodbye(conn);
   if (!request || conn->eof ||
-      uv_shutdown(request, (uv_stream_t *)&conn->tcp, after_shutdown)) {
+      uv_shutdown(request, &conn->stream.any, after_shutdown)) {
     tw__free(request);
     close_conn(conn);
     return;
@@ -446,38 +525,65 @@ static const char *date(tw_httpd *server) {
   return server->date;
 }
 
-/* Sends what fits at once; the rest is copied and sent by libuv. */
-static void send_out(struct conn *conn, uv_buf_t *bufs, unsigned n) {
-  uv_stream_t *stream = (uv_stream_t *)&conn->tcp;
-  size_t total = 0, sent = 0;
+/* Sends what fits at once; the rest is copied and sent by libuv. Returns how much that is, or
+ * a status. */
+static int64_t begin_write(struct conn *conn, const uv_buf_t *bufs, unsigned n) {
+  uv_stream_t *stream = &conn->stream.any;
+  size_t total = 0;
   for (unsigned i = 0; i < n; i++) total += bufs[i].len;
-  become(conn, WRITING);
   const int rc = uv_try_write(stream, bufs, n);
-  if (rc < 0 && rc != UV_EAGAIN) {
-    close_conn(conn);
-    return;
-  }
-  sent = rc > 0 ? (size_t)rc : 0;
-  if (sent == total) {
-    answered(conn);
-    return;
-  }
+  if (rc < 0 && rc != UV_EAGAIN) return TW_EIO;
+  size_t sent = rc > 0 ? (size_t)rc : 0;
+  if (sent == total) return 0;
   conn->out = tw__malloc(total - sent);
-  if (!conn->out) {
-    close_conn(conn);
-    return;
-  }
-  size_t at = 0, skip = sent;
+  if (!conn->out) return TW_ENOMEM;
+  size_t at = 0;
   for (unsigned i = 0; i < n; i++) {
-    const size_t gone = skip < bufs[i].len ? skip : bufs[i].len;
+    const size_t gone = sent < bufs[i].len ? sent : bufs[i].len;
     memcpy(conn->out + at, bufs[i].base + gone, bufs[i].len - gone);
     at += bufs[i].len - gone;
-    skip -= gone;
+    sent -= gone;
   }
   uv_buf_t rest = uv_buf_init(conn->out, (unsigned)at);
   conn->unsent = at;
   conn->write.data = conn;
-  if (uv_write(&conn->write, stream, &rest, 1, after_write)) close_conn(conn);
+  return uv_write(&conn->write, stream, &rest, 1, after_write) ? TW_EIO : (int64_t)at;
+}
+
+/* The same through TLS; what is short makes one record of it. */
+static int64_t begin_sealed(struct conn *conn, const uv_buf_t *bufs, unsigned n) {
+  tw_httpd *server = conn->server;
+  const tw_tls *tls = server->options.tls;
+  size_t at = 0;
+  for (unsigned i = 0; i <= n; i++) {
+    const size_t len = i < n ? bufs[i].len : 0;
+    if (i == n || at + len > PLAIN) {
+      if (at && tls->write(conn->tls, server->plain, at)) return TW_EIO;
+      at = 0;
+    }
+    if (len > PLAIN) {
+      if (tls->write(conn->tls, bufs[i].base, len)) return TW_EIO;
+    } else if (len) {
+      memcpy(server->plain + at, bufs[i].base, len);
+      at += len;
+    }
+  }
+  const char *bytes;
+  const size_t len = tls->out(conn->tls, &bytes);
+  uv_buf_t sealed = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
+  const int64_t left = begin_write(conn, &sealed, 1);
+  tls->sent(conn->tls);
+  return left;
+}
+
+static void send_out(struct conn *conn, const uv_buf_t *bufs, unsigned n) {
+  become(conn, WRITING);
+  const int64_t left =
+      conn->tls ? begin_sealed(conn, bufs, n) : begin_write(conn, bufs, n);
+  if (left < 0)
+    close_conn(conn);
+  else if (left == 0)
+    answered(conn);
 }
 
 /* head   lines of further headers, each ended by CR LF; body as long as the client is told,
@@ -516,6 +622,8 @@ static void answer(struct conn *conn, int status, const char *head, int64_t head
   }
   hold_back(server);
 }
+
+static const char RETRY_AFTER[] = "Retry-After: 1\r\n";
 
 /* An answer of our own, with a line that says why. */
 static void answer_text(struct conn *conn, int status, const char *head) {
@@ -629,9 +737,7 @@ static int on_headers_complete(llhttp_t *parser) {
   conn->keep_alive = (uint8_t)llhttp_should_keep_alive(parser);
   if (conn->expects && minor > 0 && (chunked || parser->content_length > 0)) {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof go_on - 1);
-    /* an idle socket has room for it; if not, the client sends after a while anyway */
-    uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
+    if (interject(conn, go_on, sizeof go_on - 1)) return deny(conn, 503);
   }
   return 0;
 }
@@ -676,7 +782,7 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 static void stop_reading(struct conn *conn) {
   if (!conn->reading) return;
-  uv_read_stop((uv_stream_t *)&conn->tcp);
+  uv_read_stop(&conn->stream.any);
   conn->reading = 0;
 }
 
@@ -691,6 +797,66 @@ static void ended(struct conn *conn, ssize_t status) {
   close_conn(conn);
 }
 
+/* They say n bytes. */
+static void on_bytes(struct conn *conn, const char *bytes, size_t n) {
+  switch (conn->state) {
+  case IDLE:
+  case READING: {
+    const int was_body = conn->state == READING && conn->body.len > 0;
+    parse(conn, bytes, n);
+    if (conn->state == READING && was_body)
+      become(conn, READING); /* it makes progress */
+    break;
+  }
+  case LINGERING: break;
+  default: /* the next request, before this one is answered */
+    if (append(&conn->rest, bytes, (int64_t)n))
+      close_conn(conn);
+    else
+      stop_reading(conn);
+    break;
+  }
+}
+
+/* TLS has failed. Whoever speaks HTTP instead is told so, in his own words. */
+static void unsealed(struct conn *conn, int why) {
+  tw_httpd *server = conn->server;
+  flush(conn); /* what is wrong, in TLS' words */
+  server->options.tls->close(conn->tls);
+  conn->tls = NULL;
+  if (why == TLS_PLAIN_HTTP) {
+    become(conn, READING);
+    refuse(conn, 400);
+    return;
+  }
+  server->count[TW_HTTPD_BROKEN]++;
+  close_conn(conn);
+}
+
+static void on_sealed(struct conn *conn, const char *bytes, size_t n) {
+  tw_httpd *server = conn->server;
+  const tw_tls *tls = server->options.tls;
+  if (tls->feed(conn->tls, bytes, n)) {
+    close_conn(conn);
+    return;
+  }
+  int rc;
+  while ((rc = tls->read(conn->tls, server->plain, sizeof server->plain)) > 0) {
+    if (conn->state == SHAKING) become(conn, IDLE);
+    on_bytes(conn, server->plain, (size_t)rc);
+    if (!conn->tls) return; /* it has gone */
+  }
+  if (rc == TLS_FAILED || rc == TLS_PLAIN_HTTP) {
+    unsealed(conn, rc);
+    return;
+  }
+  if (conn->state == SHAKING && tls->ready(conn->tls)) become(conn, IDLE);
+  if (flush(conn))
+    close_conn(conn);
+  else if (rc == TLS_ENDED)
+    ended(conn, UV_EOF);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct conn *conn = (struct conn *)stream;
   if (n == 0 || conn->state == GONE) return;
@@ -698,28 +864,16 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     ended(conn, n);
     return;
   }
-  switch (conn->state) {
-  case IDLE:
-  case READING: {
-    const int was_body = conn->state == READING && conn->body.len > 0;
-    parse(conn, buf->base, (size_t)n);
-    if (conn->state == READING && was_body)
-      become(conn, READING); /* it makes progress */
-    break;
-  }
-  case LINGERING:
+  if (conn->state == LINGERING) {
     conn->lingered += n;
     if (conn->lingered > LINGER_BYTES) close_conn(conn);
-    break;
-  default: /* the next request, before this one is answered */
-    if (append(&conn->rest, buf->base, n)) {
-      close_conn(conn);
-      return;
-    }
-    stop_reading(conn);
-    break;
+    return;
   }
-  if (!may_read(conn)) {
+  if (conn->tls)
+    on_sealed(conn, buf->base, (size_t)n);
+  else
+    on_bytes(conn, buf->base, (size_t)n);
+  if (conn->state != GONE && !may_read(conn)) {
     stop_reading(conn);
     stall(conn);
   }
@@ -731,7 +885,7 @@ static void start_reading(struct conn *conn) {
     stall(conn);
     return;
   }
-  if (uv_read_start((uv_stream_t *)&conn->tcp, on_room, on_read))
+  if (uv_read_start(&conn->stream.any, on_room, on_read))
     close_conn(conn);
   else
     conn->reading = 1;
@@ -769,20 +923,28 @@ static void accept_one(tw_httpd *server) {
     server->unaccepted = 1;
     return;
   }
-  uv_tcp_init(server->listener.loop, &conn->tcp);
+  if (server->is_unix)
+    uv_pipe_init(server->timer.loop, &conn->stream.pipe, 0);
+  else
+    uv_tcp_init(server->timer.loop, &conn->stream.tcp);
   conn->server = server;
   server->pending++;
   server->conns++;
   server->slot[conn->slot] = conn;
   llhttp_init(&conn->parser, HTTP_REQUEST, &server->settings);
   conn->parser.data = conn;
-  enter_list(conn, IDLE);
-  if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&conn->tcp)) {
+  enter_list(conn, server->options.tls ? SHAKING : IDLE);
+  if (uv_accept(&server->listener.any, &conn->stream.any)) {
     close_conn(conn);
     return;
   }
   server->count[TW_HTTPD_CONNECTIONS]++;
-  uv_tcp_nodelay(&conn->tcp, 1);
+  if (server->options.tls) conn->tls = server->options.tls->open(server->options.tls);
+  if (server->options.tls && !conn->tls) {
+    close_conn(conn);
+    return;
+  }
+  if (!server->is_unix) uv_tcp_nodelay(&conn->stream.tcp, 1);
   start_reading(conn);
 }
 
@@ -816,7 +978,7 @@ static void lose_patience(struct conn *conn) {
     return;
   }
   if (conn->state == WRITING) {
-    const size_t unsent = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
+    const size_t unsent = uv_stream_get_write_queue_size(&conn->stream.any);
     if (unsent < conn->unsent) { /* slow, but it takes it */
       conn->unsent = unsent;
       become(conn, WRITING);
@@ -824,6 +986,7 @@ static void lose_patience(struct conn *conn) {
     }
     conn->server->count[TW_HTTPD_BROKEN]++;
   }
+  if (conn->state == SHAKING) conn->server->count[TW_HTTPD_BROKEN]++;
   close_conn(conn);
 }
 
@@ -850,12 +1013,29 @@ static void close_server(tw__handle *handle) {
   tw_httpd_close((tw_httpd *)handle);
 }
 
-static int bind_to(tw_httpd *server, const char *host, int port) {
+/* Returns NULL, or what is wrong. */
+static const char *bind_unix(tw_httpd *server, const char *path) {
+  const char *text;
+  uv_pipe_init(server->timer.loop, &server->listener.pipe, 0);
+  const int fd = tw__unix_bind(&server->place, path, &text);
+  if (fd < 0) return text;
+  const int rc = uv_pipe_open(&server->listener.pipe, fd);
+  if (!rc) return NULL;
+  close(fd);
+  return uv_strerror(rc);
+}
+
+static const char not_an_address[] = "is no IP address";
+
+static const char *bind_tcp(tw_httpd *server, const char *host, int port) {
   struct sockaddr_storage address;
+  uv_tcp_init(server->timer.loop, &server->listener.tcp);
   if (uv_ip4_addr(host, port, (struct sockaddr_in *)&address) &&
       uv_ip6_addr(host, port, (struct sockaddr_in6 *)&address))
-    return UV_EINVAL;
-  return uv_tcp_bind(&server->listener, (struct sockaddr *)&address, 0);
+    return not_an_address;
+  const int rc = uv_tcp_bind(&server->listener.tcp, (struct sockaddr *)&address, 0);
+  const int bound = rc ? rc : tw_httpd_port(server); /* tells, too, that it is taken */
+  return bound < 0 ? uv_strerror(bound) : NULL;
 }
 
 static void set_callbacks(llhttp_settings_t *settings) {
@@ -884,23 +1064,24 @@ tw_httpd *tw_httpd_open(tw_loop *loop, const tw_httpd_options *options, char *er
   if (!sigaction(SIGPIPE, NULL, &now) && now.sa_handler == SIG_DFL)
     signal(SIGPIPE, SIG_IGN);
   server->options = *options;
+  server->is_unix = options->path != NULL;
+  server->list[SHAKING].patience = options->read_ms;
   server->list[IDLE].patience = options->idle_ms;
   server->list[READING].patience = options->read_ms;
   server->list[WRITING].patience = options->read_ms;
   server->list[LINGERING].patience = LINGER_MS;
   set_callbacks(&server->settings);
-  uv_tcp_init(tw__loop_uv(loop), &server->listener);
   uv_timer_init(tw__loop_uv(loop), &server->timer);
-  server->listener.data = server->timer.data = server;
+  const char *wrong = options->path ? bind_unix(server, options->path)
+                                    : bind_tcp(server, options->host, options->port);
+  server->listener.handle.data = server->timer.data = server;
   server->pending = 2;
+  if (options->tls) options->tls->ref(options->tls);
   tw__loop_attach(loop, &server->handle, close_server);
-  int rc = bind_to(server, options->host, options->port);
-  if (!rc && tw_httpd_port(server) < 0) rc = tw_httpd_port(server);
-  if (rc) {
-    if (rc == UV_EINVAL)
-      snprintf(error, (size_t)size, "%s is no IP address", options->host);
-    else
-      snprintf(error, (size_t)size, "%s", uv_strerror(rc));
+  if (wrong) {
+    const int name = wrong == not_an_address;
+    snprintf(error, (size_t)size, "%s%s%s", name ? options->host : "", name ? " " : "",
+             wrong);
     tw_httpd_close(server);
     return NULL;
   }
@@ -908,8 +1089,8 @@ tw_httpd *tw_httpd_open(tw_loop *loop, const tw_httpd_options *options, char *er
 }
 
 int tw_httpd_listen(tw_httpd *server, char *error, int64_t size) {
-  const int rc = uv_listen((uv_stream_t *)&server->listener, server->options.backlog,
-                           on_connection);
+  const int rc =
+      uv_listen(&server->listener.any, server->options.backlog, on_connection);
   if (rc) {
     snprintf(error, (size_t)size, "%s", uv_strerror(rc));
     return TW_EIO;
@@ -921,8 +1102,9 @@ int tw_httpd_listen(tw_httpd *server, char *error, int64_t size) {
 int tw_httpd_port(const tw_httpd *server) {
   struct sockaddr_storage address;
   int len = sizeof address;
+  if (server->is_unix) return 0;
   const int rc =
-      uv_tcp_getsockname(&server->listener, (struct sockaddr *)&address, &len);
+      uv_tcp_getsockname(&server->listener.tcp, (struct sockaddr *)&address, &len);
   if (rc) return rc;
   return address.ss_family == AF_INET6
              ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
@@ -933,15 +1115,21 @@ uint32_t tw_httpd_id(const tw_httpd *server) {
   return server->handle.id;
 }
 
+static void close_listener(tw_httpd *server) {
+  uv_close(&server->listener.handle, after_handle_close);
+  tw__unix_remove(&server->place);
+}
+
 void tw_httpd_stop(tw_httpd *server) {
   if (server->stopping) return;
   server->stopping = 1;
-  uv_close((uv_handle_t *)&server->listener, after_handle_close);
+  close_listener(server);
+  while (server->list[SHAKING].first) close_conn(server->list[SHAKING].first);
   while (server->list[IDLE].first) close_conn(server->list[IDLE].first);
   while (server->list[READING].first) close_conn(server->list[READING].first);
   while (server->next_out) {
     server->count[TW_HTTPD_LATE]++;
-    answer_text(server->next_out, 503, NULL);
+    answer_text(server->next_out, 503, RETRY_AFTER);
   }
 }
 
@@ -952,7 +1140,7 @@ int64_t tw_httpd_busy(const tw_httpd *server) {
 void tw_httpd_close(tw_httpd *server) {
   if (!server || server->closing) return;
   tw__loop_detach(&server->handle);
-  if (!server->stopping) uv_close((uv_handle_t *)&server->listener, after_handle_close);
+  if (!server->stopping) close_listener(server);
   server->stopping = server->closing = 1;
   for (int state = 0; state < STATES; state++)
     while (server->list[state].first) close_conn(server->list[state].first);
@@ -1016,7 +1204,8 @@ int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size) {
   struct sockaddr_storage address;
   int len = sizeof address;
   struct conn *conn = find(server, id);
-  if (!conn || uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&address, &len))
+  if (!conn || server->is_unix ||
+      uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len))
     return TW_EIO;
   const int rc = address.ss_family == AF_INET6
                      ? uv_ip6_name((struct sockaddr_in6 *)&address, buf, (size_t)size)
@@ -1034,7 +1223,7 @@ double tw_httpd_expire(tw_httpd *server, double before) {
   while (server->oldest && server->oldest->stamp >= 0 &&
          server->oldest->stamp <= before) {
     server->count[TW_HTTPD_LATE]++;
-    answer_text(server->oldest, 503, "Retry-After: 1\r\n");
+    answer_text(server->oldest, 503, RETRY_AFTER);
   }
   return server->oldest ? server->oldest->stamp : -1;
 }

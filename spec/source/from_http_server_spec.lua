@@ -1,24 +1,14 @@
 --- from_http_server: requests in, answers by the pipeline's fate; with curl and raw sockets.
+local certificate = require "support.certificate"
 local command = require "support.command"
 local helper = require "helper"
+local serving = require "support.serving"
 local socket = require "support.socket"
 local tw = helper.tw
 
-local GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+local serve, quietly = serving.http, serving.quietly
 
---- Run client(url, port) as a task while the server runs, then stop the server. `build` gets
--- the source. Returns the source.
-local function serve(opts, build, client)
-  local source = tw.from_http_server(0, opts)
-  build(source)
-  local url = "http://127.0.0.1:" .. source:port()
-  tw.run(function()
-    local ok, err = pcall(client, url, source:port(), source)
-    source:stop()
-    if not ok then error(err, 0) end
-  end)
-  return source
-end
+local GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 local function status_of(answer) return tonumber(answer:match "^HTTP/1%.1 (%d%d%d) ") end
 
@@ -26,16 +16,6 @@ local function post(url, body, opts)
   opts = opts or {}
   opts.url, opts.body = url, body
   return tw.http.request(opts)
-end
-
---- Run fn with standard error collected; errors of requests are logged there.
-local function quietly(fn)
-  local real, log = io.stderr, {}
-  rawset(io, "stderr", { write = function(_, ...) log[#log + 1] = table.concat { ... } end })
-  local ok, err = pcall(fn)
-  rawset(io, "stderr", real)
-  if not ok then error(err, 0) end
-  return table.concat(log)
 end
 
 describe("from_http_server", function()
@@ -493,12 +473,152 @@ describe("from_http_server", function()
       function() tw.from_http_server(0, { pth = "/" }) end,
       function() tw.from_http_server(0, { path = "x" }) end,
       function() tw.from_http_server(0, { timeout = 0 }) end,
+      function() tw.from_http_server(0, { key = "key" }) end,
+      function() tw.from_http_server(0, { client_ca = "ca" }) end,
+      function() tw.from_http_server "" end,
+      function() tw.from_http_server("/tmp/socket", { host = "127.0.0.1" }) end,
       function() tw.stream():port() end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)
       assert.matches("from_http_server_spec.lua:%d+: ", err)
     end
+  end)
+
+  describe("a Unix socket", function()
+    local path
+    before_each(function()
+      path = os.tmpname()
+      os.remove(path)
+    end)
+
+    it("takes the place of a port, and goes with the server", function()
+      local source = tw.from_http_server(path, { full = true })
+      local remote
+      source:sink(function(r)
+        remote = r.remote or "nobody"
+        r:respond(r.path)
+      end)
+      assert.is_nil(source:port())
+      serving.run(source, function()
+        assert.equal("/a", tw.http.get("http://any/a", { unix_socket = path }).body)
+        local seen = tw.from_process { "curl", "-sS", "--noproxy", "*", "--unix-socket", path, "http://a/b" }
+        local out = seen:sink_to_list()
+        seen:start()
+        serving.eventually(function() return #out == 1 end)
+        assert.equal("/b", out[1])
+      end)
+      assert.equal("nobody", remote)
+      assert.is_nil(io.open(path))
+    end)
+
+    it("is replaced where nobody listens, else taken", function()
+      local first = tw.from_http_server(path)
+      first:sink(function() end)
+      first:start()
+      local second = tw.from_http_server(path)
+      local ok, err = pcall(second.start, second)
+      assert.is_false(ok)
+      assert.matches("^from_http_server: " .. path:gsub("%p", "%%%0") .. ": Address already in use", err)
+      first:stop()
+      second:sink(function() end)
+      second:start()
+      second:stop()
+      tw.run()
+    end)
+  end)
+
+  describe("TLS", function()
+    local own
+    setup(function() own = certificate.make() end)
+    teardown(function() own:remove() end)
+
+    local function with(more)
+      local opts = { full = true, cert = own.cert, key = own.key }
+      for name, value in pairs(more or {}) do opts[name] = value end
+      return opts
+    end
+
+    it("is spoken with a certificate: small and large, one behind the other", function()
+      local big = ("0123456789abcdef"):rep(2 ^ 18) -- 4 MB
+      serve(with(), function(s)
+        s:sink(function(r) r:respond(r.body) end)
+      end, function(url)
+        for _, body in ipairs { "a", big, "", "b" } do
+          assert.equal(body, post(url, body, { ca_file = own.cert }).body)
+        end
+        assert.matches("TLS: .*certificate", select(2, pcall(tw.http.get, url)))
+      end)
+      serve(with { cert = own.both, key = own.both }, function(s) s:sink(function() end) end, function(url)
+        assert.equal(200, tw.http.get(url, { ca_file = own.cert }).status)
+      end)
+    end)
+
+    it("is what others speak, too; noise and plain HTTP are survived", function()
+      local script = command.file(([[
+        local tw = require "tideway"
+        local source = tw.from_http_server(0, {full = true, cert = %q, key = %q, read_timeout = "300ms"})
+        source:sink(function(r)
+          r:respond(r.method .. " " .. #r.body .. "\n")
+          if r.path == "/stop" then source:stop() end
+        end)
+        print(source:port())
+        io.stdout:flush()
+        tw.run()
+      ]]):format(own.cert, own.key), ".lua")
+      local status, out, err = command.shell(([[
+        log=$(mktemp)
+        tideway run %s > "$log" &
+        for i in $(seq 500); do [ -s "$log" ] || sleep 0.02; done
+        trap 'kill %%1 2> /dev/null; rm -f "$log"' EXIT
+        port=$(head -1 "$log")
+        c() { curl -s --noproxy '*' -m 10 --cacert %s "$@"; }
+        c -d hello "https://localhost:$port/" "https://localhost:$port/" -w '%%{num_connects} %%{http_version}\n'
+        c --http1.0 "https://127.0.0.1:$port/"
+        head -c 5000000 /dev/zero | c -T - "https://127.0.0.1:$port/"
+        curl -s --noproxy '*' -m 10 -k --tls-max 1.2 "https://127.0.0.1:$port/"
+        curl -s --noproxy '*' -m 10 -k --tlsv1.0 --tls-max 1.1 "https://127.0.0.1:$port/" || echo "old: $?"
+        curl -s --noproxy '*' -m 10 "http://127.0.0.1:$port/" -o /dev/null -w 'plain: %%{http_code}\n'
+        printf 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' |
+          openssl s_client -quiet -connect "127.0.0.1:$port" 2> /dev/null | head -1 | tr -d '\r'
+        head -c 3000 /dev/urandom | nc -w 1 -N 127.0.0.1 "$port" > /dev/null
+        printf '\026\003\001' | nc -w 5 127.0.0.1 "$port" | wc -c # is let go
+        c "https://localhost:$port/stop"
+        wait %%1 && echo stopped
+      ]]):format(script, own.cert))
+      os.remove(script)
+      assert.equal("", err)
+      assert.equal(0, status)
+      assert.equal(table.concat({
+        "POST 5", "1 1.1", "POST 5", "0 1.1", "GET 0", "PUT 5000000", "GET 0", "old: 35", "plain: 400",
+        "HTTP/1.1 200 OK", "0", "GET 0", "stopped",
+      }, "\n") .. "\n", out)
+    end)
+
+    it("serves only clients with a certificate of client_ca", function()
+      local other = certificate.make "other"
+      serve(with { client_ca = own.cert }, function(s) s:sink(function() end) end, function(url)
+        local opts = { ca_file = own.cert, cert = own.cert, key = own.key }
+        assert.equal(200, tw.http.get(url, opts).status)
+        assert.is_false(pcall(tw.http.get, url, { ca_file = own.cert }))
+        opts.cert, opts.key = other.cert, other.key
+        assert.is_false(pcall(tw.http.get, url, opts))
+      end)
+      other:remove()
+    end)
+
+    it("says which file cannot be used", function()
+      for _, case in ipairs {
+        { { cert = "/nowhere" }, "from_http_server: /nowhere: No such file" },
+        { { cert = own.key }, "from_http_server: " .. own.key .. ": " },
+        { { cert = own.cert, key = own.cert }, "from_http_server: " .. own.cert .. ": " },
+      } do
+        local source = tw.from_http_server(0, case[1])
+        local ok, err = pcall(source.start, source)
+        assert.is_false(ok)
+        assert.matches(case[2], err, 1, true)
+      end
+    end)
   end)
 
   it("serves curl: keep-alive, chunked and large uploads", function()

@@ -3,6 +3,7 @@ jit.off(true, true) -- once a request, and its traces would hold on to graphs (D
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local host = require "tideway.host"
 local region = require "tideway.region"
 local request = require "tideway.request"
 local sched = require "tideway.sched"
@@ -53,27 +54,52 @@ local function failed(node, ticket, err)
   node.errors = node.errors + 1
   if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
   if node.policy == "raise" then error(err, 0) end
-  io.stderr:write(("%s: %s\n"):format(tostring(node), tostring(err)))
+  host.say(("%s: %s"):format(tostring(node), tostring(err)))
 end
 
 -- The server --------------------------------------------------------------------------------
 
+local message = ffi.new("char[?]", ERROR_SIZE)
+
+--- Where it listens, for messages.
+local function place(node)
+  local port = node.args.port
+  if type(port) == "string" then return port end
+  return ("port %d of %s"):format(node.port or port, node.opts.host or "127.0.0.1")
+end
+
+local function refused(node)
+  error(("from_http_server: %s: %s"):format(place(node), ffi.string(message)), 0)
+end
+
+--- What its TLS sessions share, or nil.
+local function open_tls(opts)
+  if not opts.cert then return nil end
+  local tls = require("tideway.extra").load "tls"
+  local o = ffi.new "tw_tls_options"
+  o.cert, o.key, o.client_ca = opts.cert, opts.key or opts.cert, opts.client_ca
+  local handle = tls.tw_tls_open(o, message, ERROR_SIZE)
+  if handle == nil then error("from_http_server: " .. ffi.string(message), 0) end
+  return handle, tls
+end
+
 local function bind(node)
   lib = lib or require("tideway.extra").load "httpd"
   local opts, o = node.opts, ffi.new "tw_httpd_options"
-  local host = opts.host or "127.0.0.1"
-  o.host, o.port, o.backlog = host, node.port or node.args.port, BACKLOG
-  o.max_connections = opts.max_connections or CONNECTIONS
+  local address, port = opts.host or "127.0.0.1", node.port or node.args.port
+  if type(port) == "string" then o.path = port else o.host, o.port = address, port end
+  o.backlog, o.max_connections = BACKLOG, opts.max_connections or CONNECTIONS
   o.max_head, o.max_body = opts.max_headers or MAX_HEADERS, opts.max_body or MAX_BODY
   o.max_held = math.max(MAX_HELD, 2 * tonumber(o.max_body))
   o.read_ms = math.ceil((opts.read_timeout or READ) * 1000)
   o.idle_ms = math.ceil((opts.idle_timeout or IDLE) * 1000)
-  local message = ffi.new("char[?]", ERROR_SIZE)
+  local tls, tls_lib = open_tls(opts)
+  o.tls = tls
   local server = lib.tw_httpd_open(sched.loop(), o, message, ERROR_SIZE)
-  if server == nil then
-    error(("from_http_server: port %d of %s: %s"):format(o.port, host, ffi.string(message)), 0)
-  end
-  node.port = lib.tw_httpd_port(server) -- the one it keeps when it is started again
+  if tls then tls_lib.tw_tls_close(tls) end -- the server has it now
+  if server == nil then refused(node) end
+  -- the port that it keeps when it is started again
+  if type(port) == "number" then node.port = lib.tw_httpd_port(server) end
   return ffi.gc(server, lib.tw_httpd_close)
 end
 
@@ -125,10 +151,14 @@ query is a table, and headers can be looked up in any case. The response goes ou
 is through with the request, also what it buffers: 200; 503 when that takes longer than `timeout`;
 500 when a function fails (the error goes to standard error and the server goes on, unless
 source:on_error "raise" was said). request:respond(body, {status =, headers =}) says what goes out.
-Listens on 127.0.0.1 unless `host` says otherwise; source:port() is its port.]],
-  args = { { "port", "number", "0: one that is free" } },
+Listens on 127.0.0.1 unless `host` says otherwise; source:port() is its port. With `cert` it speaks
+https.]],
+  args = { { "port", "number|string", "0: one that is free; text: the path of a Unix socket" } },
   opts = {
     { "host", "string?", "the IP address to listen on, \"0.0.0.0\": all; default \"127.0.0.1\"" },
+    { "cert", "string?", "TLS, for https: a PEM file, the certificate and those that vouch for it" },
+    { "key", "string?", "a PEM file, its key; default: in that of cert" },
+    { "client_ca", "string?", "a PEM file: only clients with a certificate of these are served" },
     { "path", "string?", "requests for other paths are answered 404; default: any path" },
     { "full", "boolean?", "give requests, not their bodies" },
     { "timeout", "duration?", "how long a request may wait and take, then 503; default 30 s" },
@@ -150,9 +180,17 @@ end)() ]],
 
   new = function(node)
     local port, opts = node.args.port, node.opts
-    if port % 1 ~= 0 or port < 0 or port > 65535 then
+    if type(port) == "string" then
+      if port == "" or port:find "%z" then
+        errors.misuse "from_http_server: the path of a socket must be that of a file"
+      end
+      if opts.host then errors.misuse "from_http_server: a Unix socket has no host" end
+    elseif port % 1 ~= 0 or port < 0 or port > 65535 then
       errors.misuse("from_http_server: port must be a whole number from 0 to 65535, got %s",
         check.show(port))
+    end
+    if (opts.key or opts.client_ca) and not opts.cert then
+      errors.misuse "from_http_server: TLS takes a certificate, cert"
     end
     if opts.path and opts.path:sub(1, 1) ~= "/" then
       errors.misuse("from_http_server: path must begin with '/', got %s", check.show(opts.path))
@@ -170,18 +208,16 @@ end)() ]],
 
   --- The port; one that is not started yet has it already, and refuses connections.
   port = function(node)
-    if not node.port then node.bound = bind(node) end
+    if type(node.args.port) == "number" and not node.port then node.bound = bind(node) end
     return node.port
   end,
 
   open = function(node)
     local server = node.bound or bind(node)
     node.bound = nil
-    local message = ffi.new("char[?]", ERROR_SIZE)
     if lib.tw_httpd_listen(server, message, ERROR_SIZE) ~= C.TW_OK then
       lib.tw_httpd_close(ffi.gc(server, nil))
-      error(("from_http_server: port %d of %s: %s"):format(node.port,
-        node.opts.host or "127.0.0.1", ffi.string(message)), 0)
+      refused(node)
     end
     local S = {
       server = server, id = lib.tw_httpd_id(server), requests = lib.tw_httpd_requests(server),
