@@ -1048,7 +1048,8 @@ typedef struct tw_httpd_options {
 } tw_httpd_options;
 
 typedef struct tw_httpd_request {
-  double id;          /* a whole number that does not come again */
+  double
+      id; /* a whole number that does not come again; 0 once it does not wait any more */
   const char *method; /* "POST" */
   const char *target; /* "/path?query" */
   const char

@@ -64,6 +64,8 @@ struct conn {
   struct conn *prev_stalled, *next_stalled; /* not read because of what others sent */
   enum state state;
   uint32_t slot;
+  uint32_t place; /* in the batch of this round, when it is in that */
+  uint64_t round;
   uint64_t serial; /* of its request */
   int64_t since;   /* ms: when the state began, or last had progress */
   double
@@ -78,6 +80,7 @@ struct conn {
   char *out;
   uint8_t reading, eof, keep_alive, is_head, expects, hosts, name_is, stalled, taken;
   int refuse; /* the status with which the request is refused */
+  char peer[INET6_ADDRSTRLEN];
 };
 
 struct list {
@@ -100,12 +103,14 @@ struct tw_httpd {
   struct conn *favoured; /* is read although there is too much already */
   struct conn **slot;
   uint32_t slots, *spare, spares;
-  uint64_t serial;
+  uint64_t serial, round; /* of the last request; of the last batch */
   int64_t conns, held_bytes, partial_bytes;
   int64_t count[TW_HTTPD_COUNTS];
   int is_unix, paused, listening, stopping, closing, unaccepted, pending;
   time_t date_of;
   char date[64];
+  char plain_ok[128]; /* the usual answer, whole */
+  int plain_ok_len;
   tw_httpd_request batch[BATCH];
   char input[INPUT];
   char plain[PLAIN]; /* what TLS makes of it */
@@ -294,6 +299,7 @@ static void dequeue(struct conn *conn) {
     server->newest = conn->older;
   conn->older = conn->newer = NULL;
   conn->serial = 0;
+  if (conn->round == server->round) server->batch[conn->place].id = 0;
   server->held_bytes -= size_of(conn);
   clear(&conn->head);
   clear(&conn->body);
@@ -514,6 +520,7 @@ static const char *reason(int status) {
   return status < 400 ? "OK" : "Error";
 }
 
+/* Told anew each second. */
 static const char *date(tw_httpd *server) {
   const time_t now = time(NULL);
   if (now != server->date_of) {
@@ -521,6 +528,9 @@ static const char *date(tw_httpd *server) {
     gmtime_r(&now, &tm);
     strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     server->date_of = now;
+    server->plain_ok_len = snprintf(
+        server->plain_ok, sizeof server->plain_ok,
+        "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: 0\r\n\r\n", server->date);
   }
   return server->date;
 }
@@ -594,8 +604,18 @@ static void answer(struct conn *conn, int status, const char *head, int64_t head
   char first[HEAD_ROOM];
   const int bodiless = status == 204 || status == 304;
   if (server->stopping || conn->refuse) conn->keep_alive = 0;
+  const char *now = date(server);
+  if (status == 200 && head_len + body_len == 0 && conn->keep_alive &&
+      conn->parser.http_minor == 1) {
+    uv_buf_t buf = uv_buf_init(server->plain_ok, (unsigned)server->plain_ok_len);
+    server->count[TW_HTTPD_DONE]++;
+    dequeue(conn);
+    send_out(conn, &buf, 1);
+    hold_back(server);
+    return;
+  }
   int n = snprintf(first, sizeof first, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s", status,
-                   reason(status), date(server),
+                   reason(status), now,
                    !conn->keep_alive              ? "Connection: close\r\n"
                    : conn->parser.http_minor == 0 ? "Connection: keep-alive\r\n"
                                                   : "");
@@ -1158,9 +1178,12 @@ static struct conn *find(const tw_httpd *server, double id) {
 
 int tw_httpd_next(tw_httpd *server) {
   int n = 0;
+  server->round++;
   while (n < BATCH && server->next_out) {
     struct conn *conn = server->next_out;
-    tw_httpd_request *request = &server->batch[n++];
+    tw_httpd_request *request = &server->batch[n];
+    conn->place = (uint32_t)n++;
+    conn->round = server->round;
     server->next_out = conn->newer;
     become(conn, HELD);
     request->id = (double)((conn->serial << SLOT_BITS) | conn->slot);
@@ -1200,17 +1223,25 @@ int tw_httpd_answer(tw_httpd *server, double id, int status, const char *head,
   return 1;
 }
 
-int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size) {
+/* The address of a connection, asked for once. */
+static int name_peer(struct conn *conn) {
   struct sockaddr_storage address;
   int len = sizeof address;
-  struct conn *conn = find(server, id);
-  if (!conn || server->is_unix ||
+  if (conn->server->is_unix ||
       uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len))
     return TW_EIO;
-  const int rc = address.ss_family == AF_INET6
-                     ? uv_ip6_name((struct sockaddr_in6 *)&address, buf, (size_t)size)
-                     : uv_ip4_name((struct sockaddr_in *)&address, buf, (size_t)size);
+  const int rc =
+      address.ss_family == AF_INET6
+          ? uv_ip6_name((struct sockaddr_in6 *)&address, conn->peer, sizeof conn->peer)
+          : uv_ip4_name((struct sockaddr_in *)&address, conn->peer, sizeof conn->peer);
   return rc ? TW_EIO : TW_OK;
+}
+
+int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size) {
+  struct conn *conn = find(server, id);
+  if (!conn || (!conn->peer[0] && name_peer(conn))) return TW_EIO;
+  snprintf(buf, (size_t)size, "%s", conn->peer);
+  return TW_OK;
 }
 
 double tw_httpd_stamp(tw_httpd *server, double now) {

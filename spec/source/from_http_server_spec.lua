@@ -314,6 +314,42 @@ describe("from_http_server", function()
       assert.same({ "" }, out)
     end)
 
+    it("that send noise are survived: what changes a request, changes its own answer only", function()
+      helper.seeded(function(rng)
+        local seeds = {
+          GET, "POST /a?b=c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+          "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+          "OPTIONS * HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+          "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" .. GET,
+        }
+        serve({ full = true, max_body = 1000, max_headers = 500 }, function(s)
+          s:sink(function(r) r:respond(r.path) end)
+        end, function(_, port)
+          for _ = 1, 60 do
+            local text = rng:pick(seeds)
+            for _ = 1, rng:int(1, 5) do
+              local at = rng:int(1, #text)
+              text = text:sub(1, at - 1) .. string.char(rng:int(0, 255)) .. text:sub(at + rng:int(0, 3))
+            end
+            local c = socket.connect(port)
+            c:send(text)
+            if rng:chance(0.5) then c:finish() else c:send(rng:pick(seeds)) end
+            if rng:chance(0.2) then
+              c:reset()
+            else
+              if rng:chance(0.5) then tw.sleep "1ms" end
+              c:receive_now()
+              c:close()
+            end
+          end
+          local c = socket.connect(port)
+          c:send(GET)
+          assert.equal(200, status_of((c:receive "\r\n\r\n")))
+          c:close()
+        end)
+      end)
+    end)
+
     it("that are slow are given up after read_timeout, idle ones after idle_timeout", function()
       serve({ read_timeout = "30ms", idle_timeout = "60ms" }, function(s) s:sink(function() end) end,
         function(_, port)
@@ -350,6 +386,29 @@ describe("from_http_server", function()
       end)
       assert.equal(2000, n)
       for _, times in pairs(seen) do assert.equal(1, times) end
+    end)
+
+    it("cost little while they are idle", function()
+      local C, files = require "tideway.ffi", require "support.files"
+      local limit = tonumber(files.read("/proc/self/limits"):match "Max open files%s+(%d+)")
+      local many = math.min(5000, math.floor((limit - 200) / 2)) -- both ends are ours
+      local function resident() return tonumber(files.read("/proc/self/status"):match "VmRSS:%s+(%d+)") end
+      serve(nil, function(s) s:sink(function() end) end, function(_, port)
+        local list = {}
+        collectgarbage()
+        local before, native = resident(), tonumber(C.tw_mem_bytes())
+        for i = 1, many do
+          list[i] = socket.connect(port)
+          list[i]:push(GET)
+          assert.equal(200, status_of((list[i]:receive "\r\n\r\n")))
+        end
+        collectgarbage()
+        local each = (tonumber(C.tw_mem_bytes()) - native) / many
+        assert.is_true(each < 2500, ("%d bytes each"):format(each))
+        local grown = resident() - before
+        assert.is_true(grown < 10 * many + 10000, ("%d KB for %d"):format(grown, many)) -- 50 MB for 5,000
+        for _, c in ipairs(list) do c:close() end
+      end)
     end)
 
     it("are not read further while the pipeline holds them back", function()

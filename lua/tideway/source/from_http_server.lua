@@ -18,6 +18,7 @@ local MAX_BODY, MAX_HELD, MAX_HEADERS = 2 ^ 24, 2 ^ 26, 2 ^ 14 -- bytes
 local CONNECTIONS, MOST_CONNECTIONS = 10000, 2 ^ 20
 local MOST_HEADERS = 2 ^ 20
 
+local ffi_string, enter_with = ffi.string, region.enter_with
 local lib
 
 -- Tickets ---------------------------------------------------------------------------------
@@ -54,6 +55,31 @@ local function failed(node, ticket, err)
   if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
   if node.policy == "raise" then error(err, 0) end
   io.stderr:write(("%s: %s\n"):format(tostring(node), tostring(err)))
+end
+
+-- Requests ----------------------------------------------------------------------------------
+
+--- Deliver a request.
+local function pass(node, S, out, r)
+  local id = r.id
+  if id == 0 then return end -- was answered 503, or its client has gone
+  local ticket = setmetatable({ S = S, id = id, holders = 0 }, Ticket)
+  local path = S.path
+  if path and path ~= request.path(ffi_string(r.target)) then
+    return answer(ticket, 404, TEXT, "404 Not Found\n")
+  end
+  local x
+  if S.full then
+    x = request.new(lib, S.server, r, ticket)
+  else
+    x = ffi_string(r.body, r.body_len)
+  end
+  local ok, err = pcall(enter_with, out, x, { { ref = ticket } })
+  if not ticket.over and S.server then lib.tw_httpd_take(S.server, id) end -- it is held: x has its bytes
+  if not ok then
+    if err == sched.CANCELLED then error(err, 0) end
+    failed(node, ticket, err)
+  end
 end
 
 -- The server --------------------------------------------------------------------------------
@@ -220,7 +246,7 @@ end)() ]],
     end
     local S = {
       server = server, id = lib.tw_httpd_id(server), requests = lib.tw_httpd_requests(server),
-      hold = math.floor((node.opts.timeout or HOLD) * 1e9),
+      hold = math.floor((node.opts.timeout or HOLD) * 1e9), path = node.opts.path, full = node.opts.full,
     }
     node.state = S
     sched.spawn(attend, true, S)
@@ -239,32 +265,15 @@ end)() ]],
     return nil
   end,
 
-  --- Deliver request i of the batch. Returns the number of the next.
+  --- Deliver requests i .. n - 1 of the batch, as far as that goes. Returns the number of the next.
   deliver = function(node, out, i, n)
     local S = node.state
     if S.task ~= sched.current then return n end -- started again: those are another server's
-    local r = S.requests[i]
-    local id = r.id
-    if lib.tw_httpd_waits(S.server, id) == 0 then return i + 1 end -- was answered 503
-    local ticket = setmetatable({ S = S, id = id, holders = 0 }, Ticket)
-    local path = node.opts.path
-    if path and path ~= request.path(ffi.string(r.target)) then
-      answer(ticket, 404, TEXT, "404 Not Found\n")
-      return i + 1
-    end
-    local x
-    if node.opts.full then
-      x = request.new(lib, S.server, r, ticket)
-    else
-      x = ffi.string(r.body, r.body_len)
-    end
-    lib.tw_httpd_take(S.server, id)
-    local ok, err = pcall(region.enter_with, out, x, { { ref = ticket } })
-    if not ok then
-      if err == sched.CANCELLED then error(err, 0) end
-      failed(node, ticket, err)
-    end
-    return i + 1
+    repeat
+      pass(node, S, out, S.requests[i])
+      i = i + 1
+    until i >= n or not node.running or out.stale or node.state ~= S
+    return i
   end,
 
   close = function(node) stop(node.state) end,

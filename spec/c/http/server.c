@@ -145,8 +145,9 @@ static void takes_requests_in_pieces(void) {
     CHECK(tw_httpd_waits(server, r->id));
     const double id = r->id;
     if (check_below(2)) tw_httpd_take(server, id);
+    CHECK(r->id == id);
     ok(id, "fine");
-    CHECK(!tw_httpd_waits(server, id));
+    CHECK(!tw_httpd_waits(server, id) && r->id == 0);
     CHECK(tw_httpd_answer(server, id, 200, "", 0, "", 0) == 0);
     const char *got = hear(fd, "fine");
     CHECKF(!strncmp(got, "HTTP/1.1 200 OK\r\n", 17) &&
