@@ -180,7 +180,7 @@ install: all
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(LIBDIR)/$$n.0 && ln -sf $$n.0 $(DESTDIR)$(LIBDIR)/$$n && \
 	  ln -srf $(DESTDIR)$(LIBDIR)/$$n.0 $(DESTDIR)$(LUA_LIBDIR)/tideway/$$n || exit 1; done
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
@@ -194,7 +194,7 @@ rock-install: all
 	$(INSTALL) -m 755 $(BIN) $(BINDIR)/tideway
 	$(INSTALL) -m 755 $(LIB) $(EXTRA) $(LUA_LIBDIR)/tideway/
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(LUADIR)/tideway/
 
 clean:
 	rm -rf $(B)

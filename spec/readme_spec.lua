@@ -3,10 +3,11 @@
 -- A `lua` block is run by `tideway run -` from the repository's root. Of an `sh` block each
 -- line is: `make TARGET` must be a target; lines with tideway or luajit are run; packages are
 -- not installed. A `text` block right after (prose may stand between) is what it prints. A
--- line that ends in "# fails" must fail, and prints to stderr. In other pages the Lua has to
+-- line that ends in "# fails" must fail, and prints to stderr. An `nginx` block has to serve. In other pages the Lua has to
 -- compile, and the links lead somewhere.
 local command = require "support.command"
 local files = require "support.files"
+local nginx = require "support.nginx"
 
 --- The fenced blocks of a page: { language, text, line, output }.
 local function blocks_of(path)
@@ -59,10 +60,20 @@ local function run_lua(block)
   if block.output then assert.equal(block.output, out) end
 end
 
+local function run_nginx(block)
+  if not nginx.there then return end
+  local server = nginx.start { conf = function(_, port) return nginx.alone(block.text, port) end }
+  server:stop()
+  local log = server:log()
+  server:remove()
+  assert.equal("", log)
+end
+
 describe("README.md", function()
   for _, block in ipairs(blocks_of "README.md") do
     it(("is right about the %s block at line %d"):format(block.language, block.line), function()
       if block.language == "lua" then return run_lua(block) end
+      if block.language == "nginx" then return run_nginx(block) end
       assert.equal("sh", block.language)
       run_sh(block)
     end)

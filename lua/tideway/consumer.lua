@@ -267,7 +267,7 @@ local function leave_group(S)
   local i = graph.index_of(group.members, S)
   if not i then return end
   table.remove(group.members, i)
-  if #group.members > 0 then change_group(group) end
+  if #group.members > 0 then change_group(group) else kafka.embedded().groups[S.group] = nil end
 end
 
 --- A rebalance of a member of such a group is over.
@@ -441,6 +441,12 @@ function consumer.close(node)
 end
 
 function consumer.cancel(node) wake(node.state) end
+
+--- Of a `through`: what writes goes with what reads.
+function consumer.destroyed(node)
+  local writer = node.kafka.writer
+  if writer and not writer.destroyed then graph.destroy(writer) end
+end
 
 --- Where the element on its way comes from, for error messages.
 function consumer.place(node)

@@ -462,12 +462,17 @@ function producer.emit(b, node, x)
   b:call(node, producer.send, b:constant(node), x)
 end
 
-function producer.destroyed(node)
+--- Is anything on its way, or being disposed of?
+local function at_work(P) return P.native and (lib.tw_producer_pending(P.native) > 0 or P.lost > 0) end
+
+--- The node is destroyed, or its stream has ended: the producer goes when all has arrived. Another one is
+-- opened should more elements come.
+function producer.leave(node)
   local P = node.state.producer
-  if not P or P.node ~= node then return end
-  if not P.native or lib.tw_producer_pending(P.native) == 0 then return close(P) end
-  sched.spawn(function() -- when it is empty
-    while P.native and lib.tw_producer_pending(P.native) > 0 do has_room(P) end
+  if not P or P.node ~= node then return end -- a transaction's
+  if not at_work(P) then return close(P) end
+  sched.spawn(function()
+    while at_work(P) do has_room(P) end
     close(P)
   end, true)
 end

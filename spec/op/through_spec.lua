@@ -63,6 +63,15 @@ describe("through", function()
     assert.same({ 200, 200 }, share)
   end)
 
+  it("writes no more when the stream that it gives is destroyed", function()
+    local source = tw.stream()
+    local out = source:through { topic = kafka.topic(1), brokers = "embedded" }
+    assert.equal(1, #source:downstreams())
+    out:destroy()
+    assert.same({}, source:downstreams())
+    source:emit(1)
+  end)
+
   it("refuses misuse when it is built", function()
     local s = tw.stream()
     helper.misuse(function() s:through() end, "through: topic must be a string, got nil")

@@ -356,6 +356,18 @@ describe("to_kafka", function()
     assert.same(numbers(1, 100), kafka.values(topic))
   end)
 
+  it("lets go of its client at the end of its stream, and has another one when that goes on", function()
+    local topic = kafka.topic(1)
+    local source = tw.from_range(1, 3)
+    local state = source:to_kafka { topic = topic, brokers = "embedded", partition = 0 }._node.state
+    tw.run()
+    assert.is_false(state.producer.native)
+    source:start()
+    tw.run()
+    assert.is_false(state.producer.native)
+    assert.same({ "1", "2", "3", "1", "2", "3" }, kafka.values(topic))
+  end)
+
   it("refuses misuse when it is built", function()
     local at = { topic = "t", brokers = "embedded" }
     local function with(name, value)

@@ -20,7 +20,7 @@ return {
   name = "through",
   doc = [[Write each element to a Kafka topic, as to_kafka does, and go on with what is read from it, as
 from_kafka gives it: elements with the same key come to the same member of the group, in order. The
-stream that it gives is a source of its own, which ends when it is stopped.]],
+stream that it gives is a source of its own, which ends when it is stopped. Destroying it ends the writing, too.]],
   args = {},
   opts = opts,
   outputs = "0..n, later",
@@ -32,13 +32,15 @@ stream that it gives is a source of its own, which ends when it is stopped.]],
   new = producer.new,
   built = producer.built,
   emit = producer.emit,
-  destroyed = producer.destroyed,
+  finish = producer.leave, destroyed = producer.leave,
   result = function(node)
     local settings = { topics = { node.opts.topic } }
     for name, value in pairs(node.opts) do
       if reads[name] then settings[name] = value end
     end
     -- settings that only producers have, or only consumers, go to whom they belong
-    return stream.source(require "tideway.source.from_kafka")(settings)
+    local out = stream.source(require "tideway.source.from_kafka")(settings)
+    out._node.kafka.writer = node -- which goes with it
+    return out
   end,
 }

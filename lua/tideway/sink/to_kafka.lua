@@ -16,5 +16,5 @@ arrive goes by the error policy. Below tw.exactly_once records are part of its t
   new = producer.new,
   built = producer.built,
   emit = producer.emit,
-  destroyed = producer.destroyed,
+  finish = producer.leave, destroyed = producer.leave,
 }

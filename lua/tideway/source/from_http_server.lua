@@ -3,6 +3,7 @@ jit.off(true, true) -- once a request, and its traces would hold on to graphs (D
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
+local host = require "tideway.host"
 local region = require "tideway.region"
 local request = require "tideway.request"
 local sched = require "tideway.sched"
@@ -54,7 +55,7 @@ local function failed(node, ticket, err)
   node.errors = node.errors + 1
   if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
   if node.policy == "raise" then error(err, 0) end
-  io.stderr:write(("%s: %s\n"):format(tostring(node), tostring(err)))
+  host.say(("%s: %s"):format(tostring(node), tostring(err)))
 end
 
 -- Requests ----------------------------------------------------------------------------------
@@ -111,8 +112,8 @@ end
 local function bind(node)
   lib = lib or require("tideway.extra").load "httpd"
   local opts, o = node.opts, ffi.new "tw_httpd_options"
-  local host, port = opts.host or "127.0.0.1", node.port or node.args.port
-  if type(port) == "string" then o.path = port else o.host, o.port = host, port end
+  local address, port = opts.host or "127.0.0.1", node.port or node.args.port
+  if type(port) == "string" then o.path = port else o.host, o.port = address, port end
   o.backlog, o.max_connections = BACKLOG, opts.max_connections or CONNECTIONS
   o.max_head, o.max_body = opts.max_headers or MAX_HEADERS, opts.max_body or MAX_BODY
   o.max_held = math.max(MAX_HELD, 2 * tonumber(o.max_body))

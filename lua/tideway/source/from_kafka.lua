@@ -96,4 +96,5 @@ end)() ]],
   end,
 
   leave = consumer.leave, close = consumer.close, cancel = consumer.cancel, place = consumer.place,
+  destroyed = consumer.destroyed,
 }

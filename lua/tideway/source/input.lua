@@ -1,5 +1,7 @@
 local check = require "tideway.check"
 local errors = require "tideway.errors"
+local host = require "tideway.host"
+local region = require "tideway.region"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
 
@@ -155,6 +157,20 @@ end)() ]],
       b:line "S.taken = i + 1"
       b:line "items[i + 1] = false"
       return x
+    end
+  end,
+
+  --- A host hears of elements that fail, and the input goes on, unless a policy says else.
+  deliver = function(node, out, i, n)
+    local S = node.state
+    if not host.failed or node.policy then return region.batch(out, S, i, n) end
+    while true do
+      local ok, reached = pcall(region.batch, out, S, i, n)
+      if ok then return reached end
+      if reached == sched.CANCELLED then error(reached, 0) end
+      host.failed(node, reached)
+      i = S.taken
+      if i == n then return n end
     end
   end,
   close = function(node) close(node.ring) end,
