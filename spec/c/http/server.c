@@ -180,6 +180,82 @@ static void serves_pipelined_requests_one_by_one(void) {
   close(fd);
 }
 
+/* A body of random size in pieces: all of it in order, head and id as they should be; in between
+ * it may be answered, and then nothing more comes. */
+static void hands_out_pieces(void) {
+  enum { PIECE = 1000, MOST = 50000 };
+  tw_httpd_options o = options();
+  o.piece = PIECE;
+  open_server(o);
+  static char text[MOST + 200], seen[MOST];
+  for (int k = 0; k < 60; k++) {
+    const int fd = dial();
+    const int64_t len = check_below(check_below(3) ? MOST : 2 * PIECE);
+    const int64_t stop = check_below(4) ? MOST : check_below(len + 1); /* then answer */
+    int n = sprintf(text, "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: %lld\r\n\r\n",
+                    (long long)len);
+    const int64_t head = n;
+    for (int64_t i = 0; i < len; i++) text[n++] = (char)check_below(256);
+    int64_t sent = 0, got = 0, pieces = 0;
+    double id = 0;
+    int more = 1;
+    while (more) {
+      const int64_t part = check_below(3) ? n - sent : 1 + check_below(3000);
+      if (sent < n) {
+        const ssize_t m = send(
+            fd, text + sent, (size_t)(part < n - sent ? part : n - sent), MSG_NOSIGNAL);
+        if (m > 0) sent += m;
+      }
+      turn(sent < n ? 0 : 1);
+      if (!tw_httpd_next(server)) continue;
+      const tw_httpd_request *r = tw_httpd_requests(server);
+      CHECK(pieces == 0 || r->id == id);
+      CHECK(pieces ? !*r->target && !r->headers_len : !strcmp(r->target, "/p"));
+      CHECK(!r->more || r->body_len >= PIECE);
+      id = r->id;
+      pieces++;
+      more = r->more;
+      memcpy(seen + got, r->body, (size_t)r->body_len);
+      got += r->body_len;
+      if (more && got >= stop) break;
+      if (more) tw_httpd_take(server, id);
+    }
+    CHECK(!memcmp(seen, text + head, (size_t)got) && (more || got == len));
+    CHECK(tw_httpd_waits(server, id));
+    ok(id, "fine");
+    CHECK(!tw_httpd_waits(server, id));
+    tw_httpd_take(server, id); /* of no effect any more */
+    const char *heard = hear(fd, "fine");
+    CHECKF(!more == !strstr(heard, "\r\nConnection: close\r\n"), "%s", heard);
+    close(fd);
+  }
+  turn(0);
+  /* one that vanishes and one that is under way at the end */
+  const int gone = dial(), late = dial();
+  const char *start = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n";
+  say(gone, start, strlen(start));
+  memset(text, 'x', 2 * PIECE);
+  say(gone, text, 2 * PIECE);
+  const tw_httpd_request *r = next();
+  CHECK(r && r->more);
+  const double id = r ? r->id : 0;
+  close(gone);
+  for (int i = 0; i < 10; i++) turn(1);
+  CHECK(tw_httpd_waits(server, id)); /* it has closed its half, perhaps */
+  tw_httpd_take(server, id);
+  CHECK(!tw_httpd_waits(server, id));
+  say(late, start, strlen(start));
+  say(late, text, 2 * PIECE);
+  r = next();
+  CHECK(r && r->more);
+  if (check_below(2)) tw_httpd_take(server, r ? r->id : 0);
+  tw_httpd_stop(server);
+  if (r && tw_httpd_waits(server, r->id)) tw_httpd_take(server, r->id);
+  CHECK(!strncmp(hear(late, "Unavailable\n"), "HTTP/1.1 503 ", 13));
+  close(late);
+  tw_httpd_close(server);
+}
+
 static int status_of(const char *text, size_t len) {
   const int fd = dial();
   say(fd, text, len);
@@ -488,6 +564,7 @@ int main(int argc, char **argv) {
   survives_noise();
   tw_httpd_close(server);
   loses_patience();
+  hands_out_pieces();
   holds_clients_back();
   sends_large_answers();
   keeps_to_its_connections();
