@@ -30,7 +30,7 @@ LUA_CFLAGS ?= $(shell pkg-config --cflags luajit 2>/dev/null || echo -I/usr/incl
 LUA_LIBS   ?= $(shell pkg-config --libs luajit 2>/dev/null || echo -lluajit-5.1)
 UV_CFLAGS  ?=
 UV_LIBS    ?= -luv
-LIBS        = $(UV_LIBS) -lz -lzstd -lm -lpthread
+LIBS        = $(UV_LIBS) -lz -lzstd $(LUA_LIBS) -lm -lpthread -ldl
 
 # Libraries beside the core, built where what they need is there; loaded when they are used.
 has = $(shell echo '\#include <$(1)>' | $(CC) $(CPPFLAGS) $(2) -E - > /dev/null 2>&1 && echo yes)
@@ -54,6 +54,8 @@ SONAME = libtideway.so.0
 SRC   := $(filter-out runtime/http/% runtime/kafka/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
+STATIC = $(B)/tideway/libtideway.a
+VERSION = $(shell sed -n 's/.*version = "\(.*\)".*/\1/p' lua/tideway.lua)
 CDEF   = $(B)/tideway/cdef.lua
 BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
@@ -78,11 +80,24 @@ $(B)/runtime/frame/block.o: WARN += -O3
 $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
 
 # Linked anew also when a source file has gone.
-$(LIB): $(OBJ) $(B)/objects
+$(LIB): $(OBJ) $(B)/objects runtime/tideway.map
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions -Wl,--no-undefined \
+	  -Wl,--version-script=runtime/tideway.map $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
 	@mv -f $@.new $@
+	@ln -sf $(@F) $(@D)/$(SONAME)
+
+# For programs that want one file: linked whole, and with -rdynamic, as Lua looks for the functions.
+$(STATIC): $(OBJ) $(B)/objects
+	@echo "ar $@"
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(OBJ)
+
+# Anew each time: PREFIX may be another one.
+$(B)/tideway/tideway.pc: bindings/c/tideway.pc.in FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
 # The core is loaded before them, and found by its soname. They stay loaded: the loop may be
 # closed after Lua has let go of them.
@@ -119,17 +134,19 @@ $(B)/objects: FORCE
 	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
 FORCE:
 
-# The text between the markers of tideway.h, as a Lua module.
+# The text between the markers of tideway.h, as a Lua module; without comments, which would be
+# half of the time that LuaJIT reads it.
 $(CDEF): runtime/tideway.h
 	@mkdir -p $(@D)
 	@{ echo '-- generated from runtime/tideway.h'; echo 'return [==['; \
-	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $<; echo ']==]'; } > $@.new
+	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $< | \
+	  $(CC) -fpreprocessed -x c -E -P -; echo ']==]'; } > $@.new
 	@mv -f $@.new $@
 
-$(BIN): bindings/cli/main.c
+$(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Iruntime -Wl,-E $^ -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
 
 # The bytecode of the Lua modules: half the time of a short run.
 $(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
@@ -168,25 +185,32 @@ bench: all
 
 LUA_FILES = $(filter-out bindings/%,$(LUA))
 
-install: all
+install: all $(STATIC) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
 	$(INSTALL) -m 644 $(LIB) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so
 	ln -srf $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LUA_LIBDIR)/tideway/libtideway.so
+	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(INSTALL) -m 644 $(B)/tideway/tideway.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(INSTALL) -m 644 runtime/tideway.h $(DESTDIR)$(INCLUDEDIR)/tideway.h
 	@for f in $(EXTRA); do n=$${f##*/}; \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(LIBDIR)/$$n.0 && ln -sf $$n.0 $(DESTDIR)$(LIBDIR)/$$n && \
 	  ln -srf $(DESTDIR)$(LIBDIR)/$$n.0 $(DESTDIR)$(LUA_LIBDIR)/tideway/$$n || exit 1; done
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
 	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway/lua
+	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua --installed $(LUADIR) \
+	  $(DESTDIR)$(PREFIX)/lib/tideway/lua $(LUA)
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
 	  $(DESTDIR)$(LIBDIR)/libtideway-*.so $(DESTDIR)$(LIBDIR)/libtideway-*.so.0 \
-	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua
-	rm -rf $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua $(DESTDIR)$(LIBDIR)/libtideway.a \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc
+	rm -rf $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 
 # For luarocks: its own folders; the library stands among the Lua C modules.
 rock-install: all

@@ -3,8 +3,8 @@
 -- A `lua` block is run by `tideway run -` from the repository's root. Of an `sh` block each
 -- line is: `make TARGET` must be a target; lines with tideway or luajit are run; packages are
 -- not installed. A `text` block right after (prose may stand between) is what it prints. A
--- line that ends in "# fails" must fail, and prints to stderr. An `nginx` block has to serve. In other pages the Lua has to
--- compile, and the links lead somewhere.
+-- line that ends in "# fails" must fail, and prints to stderr. An `nginx` block has to
+-- serve. In other pages the Lua has to compile, and the links lead somewhere.
 local command = require "support.command"
 local files = require "support.files"
 local nginx = require "support.nginx"

@@ -18,7 +18,7 @@ return {
     "from_kafka", "from_kafka_batched", "exactly_once",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_csv", "to_json", "to_http", "to_kafka", "to_tcp",
-    "to_process" },
+    "to_process", "output" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {
     "count", "sum", "mean", "min", "max", "var", "std", "median", "quantile", "first", "last",
@@ -29,7 +29,7 @@ return {
   later = {
     "scatter", "gather", "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern",
-    "to_websocket", "to_mqtt", "output",
+    "to_websocket", "to_mqtt",
     "visualize",
   },
 }

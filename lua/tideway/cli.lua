@@ -297,23 +297,12 @@ end
 
 -- Scripts -----------------------------------------------------------------------------------
 
---- The text and chunk name of a script; nil and why not.
-local function read_script(path)
-  if path == "-" then return io.read "*a", "=stdin" end
-  local file, err = io.open(path, "rb")
-  if not file then return nil, err end
-  local text, why = file:read "*a"
-  file:close()
-  if not text then return nil, ("%s: %s"):format(path, why or "cannot be read") end
-  return text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""), "@" .. path
-end
-
 --- Load SCRIPT, the first of words from position i on, and set `arg` as luajit has it.
 -- Returns the chunk and its further words, or nil and the exit status.
 local function load_script(words, i, command)
   local path = words[i]
   if not path then return nil, misuse("%s: which script? (tideway help %s)", command, command) end
-  local text, name = read_script(path)
+  local text, name = require "tideway.script".read(path)
   if not text then return nil, misuse("%s", name) end
   local chunk, err = loadstring(text, name)
   if not chunk then return nil, report(err, path) end

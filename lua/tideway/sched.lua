@@ -553,10 +553,10 @@ end
 
 -- The loop --------------------------------------------------------------------------------
 
---- The native loop of this runtime.
-function sched.loop()
+--- The native loop of this runtime. uv: of its first call, the host's uv_loop_t that it is to be on.
+function sched.loop(uv)
   if not loop then
-    loop = C.tw_loop_open()
+    loop = uv and C.tw_loop_adopt(uv) or C.tw_loop_open()
     if loop == nil then error("tideway: no memory for the loop", 0) end
     -- A userdata, no ffi.gc: a closing state finalizes all cdata first, and the files among
     -- them must still find their loop.
@@ -595,6 +595,8 @@ function sched.watch(id, fn)
   watching = true
 end
 
+--- The host asks whether anything has become ready: look, also when no task waits for it.
+function sched.attend() watching = true end
 
 --- Is no task ready?
 local function idle() return first > last end
@@ -726,7 +728,10 @@ function sched.step(timeout, many)
   if idle() then
     timers.run(clock.now(), release)
     if sched.resting then sched.resting() end
-    if not hopeful() then return false end
+    if not hopeful() then
+      poll(0) -- takes reports that nobody waits for
+      return hopeful()
+    end
     poll(patience(timeout < 0 and -1 or timeout * 1e6))
     timers.run(clock.now(), release)
   end
@@ -895,6 +900,13 @@ function sched.abandon(list)
     end
   end
   if not sched.in_task() then unwind() end
+end
+
+--- An error that nobody caught, from now on the caller's; nil: there is none.
+function sched.take_failure()
+  local failure = sched.failure
+  sched.failure = nil
+  return failure and failure[1]
 end
 
 --- Raise an error that nobody caught, if there is one.

@@ -55,13 +55,15 @@ describe("examples/nginx", function()
       return copied >= counted + 8 and copied == written
     end, 20)
     server:stop()
-    local groups, sum = totals(server:read "metrics.json")
+    local groups = totals(server:read "metrics.json")
     assert.equal(5, groups["200 -"])
     assert.equal(3, groups["404 " .. upstream])
     assert.is_true(groups["200 " .. upstream] >= counted)
     assert.is_true(groups["200 " .. upstream] < counted + 16)
     assert.same(groups, (totals(server:read "copy")))
-    assert.equal(sum, groups["200 -"] + groups["404 " .. upstream] + groups["200 " .. upstream])
+    for key in pairs(groups) do -- 499: wrk has gone in the middle
+      assert.is_truthy(key:find "^200 " or key:find "^404 " or key:find "^499 ", key)
+    end
     assert.equal("", server:log())
   end)
 end)

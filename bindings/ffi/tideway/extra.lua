@@ -26,8 +26,8 @@ end
 --- The places where it may be, the first that has it; else its soname.
 local function locate(name)
   local file = "libtideway-" .. name
-  local core = os.getenv "TIDEWAY_LIB"
-  if core and core:find "/" then
+  local core = package.loaded["tideway.library"] or os.getenv "TIDEWAY_LIB"
+  if type(core) == "string" and core:find "/" then
     local path = core:gsub("[^/]*$", "") .. file .. ".so"
     if exists(path) then return path end
   end
