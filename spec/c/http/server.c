@@ -1,17 +1,6 @@
 /* server -- requests come out whole however they arrive, bad ones are answered and survived. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "../dial.h"
 
-#include "tideway.h"
-
-#include "../check.h"
-
-static tw_loop *loop;
 static tw_httpd *server;
 static char reply[1 << 20];
 
@@ -33,19 +22,8 @@ static void open_server(tw_httpd_options o) {
   CHECK(tw_httpd_listen(server, error, sizeof error) == TW_OK);
 }
 
-static void turn(int64_t ms) {
-  uint32_t ready[64];
-  tw_loop_poll(loop, ms, ready, 64);
-}
-
 static int dial(void) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)tw_httpd_port(server)),
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
-  fcntl(fd, F_SETFL, O_NONBLOCK);
-  return fd;
+  return dial_port(tw_httpd_port(server));
 }
 
 static void say(int fd, const char *text, size_t len) {
@@ -202,9 +180,7 @@ static void hands_out_pieces(void) {
     while (more) {
       const int64_t part = check_below(3) ? n - sent : 1 + check_below(3000);
       if (sent < n) {
-        const ssize_t m = send(
-            fd, text + sent, (size_t)(part < n - sent ? part : n - sent), MSG_NOSIGNAL);
-        if (m > 0) sent += m;
+        sent += push(fd, text + sent, part < n - sent ? part : n - sent);
       }
       turn(sent < n ? 0 : 1);
       if (!tw_httpd_next(server)) continue;
@@ -413,8 +389,7 @@ static void holds_clients_back(void) {
   const int64_t before = tw_mem_bytes();
   for (int k = 0; k < 400; k++) {
     for (int i = 0; i < CLIENTS; i++) {
-      const ssize_t m = send(fd[i], text + sent[i], len - sent[i], MSG_NOSIGNAL);
-      if (m > 0) sent[i] += (size_t)m;
+      sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
     }
     turn(0);
     CHECKF(tw_mem_bytes() - before < 1500000, "%lld",
@@ -427,8 +402,7 @@ static void holds_clients_back(void) {
     for (int i = handed - m; i < handed; i++) ok(ids[i], "z");
     for (int k = 0; k < 1000 && handed < CLIENTS; k++) {
       for (int i = 0; i < CLIENTS; i++) {
-        const ssize_t more = send(fd[i], text + sent[i], len - sent[i], MSG_NOSIGNAL);
-        if (more > 0) sent[i] += (size_t)more;
+        sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
       }
       turn(1);
       if ((m = tw_httpd_next(server))) break;
