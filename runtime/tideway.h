@@ -1087,12 +1087,14 @@ typedef struct tw_httpd_options {
   int64_t
       max_held; /* bytes of requests that wait for the pipeline, before nothing is read,
                        and of incomplete ones, before one is read at a time */
+  int64_t piece;   /* bytes; larger bodies are handed out in pieces; 0: as a whole */
   int64_t read_ms; /* for a head, and for each step of a body or an answer; then 408 */
   int64_t idle_ms; /* of a connection without a request */
 } tw_httpd_options;
 
 typedef struct tw_httpd_request {
-  double id;          /* a whole number that does not come again */
+  double
+      id; /* a whole number that does not come again; 0 once it does not wait any more */
   const char *method; /* "POST" */
   const char *target; /* "/path?query" */
   const char
@@ -1101,6 +1103,8 @@ typedef struct tw_httpd_request {
   const char *body; /* body_len bytes */
   int64_t body_len;
   int minor; /* of HTTP/1.minor */
+  int more; /* this is a piece of the body: once it is taken, the next one comes, under the
+              * same id; target and headers are there with the first only */
 } tw_httpd_request;
 
 enum tw_httpd_counts {
@@ -1154,7 +1158,7 @@ const tw_httpd_request *tw_httpd_requests(const tw_httpd *server);
 /* 1 while a request waits for its answer; 0: it was answered, or its client has gone. */
 int tw_httpd_waits(const tw_httpd *server, double id);
 
-/* The bytes of a request are not needed any more. */
+/* The bytes of a request, or of a piece of one, are not needed any more. */
 void tw_httpd_take(tw_httpd *server, double id);
 
 /* Answer a request.
@@ -1374,9 +1378,9 @@ int tw_producer_topic(tw_producer *producer, const char *name);
 int tw_producer_header(tw_producer *producer, const char *name, const char *value,
                        int64_t len);
 
-/* Send a record; its bytes are copied.
- * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. The headers
- * are used up in any case. */
+/* Send a record; its bytes are copied. Between two transactions it waits for the next one.
+ * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EINVAL: it can never be sent
+ * (too large, no such partition); TW_EIO. The headers are used up in any case. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
 /* The same for a record made of the consumer's message on its way, which is kept until the
@@ -1386,6 +1390,9 @@ int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
 
 /* Records that have not been reported yet. */
 int64_t tw_producer_pending(const tw_producer *producer);
+
+/* Those of them that wait for a transaction. */
+int64_t tw_producer_waiting(const tw_producer *producer);
 
 /* Take what was reported: how many there are in tw_producer_report, at most 1000. */
 int tw_producer_reports(tw_producer *producer);
@@ -1401,18 +1408,24 @@ const char *tw_producer_error(const tw_producer *producer);
 enum tw_txn {
   TW_TXN_INIT =
       1, /* once, before all: what an earlier one of this id left is aborted */
-  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
+  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through by now */
   TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
 };
 
-/* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT
- * and TW_TXN_COMMIT begin the next transaction.
- * consumer  borrowed until then, of which nothing may be kept; NULL: none. */
+/* Do a step, on another thread: the producer is reported ready when it is over. Each begins
+ * the next transaction; records that are sent meanwhile are of that one (TW_TXN_ABORT drops
+ * those that wait). It goes on trying as long as there is hope.
+ * consumer  of which nothing may be kept; NULL: none. TW_TXN_COMMIT: what it gives from now on
+ *           is of the next transaction. TW_TXN_ABORT: it gives nothing until then. */
 void tw_producer_step(tw_producer *producer, int step, tw_consumer *consumer);
 
 /* TW_AGAIN while it is under way, TW_OK; TW_ECORRUPT: the transaction must be aborted;
  * TW_EIO: this producer can do no more. See tw_producer_error. */
 int tw_producer_stepped(const tw_producer *producer);
+
+/* No step takes longer than so many milliseconds (and 5 s, where that cannot be helped), one that
+ * is under way from now: TW_EIO then. */
+void tw_producer_hurry(tw_producer *producer, int64_t ms);
 
 /* ---- frames (frame/) ------------------------------------------------------ */
 
