@@ -2157,6 +2157,35 @@ void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
                          int64_t count, const int32_t *order, const tw_slice *head,
                          int n);
 
+/* ---- a runtime in a thread of its own (engine/thread.c) ------------------ */
+
+/* For hosts that only push: tw_open, tw_step and tw_close (see embedding) in a thread of its own,
+ * with a Lua state and a loop of its own. */
+typedef struct tw_thread tw_thread;
+
+/* Start a thread that runs the script; returns when it has built its pipelines.
+ * root   as in tw_options
+ * names  the script's inputs that will be pushed to, count of them
+ * error  room of `size` bytes for why it has failed; empty: no memory, no thread
+ * NULL: it has failed. */
+tw_thread *tw_thread_open(const char *script, const char *root,
+                          const char *const *names, int count, char *error, int size);
+
+/* tw_push to input number `input` of the names, from 0. Thread: any, until tw_thread_finish. */
+int tw_thread_push(tw_thread *t, int input, const char *data, size_t len);
+
+/* The oldest line that the runtime has to say, of a function that has failed above all, cut to
+ * size - 1 bytes; the last 64 are kept. Returns its length, 0: there is none. Thread: any. */
+int tw_thread_line(tw_thread *t, char *line, int size);
+
+/* Close the inputs, run the pipelines to their end for at most timeout_ms, and end the thread; to
+ * be called once. What it still had to say is in tw_thread_line.
+ * TW_OK; TW_AGAIN: the time was over; or the first failure. */
+int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
+
+/* Frees it, taken, after tw_thread_finish; NULL is fine. */
+void tw_thread_close(tw_thread *t);
+
 /* cdef: end */
 
 /* ---- embedding (engine/runtime.c) ------------------------------------------------------
