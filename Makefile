@@ -47,12 +47,14 @@ HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
 TLS_OBJ        = $(B)/runtime/http/tls.o
 KAFKA_LIBS    ?= -lrdkafka
 KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
+MQTT_OBJ       = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/mqtt/*.c))
 EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
-                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka)
+                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka) \
+                 $(if $(call has,openssl/ssl.h),mqtt)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
-SRC   := $(filter-out runtime/http/% runtime/kafka/%,$(wildcard runtime/*/*.c))
+SRC   := $(filter-out runtime/http/% runtime/kafka/% runtime/mqtt/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
 STATIC = $(B)/tideway/libtideway.a
@@ -117,6 +119,8 @@ $(B)/tideway/libtideway-tls.so: $(TLS_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
 $(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
 	$(call extra-library,$(KAFKA_LIBS))
+$(B)/tideway/libtideway-mqtt.so: $(MQTT_OBJ) $(LIB)
+	$(call extra-library,$(SSL_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
@@ -128,7 +132,8 @@ extra-specs:
 	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
 	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
 	  $(if $(filter tls,$(EXTRA_NAMES)),$(TLS_OBJ) $(SSL_LIBS)) \
-	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS))
+	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS)) \
+	  $(if $(filter mqtt,$(EXTRA_NAMES)),$(MQTT_OBJ) $(SSL_LIBS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
@@ -246,4 +251,4 @@ rock-install: all
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d $(B)/runtime/mqtt/*.d)

@@ -13,6 +13,7 @@ local libraries = {
   http = { "tw.http", "libcurl", "libcurl4-openssl-dev" },
   kafka = { "Kafka", "librdkafka", "librdkafka-dev" },
   tls = { "TLS on a server", "OpenSSL", "libssl-dev" },
+  mqtt = { "MQTT", "OpenSSL", "libssl-dev" },
   httpd = { "from_http_server", "llhttp", "node-llhttp (libllhttp-dev from Debian 13 on)" },
 }
 local loaded = {}
