@@ -1087,12 +1087,14 @@ typedef struct tw_httpd_options {
   int64_t
       max_held; /* bytes of requests that wait for the pipeline, before nothing is read,
                        and of incomplete ones, before one is read at a time */
+  int64_t piece;   /* bytes; larger bodies are handed out in pieces; 0: as a whole */
   int64_t read_ms; /* for a head, and for each step of a body or an answer; then 408 */
   int64_t idle_ms; /* of a connection without a request */
 } tw_httpd_options;
 
 typedef struct tw_httpd_request {
-  double id;          /* a whole number that does not come again */
+  double
+      id; /* a whole number that does not come again; 0 once it does not wait any more */
   const char *method; /* "POST" */
   const char *target; /* "/path?query" */
   const char
@@ -1101,6 +1103,8 @@ typedef struct tw_httpd_request {
   const char *body; /* body_len bytes */
   int64_t body_len;
   int minor; /* of HTTP/1.minor */
+  int more; /* this is a piece of the body: once it is taken, the next one comes, under the
+              * same id; target and headers are there with the first only */
 } tw_httpd_request;
 
 enum tw_httpd_counts {
@@ -1154,7 +1158,7 @@ const tw_httpd_request *tw_httpd_requests(const tw_httpd *server);
 /* 1 while a request waits for its answer; 0: it was answered, or its client has gone. */
 int tw_httpd_waits(const tw_httpd *server, double id);
 
-/* The bytes of a request are not needed any more. */
+/* The bytes of a request, or of a piece of one, are not needed any more. */
 void tw_httpd_take(tw_httpd *server, double id);
 
 /* Answer a request.
