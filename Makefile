@@ -6,6 +6,7 @@
 # make docs           the reference pages, written anew from the descriptors
 # make bench          side-by-side measurements (see bench/README.md)
 # make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
+# make deb            a Debian package; make dist: an archive of the sources
 #
 # B=DIR builds elsewhere, V=1 shows the commands. Nothing missing, nothing installed.
 
@@ -64,7 +65,7 @@ BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deps deps-test deps-check
+.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deb dist deps deps-test deps-check
 all: $(LIB) $(EXTRA) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
@@ -160,6 +161,12 @@ $(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
 	@mkdir -p $(@D)
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua $(realpath .) $(@D) $(LUA)
 
+# What an installation has besides code: the man page, completion, what editors read.
+SHARE = $(addprefix $(B)/share/,man annotations bash zsh fish)
+$(SHARE): $(B)/share/%: bindings/cli/generate.lua $(LUA) | $(CODE) $(LIB) $(CDEF)
+	@mkdir -p $(@D)
+	@TIDEWAY_ROOT=. $(BIN) run $< $* > $@.new && mv -f $@.new $@
+
 deps:
 	@sh .ci/deps run
 deps-test:
@@ -192,7 +199,8 @@ bench: all
 
 LUA_FILES = $(filter-out bindings/%,$(LUA))
 
-install: all $(STATIC) $(B)/tideway/tideway.pc
+SHAREDIR ?= $(PREFIX)/share
+install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
@@ -211,13 +219,28 @@ install: all $(STATIC) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway/lua
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua --installed $(LUADIR) \
 	  $(DESTDIR)$(PREFIX)/lib/tideway/lua $(LUA)
+	$(INSTALL) -D -m 644 $(B)/share/man $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1
+	$(INSTALL) -D -m 644 $(B)/share/annotations $(DESTDIR)$(SHAREDIR)/tideway/library/tideway.lua
+	$(INSTALL) -D -m 644 $(B)/share/bash $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway
+	$(INSTALL) -D -m 644 $(B)/share/zsh $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway
+	$(INSTALL) -D -m 644 $(B)/share/fish $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
 	  $(DESTDIR)$(LIBDIR)/libtideway-*.so $(DESTDIR)$(LIBDIR)/libtideway-*.so.0 \
 	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua $(DESTDIR)$(LIBDIR)/libtideway.a \
-	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc
-	rm -rf $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1 \
+	  $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway \
+	  $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway \
+	  $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
+	rm -rf $(DESTDIR)$(SHAREDIR)/tideway $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+
+# A Debian package of this tree, build/tideway_VERSION_ARCH.deb; its sources as an archive.
+deb: all
+	@sh bindings/deb/build.sh $(B)
+dist:
+	@git archive --format=tar.gz --prefix=tideway-$(VERSION)/ -o tideway-$(VERSION).tar.gz HEAD
+	@echo tideway-$(VERSION).tar.gz
 
 # For luarocks: its own folders; the library stands among the Lua C modules.
 rock-install: all

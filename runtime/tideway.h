@@ -1512,9 +1512,9 @@ int tw_producer_topic(tw_producer *producer, const char *name);
 int tw_producer_header(tw_producer *producer, const char *name, const char *value,
                        int64_t len);
 
-/* Send a record; its bytes are copied.
- * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. The headers
- * are used up in any case. */
+/* Send a record; its bytes are copied. Between two transactions it waits for the next one.
+ * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EINVAL: it can never be sent
+ * (too large, no such partition); TW_EIO. The headers are used up in any case. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
 /* The same for a record made of the consumer's message on its way, which is kept until the
@@ -1524,6 +1524,9 @@ int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
 
 /* Records that have not been reported yet. */
 int64_t tw_producer_pending(const tw_producer *producer);
+
+/* Those of them that wait for a transaction. */
+int64_t tw_producer_waiting(const tw_producer *producer);
 
 /* Take what was reported: how many there are in tw_producer_report, at most 1000. */
 int tw_producer_reports(tw_producer *producer);
@@ -1539,18 +1542,24 @@ const char *tw_producer_error(const tw_producer *producer);
 enum tw_txn {
   TW_TXN_INIT =
       1, /* once, before all: what an earlier one of this id left is aborted */
-  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
+  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through by now */
   TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
 };
 
-/* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT
- * and TW_TXN_COMMIT begin the next transaction.
- * consumer  borrowed until then, of which nothing may be kept; NULL: none. */
+/* Do a step, on another thread: the producer is reported ready when it is over. Each begins
+ * the next transaction; records that are sent meanwhile are of that one (TW_TXN_ABORT drops
+ * those that wait). It goes on trying as long as there is hope.
+ * consumer  of which nothing may be kept; NULL: none. TW_TXN_COMMIT: what it gives from now on
+ *           is of the next transaction. TW_TXN_ABORT: it gives nothing until then. */
 void tw_producer_step(tw_producer *producer, int step, tw_consumer *consumer);
 
 /* TW_AGAIN while it is under way, TW_OK; TW_ECORRUPT: the transaction must be aborted;
  * TW_EIO: this producer can do no more. See tw_producer_error. */
 int tw_producer_stepped(const tw_producer *producer);
+
+/* No step takes longer than so many milliseconds (and 5 s, where that cannot be helped), one that
+ * is under way from now: TW_EIO then. */
+void tw_producer_hurry(tw_producer *producer, int64_t ms);
 
 /* ---- frames (frame/) ------------------------------------------------------ */
 
@@ -2136,6 +2145,35 @@ void tw_frame_csv_write(tw_out *out, const tw_frame *frame, int64_t first,
 void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
                          int64_t count, const int32_t *order, const tw_slice *head,
                          int n);
+
+/* ---- a runtime in a thread of its own (engine/thread.c) ------------------ */
+
+/* For hosts that only push: tw_open, tw_step and tw_close (see embedding) in a thread of its own,
+ * with a Lua state and a loop of its own. */
+typedef struct tw_thread tw_thread;
+
+/* Start a thread that runs the script; returns when it has built its pipelines.
+ * root   as in tw_options
+ * names  the script's inputs that will be pushed to, count of them
+ * error  room of `size` bytes for why it has failed; empty: no memory, no thread
+ * NULL: it has failed. */
+tw_thread *tw_thread_open(const char *script, const char *root,
+                          const char *const *names, int count, char *error, int size);
+
+/* tw_push to input number `input` of the names, from 0. Thread: any, until tw_thread_finish. */
+int tw_thread_push(tw_thread *t, int input, const char *data, size_t len);
+
+/* The oldest line that the runtime has to say, of a function that has failed above all, cut to
+ * size - 1 bytes; the last 64 are kept. Returns its length, 0: there is none. Thread: any. */
+int tw_thread_line(tw_thread *t, char *line, int size);
+
+/* Close the inputs, run the pipelines to their end for at most timeout_ms, and end the thread; to
+ * be called once. What it still had to say is in tw_thread_line.
+ * TW_OK; TW_AGAIN: the time was over; or the first failure. */
+int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
+
+/* Frees it, taken, after tw_thread_finish; NULL is fine. */
+void tw_thread_close(tw_thread *t);
 
 /* cdef: end */
 

@@ -363,6 +363,50 @@ describe("tideway.nginx", function()
     assert.equal("", log)
   end)
 
+  it("feeds a script in a thread of its own", function()
+    start {
+      pipeline = [[
+        local tw = require "tideway.nginx"
+        local file = assert(io.open(DIR .. "/script.lua", "w"))
+        file:write(([=[
+          local tw = require "tideway"
+          local requests = tw.input("access", { maxsize = 100000 }):map(require "string.buffer".decode)
+          requests:map(function(r) return r.uri end):sink_to_textfile("%s/out-" .. %d)
+          requests:filter(function(r) return r.uri == "/bad" end):sink(function() error "a bad one" end)
+          tw.input("lines"):sink_to_textfile("%s/lines-" .. %d)
+        ]=]):format(DIR, ngx.worker.pid(), DIR, ngx.worker.pid()))
+        file:close()
+        package.loaded.feeders = tw.thread{ script = DIR .. "/script.lua", inputs = { "access", "lines" } }
+        ngx.log(ngx.WARN, select(2, pcall(tw.thread, { script = DIR .. "/none.lua", inputs = {} })))
+      ]],
+      server = [[
+        location / {
+          return 200 "hello";
+          log_by_lua_block {
+            ngx.shared.counts:incr("logged", 1, 0)
+            local feeders = require "feeders"
+            feeders.access:push{ status = ngx.status, uri = ngx.var.uri }
+            feeders.lines:push(ngx.var.uri)
+          }
+        }
+        location /logged { content_by_lua_block { ngx.say(ngx.shared.counts:get "logged" or 0) } }
+      ]],
+    }
+    logged "none.lua"
+    server:get "/bad"
+    logged "a bad one"
+    local load = server:load("/x", 4)
+    for _ = 1, 3 do
+      process.sleep(0.7)
+      server:reload()
+    end
+    load.wait()
+    local total = tonumber(server:body "/logged")
+    server:stop()
+    assert.equal(total, server:count "out-*")
+    assert.equal(total, server:count "lines-*")
+  end)
+
   it("keeps its memory", function()
     start {
       pipeline = [[
