@@ -1183,6 +1183,151 @@ int tw_httpd_queued(const tw_httpd *server);
 
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
+/* ---- MQTT (mqtt/; in libtideway-mqtt, which needs OpenSSL) ---------------------- */
+
+typedef struct tw_mqtt tw_mqtt;
+typedef struct tw_mqtt_tls tw_mqtt_tls;
+
+typedef struct tw_mqtt_options {
+  const char *host;
+  int port;
+  const char *client_id;
+  const char *username, *password; /* NULL: none */
+  int64_t password_len;
+  int version; /* 4: MQTT 3.1.1; 5; 0: 5, and 3.1.1 when the broker does not know that */
+  int clean;   /* the broker's session begins anew, and ends with the handle */
+  uint32_t
+      expiry_s;    /* version 5: how long it keeps the session; UINT32_MAX: for ever */
+  int keepalive_s; /* 0: none */
+  int timeout_ms;  /* to be connected */
+  int in_flight;   /* 1 .. 65535: messages without their acknowledgement */
+  int64_t max_message; /* bytes; what is larger ends the connection; 0: any */
+  const char *filters; /* what to subscribe to: each ended by 0, filters_len bytes */
+  int64_t filters_len;
+  int qos;          /* of the subscription, 0 .. 2 */
+  tw_mqtt_tls *tls; /* NULL: plain TCP */
+} tw_mqtt_options;
+
+typedef struct tw_mqtt_message {
+  const char *topic, *payload, *properties;
+  int64_t topic_len, payload_len, properties_len;
+  double number; /* for tw_mqtt_release; 0 of QoS 0 */
+  int qos, retained, duplicate;
+  int kept; /* by tw_mqtt_keep */
+} tw_mqtt_message;
+
+typedef struct tw_mqtt_property {
+  const char *name, *value; /* name: of a user property */
+  int64_t name_len, value_len;
+} tw_mqtt_property;
+
+typedef struct tw_mqtt_record {
+  const char *topic, *payload, *properties; /* properties: as MQTT 5 writes them */
+  int64_t topic_len, payload_len, properties_len;
+  int qos, retain;
+  uint64_t id; /* what it is reported by; 0: it is reported only when it fails */
+} tw_mqtt_record;
+
+typedef struct tw_mqtt_report {
+  uint64_t id;
+  int error; /* 0: it has arrived; else a reason: see tw_mqtt_reason */
+} tw_mqtt_report;
+
+enum tw_mqtt_state {
+  TW_MQTT_DOWN = 0,       /* see tw_mqtt_error; tw_mqtt_connect may help */
+  TW_MQTT_CONNECTING = 1, /* or subscribing */
+  TW_MQTT_UP = 2,
+  TW_MQTT_REFUSED = 3, /* down, and another attempt would go no better */
+  TW_MQTT_CLOSING = 4,
+  TW_MQTT_CLOSED = 5
+};
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_mqtt_abi(void);
+
+/* Settings of TLS: the certificates to trust (NULL: the system's), the client's own and its
+ * key (both or NULL), as PEM files; verify: 0 takes any certificate.
+ * Returns a new one, or NULL and the reason in error (size bytes, cut). */
+tw_mqtt_tls *tw_mqtt_tls_open(const char *ca, const char *cert, const char *key,
+                              int verify, char *error, int64_t size);
+
+/* Taken; NULL is fine. Clients that were opened with it keep it. */
+void tw_mqtt_tls_close(tw_mqtt_tls *tls);
+
+/* A client of a broker, which does not connect yet. The process ignores SIGPIPE from now on,
+ * unless it has a handler. It is reported ready when its state changes, messages have come or
+ * records have arrived.
+ * options  borrowed, its texts as well.
+ * Returns a new handle, NULL: no memory. Thread: the loop's. */
+tw_mqtt *tw_mqtt_open(tw_loop *loop, const tw_mqtt_options *options);
+
+/* Says goodbye, without waiting for anything; taken, NULL is fine. */
+void tw_mqtt_close(tw_mqtt *mqtt);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_mqtt_id(const tw_mqtt *mqtt);
+
+/* Connect (again), and subscribe where the broker does not know of it. TW_OK, also when that fails later;
+ * TW_EINVAL: it is not down, nor refused. */
+int tw_mqtt_connect(tw_mqtt *mqtt);
+
+/* Acknowledge what is through, say goodbye and wait for the other side to close, at most 2 s:
+ * then it is TW_MQTT_CLOSED. */
+void tw_mqtt_disconnect(tw_mqtt *mqtt);
+
+/* One of enum tw_mqtt_state; why it is down: a view, until the state changes. */
+int tw_mqtt_state(const tw_mqtt *mqtt);
+const char *tw_mqtt_error(const tw_mqtt *mqtt);
+
+/* Hand out the messages that have come; of the batch before all are through that are not kept.
+ * As long as much is waiting here nothing is read from the broker.
+ * Returns how many are in tw_mqtt_messages, TW_AGAIN: none; it will be reported ready. */
+int tw_mqtt_next(tw_mqtt *mqtt);
+
+/* The last batch: a view, until the next tw_mqtt_next. */
+const tw_mqtt_message *tw_mqtt_messages(const tw_mqtt *mqtt);
+
+/* The number of the message on its way, -1 before the first: written by who delivers them.
+ * Those before it are through, unless they are kept. The address stays the same. */
+int *tw_mqtt_at(tw_mqtt *mqtt);
+
+/* The message on its way has been delivered, and the batch is over: what comes after it is not
+ * delivered, and not acknowledged. */
+void tw_mqtt_back(tw_mqtt *mqtt);
+
+/* Message i of the batch is through when tw_mqtt_release says so, once. */
+void tw_mqtt_keep(tw_mqtt *mqtt, int i);
+void tw_mqtt_release(tw_mqtt *mqtt, double number);
+
+/* How many messages of QoS 1 and 2 were handed out and are not through. */
+int64_t tw_mqtt_kept(const tw_mqtt *mqtt);
+
+/* Read nothing more. */
+void tw_mqtt_stop(tw_mqtt *mqtt);
+
+/* Property k (from 0) of message i of the batch. Returns its id (MQTT 5, 2.2.2.2), 0: there is
+ * none. Those that are numbers have no value here. */
+int tw_mqtt_property_of(const tw_mqtt *mqtt, int i, int k, tw_mqtt_property *property);
+
+/* Send a record, copied, now or when there is a connection.
+ * Returns TW_OK; TW_AGAIN: so many are on their way that it has to wait, and it is reported
+ * ready when there is room; TW_EINVAL: see tw_mqtt_error; TW_ENOMEM. */
+int tw_mqtt_publish(tw_mqtt *mqtt, const tw_mqtt_record *record);
+
+/* How many records have not arrived. */
+int64_t tw_mqtt_pending(const tw_mqtt *mqtt);
+
+/* Give up what has not arrived: each is reported with the error -1. */
+void tw_mqtt_drop(tw_mqtt *mqtt);
+
+/* Hand out reports, some at a time: how many are in tw_mqtt_report_of, whose address stays the
+ * same. */
+int tw_mqtt_reports(tw_mqtt *mqtt);
+const tw_mqtt_report *tw_mqtt_report_of(const tw_mqtt *mqtt);
+
+/* What the error of a report means; static. Any thread. */
+const char *tw_mqtt_reason(int error);
+
 /* ---- WebSockets (ws/; in libtideway-ws, which needs wslay, llhttp and OpenSSL) ---- */
 
 typedef struct tw_ws tw_ws;

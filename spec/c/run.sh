@@ -30,7 +30,7 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 # A file that does not compile counts as one failed; specs that need it will not link.
 passed=0 failed=0
 make -s -k -j2 B="$B" CC="$CC" CFLAGS="$FLAGS" \
-  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ -e /ws/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
+  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ -e /mqtt/ -e /ws/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
   $(printf '%s\n' $EXTRA | grep '\.o$') >/dev/null || failed=1
 rm -f "$B/runtime.a"
 ar rcs "$B/runtime.a" $(find "$B/runtime" "$B/llhttp" -name '*.o' 2>/dev/null) || exit 1
@@ -42,7 +42,7 @@ if [ $# -gt 0 ]; then specs=$*; else
 fi
 for spec in $specs; do
   case $spec in
-  http/* | kafka/* | ws/* | fuzz/http)
+  http/* | kafka/* | mqtt/* | ws/* | fuzz/http)
     if [ ! -e "$B/runtime/$(echo "$spec" | sed 's|fuzz/http|http/server|').o" ]; then
       echo "left out $spec: what it needs is not installed"
       continue
