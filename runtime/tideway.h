@@ -802,10 +802,14 @@ void tw_sender_close(tw_sender *sender);
  * connected, and the system has all that was sent; TW_EIO, for good: see tw_sender_error. */
 int tw_sender_state(const tw_sender *sender);
 
-/* Send a record, and the delimiter behind it, when the state is TW_OK. Both are copied as far
- * as they do not go at once. Returns the state that is then. */
-int tw_sender_send(tw_sender *sender, const char *bytes, int64_t len, const char *delim,
-                   int64_t dlen);
+/* Send the elements of a queue, bytes and numbers, the oldest first, and the delimiter behind each,
+ * when the state is TW_OK: as far as they go at once.
+ * queue  borrowed, as it is.
+ * Returns how many the system has taken whole. When these are not all, the state tells what
+ * became of the next one: TW_AGAIN, it has been begun, and taken as well once it is TW_OK; TW_EIO.
+ * Else TW_EIO or TW_EINVAL: none was taken. */
+int64_t tw_sender_send(tw_sender *sender, const tw_queue *queue, const char *delim,
+                       int64_t dlen);
 
 /* Its id in tw_loop_poll. */
 uint32_t tw_sender_id(const tw_sender *sender);

@@ -31,11 +31,11 @@ local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
 local feed = require "tideway.feed"
-local ffi = require "ffi"
 local host = require "tideway.host"
 local sched = require "tideway.sched"
 local semaphore = require "ngx.semaphore"
 local stop = require "tideway.stop"
+local thread = require "tideway.nginx_thread"
 
 local log, ERR, WARN = ngx.log, ngx.ERR, ngx.WARN
 local run_worker_thread = rawget(ngx, "run_worker_thread") -- in 0.10.21 and later, where nginx has threads
@@ -266,74 +266,6 @@ function renew()
   work(generation)
 end
 
--- Threads of their own --------------------------------------------------------------------
-
-local LISTEN = 0.25   -- s between looks at what threads have to say
-local LINE = 2048     -- bytes of a line of it
-local threads = {}    -- array of native threads
-local encode          -- of string.buffer
-
---- Log what the threads have to say.
-local function listen()
-  local line = ffi.new("char[?]", LINE)
-  for _, thread in ipairs(threads) do
-    while C.tw_thread_line(thread, line, LINE) > 0 do fail(ffi.string(line)) end
-  end
-end
-
-local Feeder = {}
-Feeder.__index = Feeder
-
---- As an input's push. x: text or a number; a table arrives as text that string.buffer decodes.
-function Feeder:push(x)
-  if type(x) == "table" then x = encode(x) end
-  local status = C.tw_thread_push(self.thread, self.input, x, #x)
-  if status == 0 then return true end
-  return nil, status == C.TW_AGAIN and "again" or status == C.TW_EOF and "closed"
-    or ffi.string(C.tw_status_name(status))
-end
-jit.on(Feeder.push)
-
-local of_thread = {
-  { "script", "string", "the file that builds the pipelines" },
-  { "inputs", "table", "the names of its inputs that are pushed to" },
-}
-
---- Run a script in a thread of its own, with a Lua state of its own; to be called in init_worker_by_lua*.
--- Its pipelines cost the worker nothing but the pushes, but cannot use anything of nginx's. Returns a
--- table: name of an input -> what is pushed to.
-function nginx.thread(opts)
-  local given = check.settings("nginx.thread", of_thread, opts)
-  encode = encode or require("string.buffer").encode
-  local count = #given.inputs
-  local names, message = ffi.new("const char *[?]", count + 1, given.inputs), ffi.new("char[?]", LINE)
-  local thread = C.tw_thread_open(given.script, nil, names, count, message, LINE)
-  if thread == nil then
-    local why = ffi.string(message)
-    error(("nginx.thread: %s: %s"):format(given.script, why == "" and "no memory" or why), 0)
-  end
-  if not threads[1] then ngx.timer.every(LISTEN, listen) end
-  threads[#threads + 1] = thread
-  local feeders = {}
-  for i, name in ipairs(given.inputs) do
-    feeders[name] = setmetatable({ thread = thread, input = i - 1 }, Feeder)
-  end
-  return feeders
-end
-
---- Run the pipelines of all threads to their end.
-local function finish_threads()
-  for _, thread in ipairs(threads) do
-    local left = math.max(0, deadline - now())
-    if C.tw_thread_finish(thread, math.ceil(left * 1000)) == C.TW_AGAIN then
-      log(ERR, "tideway: the worker ends, and the pipelines of a thread have not")
-    end
-  end
-  listen()
-  for _, thread in ipairs(threads) do C.tw_thread_close(thread) end
-  threads = {}
-end
-
 -- Begin and end -----------------------------------------------------------------------------
 
 local function begin(premature)
@@ -391,8 +323,10 @@ function nginx.finish()
   if sched.live() > 0 then
     log(ERR, "tideway: the worker ends, and ", sched.live(), " tasks have not: what they had to deliver is lost")
   end
-  finish_threads()
+  thread.finish(math.max(LAST, deadline - now()))
 end
+
+nginx.thread = thread.open
 
 --- How the loop is driven: descriptors = "thread" or "timer"; turns, how often it has had its turn; strays,
 -- the tasks that wait by nginx's means now; spares, the light threads that are kept for more of them.
