@@ -86,6 +86,7 @@ local function between(S)
   if not S.begun then
     local status, problem = producer.step(S.producer, INIT, nil)
     S.begun = true
+    if S.stopped then return end
     if status ~= C.TW_OK then return fail(S, problem) end
     S.due = now() + S.interval
   elseif S.producer.doomed or now() >= S.due then
