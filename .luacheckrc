@@ -6,5 +6,7 @@ ignore = {
 }
 -- specs set references to nil and look what the collector does
 files["spec/**"] = { std = "+busted", ignore = { "231", "311", "331" } }
+files["bindings/nginx/**"] = { std = "luajit+ngx_lua" }
+files["examples/nginx/**"] = { std = "luajit+ngx_lua" }
 files["bench/**"] = { std = "luajit" }
 exclude_files = { "build/**" }

@@ -6,6 +6,7 @@
 # make docs           the reference pages, written anew from the descriptors
 # make bench          side-by-side measurements (see bench/README.md)
 # make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
+# make deb            a Debian package; make dist: an archive of the sources
 #
 # B=DIR builds elsewhere, V=1 shows the commands. Nothing missing, nothing installed.
 
@@ -30,7 +31,7 @@ LUA_CFLAGS ?= $(shell pkg-config --cflags luajit 2>/dev/null || echo -I/usr/incl
 LUA_LIBS   ?= $(shell pkg-config --libs luajit 2>/dev/null || echo -lluajit-5.1)
 UV_CFLAGS  ?=
 UV_LIBS    ?= -luv
-LIBS        = $(UV_LIBS) -lz -lzstd -lm -lpthread
+LIBS        = $(UV_LIBS) -lz -lzstd $(LUA_LIBS) -lm -lpthread -ldl
 
 # Libraries beside the core, built where what they need is there; loaded when they are used.
 has = $(shell echo '\#include <$(1)>' | $(CC) $(CPPFLAGS) $(2) -E - > /dev/null 2>&1 && echo yes)
@@ -46,20 +47,24 @@ HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
 TLS_OBJ        = $(B)/runtime/http/tls.o
 KAFKA_LIBS    ?= -lrdkafka
 KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
+MQTT_OBJ       = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/mqtt/*.c))
 EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
-                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka)
+                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka) \
+                 $(if $(call has,openssl/ssl.h),mqtt)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
-SRC   := $(filter-out runtime/http/% runtime/kafka/%,$(wildcard runtime/*/*.c))
+SRC   := $(filter-out runtime/http/% runtime/kafka/% runtime/mqtt/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
+STATIC = $(B)/tideway/libtideway.a
+VERSION = $(shell sed -n 's/.*version = "\(.*\)".*/\1/p' lua/tideway.lua)
 CDEF   = $(B)/tideway/cdef.lua
 BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deps deps-test deps-check
+.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deb dist deps deps-test deps-check
 all: $(LIB) $(EXTRA) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
@@ -78,11 +83,24 @@ $(B)/runtime/frame/block.o: WARN += -O3
 $(B)/runtime/engine/%.o: WARN += $(LUA_CFLAGS)
 
 # Linked anew also when a source file has gone.
-$(LIB): $(OBJ) $(B)/objects
+$(LIB): $(OBJ) $(B)/objects runtime/tideway.map
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions -Wl,--no-undefined $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions -Wl,--no-undefined \
+	  -Wl,--version-script=runtime/tideway.map $(OBJ) -o $@.new $(LDFLAGS) $(LIBS)
 	@mv -f $@.new $@
+	@ln -sf $(@F) $(@D)/$(SONAME)
+
+# For programs that want one file: linked whole, and with -rdynamic, as Lua looks for the functions.
+$(STATIC): $(OBJ) $(B)/objects
+	@echo "ar $@"
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(OBJ)
+
+# Anew each time: PREFIX may be another one.
+$(B)/tideway/tideway.pc: bindings/c/tideway.pc.in FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
 # The core is loaded before them, and found by its soname. They stay loaded: the loop may be
 # closed after Lua has let go of them.
@@ -101,6 +119,8 @@ $(B)/tideway/libtideway-tls.so: $(TLS_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
 $(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
 	$(call extra-library,$(KAFKA_LIBS))
+$(B)/tideway/libtideway-mqtt.so: $(MQTT_OBJ) $(LIB)
+	$(call extra-library,$(SSL_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
@@ -112,29 +132,38 @@ extra-specs:
 	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
 	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
 	  $(if $(filter tls,$(EXTRA_NAMES)),$(TLS_OBJ) $(SSL_LIBS)) \
-	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS))
+	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS)) \
+	  $(if $(filter mqtt,$(EXTRA_NAMES)),$(MQTT_OBJ) $(SSL_LIBS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
 FORCE:
 
-# The text between the markers of tideway.h, as a Lua module.
+# The text between the markers of tideway.h, as a Lua module; without comments, which would be
+# half of the time that LuaJIT reads it.
 $(CDEF): runtime/tideway.h
 	@mkdir -p $(@D)
 	@{ echo '-- generated from runtime/tideway.h'; echo 'return [==['; \
-	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $<; echo ']==]'; } > $@.new
+	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $< | \
+	  $(CC) -fpreprocessed -x c -E -P -; echo ']==]'; } > $@.new
 	@mv -f $@.new $@
 
-$(BIN): bindings/cli/main.c
+$(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Wl,-E $< -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Iruntime -Wl,-E $^ -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
 
 # The bytecode of the Lua modules: half the time of a short run.
 $(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
 	@mkdir -p $(@D)
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua $(realpath .) $(@D) $(LUA)
+
+# What an installation has besides code: the man page, completion, what editors read.
+SHARE = $(addprefix $(B)/share/,man annotations bash zsh fish)
+$(SHARE): $(B)/share/%: bindings/cli/generate.lua $(LUA) | $(CODE) $(LIB) $(CDEF)
+	@mkdir -p $(@D)
+	@TIDEWAY_ROOT=. $(BIN) run $< $* > $@.new && mv -f $@.new $@
 
 deps:
 	@sh .ci/deps run
@@ -168,25 +197,48 @@ bench: all
 
 LUA_FILES = $(filter-out bindings/%,$(LUA))
 
-install: all
+SHAREDIR ?= $(PREFIX)/share
+install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
 	$(INSTALL) -m 644 $(LIB) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so
 	ln -srf $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LUA_LIBDIR)/tideway/libtideway.so
+	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(INSTALL) -m 644 $(B)/tideway/tideway.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(INSTALL) -m 644 runtime/tideway.h $(DESTDIR)$(INCLUDEDIR)/tideway.h
 	@for f in $(EXTRA); do n=$${f##*/}; \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(LIBDIR)/$$n.0 && ln -sf $$n.0 $(DESTDIR)$(LIBDIR)/$$n && \
 	  ln -srf $(DESTDIR)$(LIBDIR)/$$n.0 $(DESTDIR)$(LUA_LIBDIR)/tideway/$$n || exit 1; done
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway/lua
+	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua --installed $(LUADIR) \
+	  $(DESTDIR)$(PREFIX)/lib/tideway/lua $(LUA)
+	$(INSTALL) -D -m 644 $(B)/share/man $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1
+	$(INSTALL) -D -m 644 $(B)/share/annotations $(DESTDIR)$(SHAREDIR)/tideway/library/tideway.lua
+	$(INSTALL) -D -m 644 $(B)/share/bash $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway
+	$(INSTALL) -D -m 644 $(B)/share/zsh $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway
+	$(INSTALL) -D -m 644 $(B)/share/fish $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
 	  $(DESTDIR)$(LIBDIR)/libtideway-*.so $(DESTDIR)$(LIBDIR)/libtideway-*.so.0 \
-	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua
-	rm -rf $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua $(DESTDIR)$(LIBDIR)/libtideway.a \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1 \
+	  $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway \
+	  $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway \
+	  $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
+	rm -rf $(DESTDIR)$(SHAREDIR)/tideway $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+
+# A Debian package of this tree, build/tideway_VERSION_ARCH.deb; its sources as an archive.
+deb: all
+	@sh bindings/deb/build.sh $(B)
+dist:
+	@git archive --format=tar.gz --prefix=tideway-$(VERSION)/ -o tideway-$(VERSION).tar.gz HEAD
+	@echo tideway-$(VERSION).tar.gz
 
 # For luarocks: its own folders; the library stands among the Lua C modules.
 rock-install: all
@@ -194,9 +246,9 @@ rock-install: all
 	$(INSTALL) -m 755 $(BIN) $(BINDIR)/tideway
 	$(INSTALL) -m 755 $(LIB) $(EXTRA) $(LUA_LIBDIR)/tideway/
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(LUADIR)/$$f || exit 1; done
-	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua $(CDEF) $(LUADIR)/tideway/
+	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(LUADIR)/tideway/
 
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d $(B)/runtime/mqtt/*.d)

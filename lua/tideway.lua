@@ -1,9 +1,11 @@
 --- tideway -- a Lua-scriptable stream runtime. `local tw = require "tideway"`.
 local here = debug.getinfo(1, "S").source:match "^@(.*)lua/tideway%.lua$"
 if here and not package.loaded["tideway.ffi"] then
-  -- in the build tree the loader of the library is in a folder of its own
-  local path = here .. "bindings/ffi/?.lua"
-  if not package.path:find(path, 1, true) then package.path = package.path .. ";" .. path end
+  -- in the build tree the loader of the library and what hosts need are in folders of their own
+  for _, folder in ipairs { "ffi", "nginx" } do
+    local path = ("%sbindings/%s/?.lua"):format(here, folder)
+    if not package.path:find(path, 1, true) then package.path = package.path .. ";" .. path end
+  end
 end
 
 -- LuaJIT's own limits are made for small programs: a graph with many branches meets them and
@@ -18,6 +20,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local feed = require "tideway.feed"
 local graph = require "tideway.graph"
+local host = require "tideway.host"
 local sched = require "tideway.sched"
 local signals = require "tideway.signals"
 local stop = require "tideway.stop"
@@ -96,6 +99,7 @@ function tw.run(fn, opts)
   if type(fn) == "table" and next(fn) and not getmetatable(fn) then fn, opts = nil, fn end
   if fn ~= nil then check.value("run", "fn", "function", fn) end
   local settings = check.settings("run", { { "signals", "boolean?" } }, opts)
+  if host.runs then errors.misuse("run: %s; leave it out", host.runs) end
   if sched.in_task() then errors.misuse "run: the loop is running already" end
   stop.over()
   feed.start_all()
@@ -123,6 +127,7 @@ function tw.step(timeout)
   if not seconds then
     errors.misuse("step: the timeout must be a duration, got %s", check.show(timeout))
   end
+  if host.runs then errors.misuse("step: %s; leave it out", host.runs) end
   if sched.in_task() then errors.misuse "step: cannot be called inside a task" end
   local more = sched.step(math.ceil(seconds * 1000))
   sched.raise()
@@ -135,6 +140,7 @@ function tw.flush()
   if sinks then sinks.flush_all() end
   if package.loaded["tideway.posting"] then package.loaded["tideway.posting"].flush_all() end
   if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
+  if package.loaded["tideway.mqtt"] then package.loaded["tideway.mqtt"].finish() end
   io.stdout:flush()
 end
 

@@ -310,6 +310,7 @@ describe("a sink that never returns", function()
     from_kafka_batched = { "from_kafka", "does not read while the pipeline waits" },
     input = { "input", "refuses what there is no room for, also while the pipeline waits" },
     exactly_once = { "from_kafka", "does not read while the pipeline waits" },
+    from_mqtt = { "from_mqtt", "does not read while the pipeline waits" },
   }
 
   for _, name in ipairs(catalog.source) do

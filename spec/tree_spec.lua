@@ -82,7 +82,7 @@ describe("the tree", function()
 
   it("has an expected output for every example", function()
     local missing = {}
-    for _, path in ipairs(files.find("examples", "*.lua")) do
+    for _, path in ipairs(files.find("examples -path examples/nginx -prune -o", "*.lua")) do -- run by spec/nginx/
       if not files.exists((path:gsub("%.lua$", ".out"))) then missing[#missing + 1] = path end
     end
     assert.same({}, missing)

@@ -1,4 +1,4 @@
---- bench.tables.http -- from_http_server under wrk, beside streamz' from_http_server.
+--- bench.tables.http -- from_http_server under wrk, beside a bare server in C and streamz'.
 --
 -- wrk has no rate of its own: for half load its connections pause between requests.
 local harness = require "harness"
@@ -32,31 +32,44 @@ local function parse(text)
   }
 end
 
+--- Figures of all ways, the medians of rounds in which each has its turn. ways: name -> {command, idle}.
+local function measure_all(settings, ways)
+  local all, names = {}, { "c", "body", "full", "peer" }
+  for _ = 1, settings.rounds do
+    for _, name in ipairs(names) do
+      all[name] = all[name] or {}
+      if name == "body" or name == "full" or not settings.only_ours then
+        for key, value in pairs(parse(measure(settings, unpack(ways[name])))) do
+          all[name][key] = all[name][key] or {}
+          table.insert(all[name][key], value)
+        end
+      end
+    end
+  end
+  for _, figures in pairs(all) do
+    for key, values in pairs(figures) do figures[key] = harness.median(values) end
+  end
+  return all
+end
+
 return function(settings)
   if not harness.capture "command -v wrk" then
     return "## HTTP\n\nwrk is not installed; left out.\n"
   end
   local serve = settings.ours:gsub("timeout 60 ", "") .. settings.root .. "/bench/http.lua"
-  local function median(command, idle)
-    local all = {}
-    for _ = 1, settings.rounds do
-      for key, value in pairs(parse(measure(settings, command, idle))) do
-        all[key] = all[key] or {}
-        table.insert(all[key], value)
-      end
-    end
-    for key, values in pairs(all) do all[key] = harness.median(values) end
-    return all
-  end
-  local body, full = median(serve, true), median(serve .. " full")
-  local peer = settings.only_ours and {} or
-    median(("%s %s/bench/peers/http_streamz.py"):format(settings.python, settings.root))
+  -- a round of each in turn: what disturbs one disturbs the others
+  local ways = {
+    body = { serve, true }, full = { serve .. " full" }, c = { settings.build .. "/http" },
+    peer = { ("%s %s/bench/peers/http_streamz.py"):format(settings.python, settings.root) },
+  }
+  local all = measure_all(settings, ways)
+  local body, full, c, peer = all.body, all.full, all.c, all.peer
   local function verdict(value, limit, least)
     if not value then return "does not run" end
     return (least and value >= limit or not least and value <= limit) and "ok" or "missed"
   end
   local function per_core(figures) return figures.cpu and 1e6 / figures.cpu end
-  local lines = { { "what", "tideway", "full = true", "streamz", "goal", "" } }
+  local lines = { { "what", "tideway", "full = true", "C", "streamz", "goal", "" } }
   local function row(name, key, goal, limit, least)
     local function shown(figures)
       local value = type(key) == "function" and key(figures) or type(key) == "string" and figures[key]
@@ -64,17 +77,18 @@ return function(settings)
     end
     local text, value = shown(body)
     lines[#lines + 1] = {
-      name, text, (shown(full)), (shown(peer)), goal or "-", limit and verdict(value, limit, least) or "-",
+      name, text, (shown(full)), (shown(c)), (shown(peer)), goal or "-", limit and verdict(value, limit, least) or "-",
     }
   end
   row("requests/s, keep-alive", "rate", ">= 30,000", 30000, true)
-  row("CPU per request, us", "cpu")
+  row("CPU per request, us", "cpu", c.cpu and "<= 3 times C's", c.cpu and 3 * c.cpu)
   row("requests/s of a core to itself", per_core, ">= 30,000", 30000, true)
   row("99th percentile at half load, ms", "late", "<= 10", 10)
   row(("%d idle connections, MB"):format(IDLE), "idle", "<= 50", 50)
   row("answers other than 200", "bad", "0", 0)
   return harness.markdown("HTTP", ([[
 POST of 100 bytes by wrk, %d connections, which shares the %s cores with the server and all else; a pipeline that
-counts. Medians of %d rounds of %d s. %s.]]):format(CONNECTIONS, harness.capture "nproc", settings.rounds,
+counts. C is llhttp on libuv without limits, timeouts or a pipeline (`ceiling/http.c`). Medians of %d rounds of %d s.
+%s.]]):format(CONNECTIONS, harness.capture "nproc", settings.rounds,
     SECONDS, harness.place()), lines)
 end

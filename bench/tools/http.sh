@@ -8,7 +8,7 @@ seconds=$1 connections=$2 pause=$3 idle=$4
 shift 4
 ulimit -n "$(ulimit -Hn)"
 open() { (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; }
-port=$((20000 + RANDOM % 20000))
+port=$((20000 + RANDOM % 12000)) # below those that clients get
 while open; do port=$((port + 1)); done
 "$@" "$port" > /dev/null 2>&1 &
 server=$!

@@ -200,6 +200,16 @@ function feed.start_all()
   for _, node in ipairs(list) do feed.start(node) end
 end
 
+--- How many running sources wait for what comes next, with no element of theirs on its way.
+function feed.waiting_count()
+  local n = 0
+  for _, node in ipairs(active) do
+    local at, out = node.task.at, node.out_region
+    if type(at) == "table" and not (out and out.busy) then n = n + 1 end
+  end
+  return n
+end
+
 --- Is a source's task waiting in a function of the user's that makes the next element? Read off
 -- its stack: the frame of generated text is at the source's own line.
 local function fetching(node)
@@ -255,9 +265,12 @@ end
 
 --- Stop every running source. With `ended`, what is below each ends once that is delivered which it
 -- has given.
-function feed.stop_all(ended)
+-- stays  function(node), true of those that go on; default: none
+function feed.stop_all(ended, stays)
   local list = {}
-  for i, node in ipairs(active) do list[i] = node end
+  for _, node in ipairs(active) do
+    if not (stays and stays(node)) then list[#list + 1] = node end
+  end
   for _, node in ipairs(list) do
     if ended then finally(node) else feed.stop(node) end
   end

@@ -232,6 +232,11 @@ function graph.destroy(node)
   if node.desc.destroyed then node.desc.destroyed(node) end
 end
 
+--- Destroy every sink there is: the end of all.
+function graph.destroy_all()
+  for node in pairs(sinks) do graph.destroy(node) end
+end
+
 -- Collection --------------------------------------------------------------------------------
 
 --- Take the nodes of a set out of a list, which keeps its order.

@@ -9,6 +9,7 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local extra = require "tideway.extra"
 local ffi = require "ffi"
+local host = require "tideway.host"
 
 local misuse = errors.misuse
 local ERROR_SIZE = 512
@@ -131,9 +132,9 @@ end
 --- Does the user want to see librdkafka's own log?
 function kafka.loud(opts) return opts.conf and opts.conf.debug and 1 or 0 end
 
---- Tell a person, on standard error.
+--- Tell a person.
 function kafka.notice(node, text)
-  if text ~= nil then io.stderr:write(("%s: %s\n"):format(tostring(node), ffi.string(text))) end
+  if text ~= nil then host.say(("%s: %s"):format(tostring(node), ffi.string(text))) end
 end
 
 -- The end -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local host = require "tideway.host"
 local policy = require "tideway.policy"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
@@ -160,7 +161,7 @@ local function say(S, why)
     S.unsaid = (S.unsaid or 0) + 1
     return
   end
-  io.stderr:write(why, S.unsaid and (" (and %d more before)"):format(S.unsaid) or "", "\n")
+  host.say(why .. (S.unsaid and (" (and %d more before)"):format(S.unsaid) or ""))
   S.quiet, S.unsaid = now + QUIET, nil
 end
 

@@ -57,6 +57,7 @@ end
 
 --- The path of a target ("/a%20b?c" is "/a b"); of "http://host/a" as well.
 function request.path(target)
+  if target:find "^/[^%%?#]*$" then return target end
   target = target:gsub("^%a[%w+.-]*://[^/?#]*", "")
   local path = decode(target:match "^[^?#]*")
   return path == "" and "/" or path
@@ -64,6 +65,7 @@ end
 
 local function query_of(target)
   local query = {}
+  if not target:find("?", 1, true) then return query end
   for pair in (target:match "%?([^#]*)" or ""):gmatch "[^&]+" do
     local name, value = pair:match "^([^=]*)=?(.*)$"
     query[decode(name:gsub("%+", " "))] = decode(value:gsub("%+", " "))
@@ -112,21 +114,25 @@ end
 local ADDRESS = 64
 local address = ffi.new("char[?]", ADDRESS)
 
+--- The headers of a native request: name 0 value 0 ...
+local function headers_of(text)
+  local headers, at = setmetatable({}, Headers), 1
+  while at <= #text do
+    local colon = text:find("\0", at, true)
+    local stop = text:find("\0", colon + 1, true)
+    add(headers, text:sub(at, colon - 1), text:sub(colon + 1, stop - 1))
+    at = stop + 1
+  end
+  return headers
+end
+
 --- The table of a native request; its bytes are copied.
 function request.new(lib, server, r, ticket)
   local target = ffi.string(r.target)
-  local headers, name = setmetatable({}, Headers), nil
-  for text in ffi.string(r.headers, r.headers_len):gmatch "([^%z]*)%z" do
-    if name then
-      add(headers, name, text)
-      name = nil
-    else
-      name = text
-    end
-  end
   local self = setmetatable({
     method = ffi.string(r.method), target = target, path = request.path(target),
-    query = query_of(target), headers = headers, body = ffi.string(r.body, r.body_len),
+    query = query_of(target), headers = headers_of(ffi.string(r.headers, r.headers_len)),
+    body = ffi.string(r.body, r.body_len),
     remote = lib.tw_httpd_peer(server, r.id, address, ADDRESS) == 0 and ffi.string(address) or nil,
   }, Request)
   tickets[self] = ticket

@@ -41,7 +41,10 @@ local view = require "tideway.view"
 
 local table_new = require "table.new"
 
-local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+--- LuaJIT's own function. In nginx coroutine.create and so on are those of its Lua module.
+local function own(name) return rawget(coroutine, "_" .. name) or rawget(coroutine, name) end
+
+local create, resume, yield, status = own "create", own "resume", own "yield", own "status"
 local running, setmetatable, xpcall, error = coroutine.running, setmetatable, xpcall, error
 local handler = errors.handler
 
@@ -97,6 +100,18 @@ local CHECKED = 1000
 --- Has the task ended?
 local function ended(task) return type(task.at) == "string" end
 
+-- What a host with threads of its own adds (see "In a host" below).
+local barred_text = false -- why nobody outside the tasks may wait
+local rouse = false       -- called once, when something becomes ready while the host is asleep
+local strayed = false     -- the task that has just yielded to the host
+
+--- The host is asleep: wake it.
+local function rise()
+  local fn = rouse
+  rouse = false
+  fn()
+end
+
 --- The task may run (again). err: to be raised where it waits.
 local function release(task, err)
   task.at = false
@@ -105,6 +120,7 @@ local function release(task, err)
     local n = last + 1
     last = n
     ready[n] = task
+    if rouse then rise() end
   end
 end
 sched.release = release
@@ -226,8 +242,12 @@ local function disclose()
   end
 end
 
---- A task has yielded by coroutine.yield: its turn comes again.
+local note_stray
+
+--- A task has yielded by coroutine.yield: its turn comes again; or by a function of the host's, which
+-- resumes it.
 local function again(task)
+  if barred_text then return note_stray(task) end
   last = last + 1
   ready[last] = task
 end
@@ -243,7 +263,7 @@ local function serve(task, request)
     task.co = false
   elseif task.at == SLEEP and type(request) == "number" then
     timers.add(clock.now() + math.floor(request * 1e9 + 0.5), task)
-  elseif coroutine.status(task.co) == "dead" then
+  elseif status(task.co) == "dead" then
     task.co = false
     finish(task, false, request)
   else
@@ -263,9 +283,11 @@ function sched.spawn(fn, servant, ...)
   local n = last + 1
   last = n
   ready[n] = task
+  if rouse then rise() end
   return task
 end
 
+jit.on(rise)
 jit.on(sched.spawn)
 jit.on(sched.own)
 
@@ -284,6 +306,7 @@ function sched.attempt(fn, ...)
   elseif (not task.at or task.at == PENDING) and ready[last] ~= task then
     again(task)
   end
+  if strayed then sched.carry(sched.stray(), before) end
   if task.at == "failed" or task.at == "cancelled" then error(task.error, 0) end
   task.awaited = nil
 end
@@ -295,8 +318,8 @@ function sched.occupied(more) live = live + (more and 1 or -1) end
 function sched.status(task)
   if task.cancelled then return "cancelled" end
   if ended(task) then return task.at end
-  local status = task.co and coroutine.status(task.co)
-  return (status == "running" or status == "normal") and "running" or "waiting"
+  local now = task.co and status(task.co)
+  return (now == "running" or now == "normal") and "running" or "waiting"
 end
 
 --- How many tasks keep the loop running.
@@ -414,6 +437,7 @@ function sched.hand(queue, value, err)
   task.value = value
   release(task, err)
 end
+jit.on(sched.hand)
 
 --- The waiter is done; whoever is suspended on it goes on. err: raised there.
 function sched.wake(waiter, err)
@@ -530,10 +554,10 @@ end
 
 -- The loop --------------------------------------------------------------------------------
 
---- The native loop of this runtime.
-function sched.loop()
+--- The native loop of this runtime. uv: of its first call, the host's uv_loop_t that it is to be on.
+function sched.loop(uv)
   if not loop then
-    loop = C.tw_loop_open()
+    loop = uv and C.tw_loop_adopt(uv) or C.tw_loop_open()
     if loop == nil then error("tideway: no memory for the loop", 0) end
     -- A userdata, no ffi.gc: a closing state finalizes all cdata first, and the files among
     -- them must still find their loop.
@@ -572,9 +596,14 @@ function sched.watch(id, fn)
   watching = true
 end
 
+--- The host asks whether anything has become ready: look, also when no task waits for it.
+function sched.attend() watching = true end
 
 --- Is no task ready?
 local function idle() return first > last end
+
+--- Is a task ready?
+function sched.ready() return not idle() end
 
 --- How long to wait for the next thing to happen, in ns: -1 for ever, 0 not at all.
 local function patience(timeout)
@@ -656,7 +685,7 @@ local function run_ready(limit)
       if request then
         first = k + 1
         serve(task, request)
-        if sched.failure ~= before then
+        if sched.failure ~= before or strayed then
           to = k
           limit = k
           break
@@ -669,7 +698,14 @@ local function run_ready(limit)
         end
       else
         local at = task.at
-        if (not at or at == PENDING) and list[last] ~= task then again(task) end
+        if (not at or at == PENDING) and list[last] ~= task then
+          again(task)
+          if strayed then
+            to = k
+            limit = k
+            break
+          end
+        end
       end
     end
     first, left, sched.current = to + 1, left - (to - from + 1), main
@@ -702,7 +738,10 @@ function sched.step(timeout, many)
     timers.run(clock.now(), release)
     tidy()
     if sched.resting then sched.resting() end
-    if not hopeful() then return false end
+    if not hopeful() then
+      poll(0) -- takes reports that nobody waits for
+      return hopeful()
+    end
     poll(patience(timeout < 0 and -1 or timeout * 1e6))
     timers.run(clock.now(), release)
   end
@@ -735,6 +774,7 @@ end
 
 --- What is outside any task lets the tasks have their turn.
 function give_way()
+  if barred_text then error("sleep: " .. barred_text, 0) end
   if viewed then view.expire() end
   sched.step(0)
   if sched.failure and not delivering() then sched.raise() end
@@ -743,6 +783,10 @@ end
 --- What is outside any task waits: the loop runs until it is released. An error that nobody caught is
 -- raised here, unless an element is on its way: that is finished first.
 function outside(at)
+  if barred_text then
+    sched.interrupt(main)
+    error(("%s: %s"):format(at.what or "wait", barred_text), 0)
+  end
   local through = false
   while main.at do
     local more = sched.step(-1)
@@ -762,6 +806,93 @@ function outside(at)
   end
 end
 
+-- In a host ---------------------------------------------------------------------------------
+--
+-- A host like nginx runs the loop in threads of its own (its light threads: coroutines that it alone
+-- resumes), so that functions in the pipelines may wait by the host's means. Such a wait is a yield
+-- that is not ours; it comes to whoever has resumed the task, in the middle of `step`, which ends
+-- there. The host's thread that has called `step` takes the task (`stray`), has another one go on with
+-- the loop, and yields the same to the host (`carry`): for the host it is the one that waits. When
+-- it is resumed, so is the task, until that waits for something of ours or ends.
+--
+-- Each coroutine of nginx knows the request that it works for; ours must know that of who has resumed
+-- them, which is another one from time to time.
+
+local plain_resume, plain_yield = resume, yield
+local identity -- get or set what a coroutine works for
+local works_for -- what who resumes tasks works for
+local yielded   -- what the coroutine resumed last has yielded
+
+local function note_yield(ok, ...)
+  yielded = { n = select("#", ...), ... }
+  return ok, ...
+end
+
+--- Run inside a host from now on.
+-- how  text: why who is outside the tasks cannot wait, and what to do instead
+-- id   get (no argument) or set what the current coroutine works for
+function sched.inside(how, id)
+  barred_text, identity = how, id
+  function resume(co, ...)
+    works_for = identity()
+    return note_yield(plain_resume(co, ...))
+  end
+  function yield(...)
+    plain_yield(...)
+    identity(works_for)
+  end
+end
+
+--- The host is about to end: from now on who steps the loop may wait in it.
+function sched.left() barred_text, rouse = false, false end
+
+--- Call fn() once, as soon as a task becomes ready; false: nobody is to be called.
+function sched.on_ready(fn) rouse = fn end
+
+function note_stray(task)
+  strayed = task
+  task.given = yielded
+end
+
+--- The task that waits by the host's means since the last step, or false; now the caller's.
+function sched.stray()
+  local task = strayed
+  strayed = false
+  if task and viewed then view.expire() end
+  return task
+end
+
+--- Wait for a task that has strayed, in a thread of the host's, until it is ours again.
+-- before  what is `current` then; default: nobody
+function sched.carry(task, before)
+  local function go_on(...)
+    sched.current = task
+    local _, request = resume(task.co, ...)
+    sched.current = before or main
+    local at = task.at
+    if request then
+      serve(task, request)
+    elseif (not at or at == PENDING) and ready[last] ~= task then
+      again(task)
+    end
+  end
+  repeat
+    local given = task.given
+    task.given = nil
+    go_on(plain_yield(unpack(given, 1, given.n)))
+  until sched.stray() ~= task
+  if late then disclose() end
+end
+
+--- When the loop has to be stepped next even if nothing happens (a time of `clock`), nil: never; and
+-- whether it waits for its descriptor.
+function sched.outlook()
+  local at, native = timers.next(), parked_count > 0 or watching
+  local pending = native and C.tw_loop_timeout_ms(loop) or -1
+  if pending >= 0 then at = math.min(at or math.huge, clock.now() + tonumber(pending) * 1e6) end
+  return at, native
+end
+
 --- Take the ready tasks to where they wait, within bounds.
 local function unwind()
   for _ = 1, UNWIND do
@@ -779,6 +910,13 @@ function sched.abandon(list)
     end
   end
   if not sched.in_task() then unwind() end
+end
+
+--- An error that nobody caught, from now on the caller's; nil: there is none.
+function sched.take_failure()
+  local failure = sched.failure
+  sched.failure = nil
+  return failure and failure[1]
 end
 
 --- Raise an error that nobody caught, if there is one.

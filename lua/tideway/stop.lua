@@ -92,9 +92,11 @@ local function rest()
 end
 
 --- End the run in order.
--- signal  the name of the signal that asks for it, which is final
-function stop.begin(signal)
-  if signal then stop.signal, final = signal, true end
+-- signal  the name of the signal that asks for it
+-- last    nothing is to come after it; so after a signal
+function stop.begin(signal, last)
+  if signal then stop.signal = signal end
+  if signal or last then final = true end
   feed.stop_all(true)
   sched.resting = (sched.live() > 0 or finish.left(final)) and rest or nil
 end

@@ -10,7 +10,8 @@
  *                  '---- refused (400, 408, 413 ...) --^
  *
  * A connection has one request at a time; it is not read on before that is answered, so
- * that a client that sends faster than the pipeline takes fills its own TCP window. Of an
+ * that a client that sends faster than the pipeline takes fills its own TCP window. Where
+ * bodies are wanted in pieces, each goes the way from READING to HELD and back. Of an
  * idle connection only `struct conn` is kept. Requests are named by numbers that do not
  * come again, so that an answer to one that has gone is nothing.
  *
@@ -64,6 +65,8 @@ struct conn {
   struct conn *prev_stalled, *next_stalled; /* not read because of what others sent */
   enum state state;
   uint32_t slot;
+  uint32_t place; /* in the batch of this round, when it is in that */
+  uint64_t round;
   uint64_t serial; /* of its request */
   int64_t since;   /* ms: when the state began, or last had progress */
   double
@@ -73,11 +76,15 @@ struct conn {
   struct text body;
   struct text rest; /* what came behind the request */
   int64_t target_len, lingered;
-  size_t unsent; /* of the answer, when last looked at */
+  int64_t body_len; /* that has come, also in pieces before this one */
+  size_t unsent;    /* of the answer, when last looked at */
   uv_write_t write;
   char *out;
   uint8_t reading, eof, keep_alive, is_head, expects, hosts, name_is, stalled, taken;
-  int refuse; /* the status with which the request is refused */
+  uint8_t more; /* it is a piece of a body that goes on */
+  uint8_t told; /* target and headers went out with a piece before */
+  int refuse;   /* the status with which the request is refused */
+  char peer[INET6_ADDRSTRLEN];
 };
 
 struct list {
@@ -100,18 +107,24 @@ struct tw_httpd {
   struct conn *favoured; /* is read although there is too much already */
   struct conn **slot;
   uint32_t slots, *spare, spares;
-  uint64_t serial;
+  uint64_t serial, round; /* of the last request; of the last batch */
   int64_t conns, held_bytes, partial_bytes;
   int64_t count[TW_HTTPD_COUNTS];
   int is_unix, paused, listening, stopping, closing, unaccepted, pending;
   time_t date_of;
   char date[64];
+  char plain_ok[128]; /* the usual answer, whole */
+  int plain_ok_len;
   tw_httpd_request batch[BATCH];
   char input[INPUT];
   char plain[PLAIN]; /* what TLS makes of it */
 };
 
+static const char RETRY_AFTER[] = "Retry-After: 1\r\n";
+
 static void parse(struct conn *conn, const char *bytes, size_t len);
+static void ended(struct conn *conn, ssize_t status);
+static void answer_text(struct conn *conn, int status, const char *head);
 static void answer(struct conn *conn, int status, const char *head, int64_t head_len,
                    const char *body, int64_t body_len);
 
@@ -259,9 +272,10 @@ static void unfavour(struct conn *conn) {
   if (conn->server->favoured == conn) conn->server->favoured = NULL;
 }
 
+/* A request, or a piece of one, can be handed out. */
 static void enqueue(struct conn *conn) {
   tw_httpd *server = conn->server;
-  conn->serial = ++server->serial;
+  if (!conn->serial) conn->serial = ++server->serial;
   conn->stamp = -1;
   conn->taken = 0;
   conn->older = server->newest;
@@ -279,10 +293,9 @@ static void enqueue(struct conn *conn) {
   tw__loop_ready(&server->handle);
 }
 
-/* Its answer is known, or it has gone. */
-static void dequeue(struct conn *conn) {
+/* What was handed out is done with. */
+static void leave_line(struct conn *conn) {
   tw_httpd *server = conn->server;
-  if (conn->state != QUEUED && conn->state != HELD) return;
   if (server->next_out == conn) server->next_out = conn->newer;
   if (conn->older)
     conn->older->newer = conn->newer;
@@ -293,10 +306,16 @@ static void dequeue(struct conn *conn) {
   else
     server->newest = conn->older;
   conn->older = conn->newer = NULL;
-  conn->serial = 0;
+  if (conn->round == server->round) server->batch[conn->place].id = 0;
   server->held_bytes -= size_of(conn);
   clear(&conn->head);
   clear(&conn->body);
+}
+
+/* Its answer is known, or it has gone. */
+static void dequeue(struct conn *conn) {
+  if (conn->state == QUEUED || conn->state == HELD) leave_line(conn);
+  conn->serial = 0;
 }
 
 /* ---- sending ------------------------------------------------------------------ */
@@ -383,9 +402,8 @@ static void after_conn_close(uv_handle_t *handle) {
 static void close_conn(struct conn *conn) {
   tw_httpd *server = conn->server;
   if (conn->state == GONE) return;
-  const int waited = conn->state == QUEUED || conn->state == HELD;
   dequeue(conn);
-  if (!waited) server->partial_bytes -= size_of(conn);
+  server->partial_bytes -= size_of(conn); /* it has some only while it is read */
   leave_list(conn);
   conn->state = GONE;
   clear(&conn->head);
@@ -409,27 +427,38 @@ static void close_conn(struct conn *conn) {
 
 /* ---- answers ------------------------------------------------------------------ */
 
+/* What had come already first. */
+static void go_on_reading(struct conn *conn) {
+  struct text rest = conn->rest;
+  conn->rest = (struct text){0};
+  if (rest.len) parse(conn, rest.bytes, (size_t)rest.len);
+  tw__free(rest.bytes);
+  if (conn->state > READING) return;
+  if (conn->eof)
+    ended(conn, UV_EOF);
+  else
+    start_reading(conn);
+}
+
 static void start_idle(struct conn *conn) {
   if (!conn->keep_alive || conn->server->stopping || (conn->eof && !conn->rest.len)) {
     close_conn(conn);
     return;
   }
   become(conn, IDLE);
-  if (conn->rest.len) {
-    struct text rest = conn->rest;
-    conn->rest = (struct text){0};
-    llhttp_resume(&conn->parser);
-    parse(conn, rest.bytes, (size_t)rest.len);
-    tw__free(rest.bytes);
-    if (conn->state == GONE) return;
-    if (conn->eof && conn->state <= READING) {
-      close_conn(conn);
-      return;
-    }
-  } else {
-    llhttp_resume(&conn->parser);
-  }
-  if (conn->state <= READING) start_reading(conn);
+  llhttp_resume(&conn->parser);
+  go_on_reading(conn);
+}
+
+/* Where a piece of its body was handed out: the next one may come. */
+static void next_piece(struct conn *conn) {
+  leave_line(conn);
+  conn->told = 1;
+  become(conn, READING);
+  if (conn->server->stopping)
+    answer_text(conn, 503, RETRY_AFTER);
+  else
+    go_on_reading(conn);
 }
 
 static void after_shutdown(uv_shutdown_t *request, int status) {
@@ -514,6 +543,7 @@ static const char *reason(int status) {
   return status < 400 ? "OK" : "Error";
 }
 
+/* Told anew each second. */
 static const char *date(tw_httpd *server) {
   const time_t now = time(NULL);
   if (now != server->date_of) {
@@ -521,6 +551,9 @@ static const char *date(tw_httpd *server) {
     gmtime_r(&now, &tm);
     strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     server->date_of = now;
+    server->plain_ok_len = snprintf(
+        server->plain_ok, sizeof server->plain_ok,
+        "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: 0\r\n\r\n", server->date);
   }
   return server->date;
 }
@@ -586,6 +619,18 @@ static void send_out(struct conn *conn, const uv_buf_t *bufs, unsigned n) {
     answered(conn);
 }
 
+/* What still comes of a request will be thrown away. */
+static void abandon(struct conn *conn, int status) {
+  conn->refuse = status;
+  conn->keep_alive = conn->more = 0;
+  unfavour(conn);
+  if (conn->state == READING) {
+    conn->server->partial_bytes -= size_of(conn);
+    clear(&conn->head);
+    clear(&conn->body);
+  }
+}
+
 /* head   lines of further headers, each ended by CR LF; body as long as the client is told,
  * which leaves it out itself for HEAD. */
 static void answer(struct conn *conn, int status, const char *head, int64_t head_len,
@@ -593,9 +638,20 @@ static void answer(struct conn *conn, int status, const char *head, int64_t head
   tw_httpd *server = conn->server;
   char first[HEAD_ROOM];
   const int bodiless = status == 204 || status == 304;
+  if (conn->more) abandon(conn, status);
   if (server->stopping || conn->refuse) conn->keep_alive = 0;
+  const char *now = date(server);
+  if (status == 200 && head_len + body_len == 0 && conn->keep_alive &&
+      conn->parser.http_minor == 1) {
+    uv_buf_t buf = uv_buf_init(server->plain_ok, (unsigned)server->plain_ok_len);
+    server->count[TW_HTTPD_DONE]++;
+    dequeue(conn);
+    send_out(conn, &buf, 1);
+    hold_back(server);
+    return;
+  }
   int n = snprintf(first, sizeof first, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s", status,
-                   reason(status), date(server),
+                   reason(status), now,
                    !conn->keep_alive              ? "Connection: close\r\n"
                    : conn->parser.http_minor == 0 ? "Connection: keep-alive\r\n"
                                                   : "");
@@ -623,8 +679,6 @@ static void answer(struct conn *conn, int status, const char *head, int64_t head
   hold_back(server);
 }
 
-static const char RETRY_AFTER[] = "Retry-After: 1\r\n";
-
 /* An answer of our own, with a line that says why. */
 static void answer_text(struct conn *conn, int status, const char *head) {
   char text[128];
@@ -636,12 +690,7 @@ static void answer_text(struct conn *conn, int status, const char *head) {
 }
 
 static void refuse(struct conn *conn, int status) {
-  conn->refuse = status;
-  conn->keep_alive = 0;
-  unfavour(conn);
-  conn->server->partial_bytes -= size_of(conn);
-  clear(&conn->head);
-  clear(&conn->body);
+  abandon(conn, status);
   answer_text(conn, status, NULL);
 }
 
@@ -668,7 +717,8 @@ static int put_head(struct conn *conn, const char *bytes, size_t len, int status
 
 static int on_begin(llhttp_t *parser) {
   struct conn *conn = parser->data;
-  conn->hosts = conn->expects = conn->is_head = 0;
+  conn->hosts = conn->expects = conn->is_head = conn->told = 0;
+  conn->body_len = 0;
   become(conn, READING); /* not by the empty lines that some put between requests */
   return 0;
 }
@@ -744,8 +794,8 @@ static int on_headers_complete(llhttp_t *parser) {
 
 static int on_body(llhttp_t *parser, const char *bytes, size_t len) {
   struct conn *conn = parser->data;
-  if (conn->body.len + (int64_t)len > conn->server->options.max_body)
-    return deny(conn, 413);
+  conn->body_len += (int64_t)len;
+  if (conn->body_len > conn->server->options.max_body) return deny(conn, 413);
   return put(conn, &conn->body, bytes, len);
 }
 
@@ -755,8 +805,15 @@ static int on_message_complete(llhttp_t *parser) {
 }
 
 static void parse(struct conn *conn, const char *bytes, size_t len) {
+  const int64_t piece = conn->server->options.piece;
   const llhttp_errno_t rc = llhttp_execute(&conn->parser, bytes, len);
-  if (rc == HPE_OK) return;
+  if (rc == HPE_OK) {
+    if (piece && conn->body.len >= piece) {
+      conn->more = 1;
+      enqueue(conn);
+    }
+    return;
+  }
   if (rc == HPE_PAUSED) {
     const char *end = llhttp_get_error_pos(&conn->parser);
     const int64_t left = (int64_t)(bytes + len - end);
@@ -764,6 +821,7 @@ static void parse(struct conn *conn, const char *bytes, size_t len) {
       refuse(conn, 503);
       return;
     }
+    conn->more = 0;
     enqueue(conn);
     return;
   }
@@ -1126,7 +1184,11 @@ void tw_httpd_stop(tw_httpd *server) {
   close_listener(server);
   while (server->list[SHAKING].first) close_conn(server->list[SHAKING].first);
   while (server->list[IDLE].first) close_conn(server->list[IDLE].first);
-  while (server->list[READING].first) close_conn(server->list[READING].first);
+  for (struct conn *conn; (conn = server->list[READING].first);)
+    if (conn->more)
+      answer_text(conn, 503, RETRY_AFTER); /* its pieces have a reader */
+    else
+      close_conn(conn);
   while (server->next_out) {
     server->count[TW_HTTPD_LATE]++;
     answer_text(server->next_out, 503, RETRY_AFTER);
@@ -1158,19 +1220,23 @@ static struct conn *find(const tw_httpd *server, double id) {
 
 int tw_httpd_next(tw_httpd *server) {
   int n = 0;
+  server->round++;
   while (n < BATCH && server->next_out) {
     struct conn *conn = server->next_out;
-    tw_httpd_request *request = &server->batch[n++];
+    tw_httpd_request *request = &server->batch[n];
+    conn->place = (uint32_t)n++;
+    conn->round = server->round;
     server->next_out = conn->newer;
     become(conn, HELD);
     request->id = (double)((conn->serial << SLOT_BITS) | conn->slot);
     request->method = llhttp_method_name(conn->parser.method);
-    request->target = conn->head.bytes;
-    request->headers = conn->head.bytes + conn->target_len + 1;
-    request->headers_len = conn->head.len - conn->target_len - 1;
+    request->target = conn->told ? "" : conn->head.bytes;
+    request->headers = conn->told ? "" : conn->head.bytes + conn->target_len + 1;
+    request->headers_len = conn->told ? 0 : conn->head.len - conn->target_len - 1;
     request->body = conn->body.bytes ? conn->body.bytes : "";
     request->body_len = conn->body.len;
     request->minor = conn->parser.http_minor;
+    request->more = conn->more;
   }
   return n;
 }
@@ -1185,10 +1251,14 @@ int tw_httpd_waits(const tw_httpd *server, double id) {
 
 void tw_httpd_take(tw_httpd *server, double id) {
   struct conn *conn = find(server, id);
-  if (!conn) return;
-  server->held_bytes -= size_of(conn);
-  clear(&conn->head);
-  clear(&conn->body);
+  if (!conn || conn->state != HELD) return;
+  if (conn->more) {
+    next_piece(conn);
+  } else {
+    server->held_bytes -= size_of(conn);
+    clear(&conn->head);
+    clear(&conn->body);
+  }
   hold_back(server);
 }
 
@@ -1200,17 +1270,25 @@ int tw_httpd_answer(tw_httpd *server, double id, int status, const char *head,
   return 1;
 }
 
-int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size) {
+/* The address of a connection, asked for once. */
+static int name_peer(struct conn *conn) {
   struct sockaddr_storage address;
   int len = sizeof address;
-  struct conn *conn = find(server, id);
-  if (!conn || server->is_unix ||
+  if (conn->server->is_unix ||
       uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len))
     return TW_EIO;
-  const int rc = address.ss_family == AF_INET6
-                     ? uv_ip6_name((struct sockaddr_in6 *)&address, buf, (size_t)size)
-                     : uv_ip4_name((struct sockaddr_in *)&address, buf, (size_t)size);
+  const int rc =
+      address.ss_family == AF_INET6
+          ? uv_ip6_name((struct sockaddr_in6 *)&address, conn->peer, sizeof conn->peer)
+          : uv_ip4_name((struct sockaddr_in *)&address, conn->peer, sizeof conn->peer);
   return rc ? TW_EIO : TW_OK;
+}
+
+int tw_httpd_peer(const tw_httpd *server, double id, char *buf, int64_t size) {
+  struct conn *conn = find(server, id);
+  if (!conn || (!conn->peer[0] && name_peer(conn))) return TW_EIO;
+  snprintf(buf, (size_t)size, "%s", conn->peer);
+  return TW_OK;
 }
 
 double tw_httpd_stamp(tw_httpd *server, double now) {

@@ -174,6 +174,10 @@ rd_kafka_t *tw__consumer_rk(tw_consumer *c) {
   return c->rk;
 }
 
+int tw__consumer_grouped(const tw_consumer *c) {
+  return !c->direct;
+}
+
 rd_kafka_topic_partition_list_t *tw__consumer_offsets(tw_consumer *c) {
   return advanced(c);
 }
@@ -394,6 +398,8 @@ static void close_uv(uv_handle_t *handle) {
 }
 
 static void end(tw_consumer *c) {
+  int used =
+      c->link && c->link->users; /* at the end of the process: it stays as it is */
   if (c->link) {
     c->link->consumer = NULL;
     tw__kafka_unlink(c->link);
@@ -405,7 +411,7 @@ static void end(tw_consumer *c) {
   if (c->change) rd_kafka_topic_partition_list_destroy(c->change);
   if (c->closer) rd_kafka_queue_destroy(c->closer);
   if (c->rk) {
-    if (c->unsafe && !c->assigned)
+    if (used || (c->unsafe && !c->assigned))
       ; /* that would end the process */
     else if (c->closed)
       rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -14,24 +14,36 @@
 static const int64_t MS = 1000000, S = 1000000000; /* in nanoseconds */
 
 struct tw_loop {
-  uv_loop_t uv;
+  uv_loop_t *uv; /* own, or the host's */
+  uv_loop_t own;
   uv_timer_t limit; /* ends a wait without ppoll; does not keep the loop alive */
   tw__handle *handles;
   tw__handle *first, *last; /* ready, oldest first */
   uint32_t last_id;
-  int running; /* libuv */
+  int running; /* libuv, by us */
+  int inside;  /* the host runs it, and is in a callback */
 };
+
+static tw_loop *begin(tw_loop *loop, uv_loop_t *uv) {
+  loop->uv = uv;
+  uv_timer_init(uv, &loop->limit);
+  uv_unref((uv_handle_t *)&loop->limit);
+  return loop;
+}
 
 tw_loop *tw_loop_open(void) {
   tw_loop *loop = tw__calloc(1, sizeof *loop);
   if (!loop) return NULL;
-  if (uv_loop_init(&loop->uv)) {
+  if (uv_loop_init(&loop->own)) {
     tw__free(loop);
     return NULL;
   }
-  uv_timer_init(&loop->uv, &loop->limit);
-  uv_unref((uv_handle_t *)&loop->limit);
-  return loop;
+  return begin(loop, &loop->own);
+}
+
+tw_loop *tw_loop_adopt(void *uv) {
+  tw_loop *loop = uv ? tw__calloc(1, sizeof *loop) : NULL;
+  return loop ? begin(loop, uv) : NULL;
 }
 
 /* A handle that is nothing but a report still to be made. */
@@ -49,13 +61,21 @@ int tw_loop_wake(tw_loop *loop, uint32_t id) {
   return TW_OK;
 }
 
+static void free_loop(uv_handle_t *limit) {
+  tw__free((char *)limit - offsetof(tw_loop, limit));
+}
+
 void tw_loop_close(tw_loop *loop) {
   if (!loop) return;
   while (loop->handles) loop->handles->close(loop->handles);
-  uv_close((uv_handle_t *)&loop->limit, NULL);
-  while (uv_run(&loop->uv, UV_RUN_DEFAULT)) {
+  if (loop->uv != &loop->own) {
+    uv_close((uv_handle_t *)&loop->limit, free_loop);
+    return;
   }
-  uv_loop_close(&loop->uv);
+  uv_close((uv_handle_t *)&loop->limit, NULL);
+  while (uv_run(loop->uv, UV_RUN_DEFAULT)) {
+  }
+  uv_loop_close(loop->uv);
   tw__free(loop);
 }
 
@@ -82,10 +102,10 @@ static void limit_passed(uv_timer_t *timer) {
 /* Runs the loop once, for up to so many ms, whatever is open on it. (With nothing that keeps
  * it alive libuv would not look at descriptors, nor tell epoll of new ones.) */
 static void run_ms(tw_loop *loop, uint64_t limit_ms, uv_run_mode mode) {
-  uv_update_time(&loop->uv);
+  uv_update_time(loop->uv);
   uv_timer_start(&loop->limit, limit_passed, limit_ms, 0);
   uv_ref((uv_handle_t *)&loop->limit);
-  uv_run(&loop->uv, mode);
+  uv_run(loop->uv, mode);
   uv_unref((uv_handle_t *)&loop->limit);
   uv_timer_stop(&loop->limit);
 }
@@ -96,10 +116,10 @@ static void run_for(tw_loop *loop, int64_t timeout_ns) {
   const tw__handle *newest = loop->last;
   run_ms(loop, 1000, UV_RUN_NOWAIT);
   if (loop->last != newest) return;
-  const int own = uv_loop_alive(&loop->uv) ? uv_backend_timeout(&loop->uv) : -1;
+  const int own = uv_loop_alive(loop->uv) ? uv_backend_timeout(loop->uv) : -1;
   if (own >= 0 && timeout_ns > own * MS) timeout_ns = own * MS;
   const struct timespec rest = {.tv_sec = timeout_ns / S, .tv_nsec = timeout_ns % S};
-  struct pollfd backend = {.fd = uv_backend_fd(&loop->uv), .events = POLLIN};
+  struct pollfd backend = {.fd = uv_backend_fd(loop->uv), .events = POLLIN};
   if (ppoll(&backend, 1, &rest, NULL) != 0) run_ms(loop, 1000, UV_RUN_NOWAIT);
 #else
   run_ms(loop, (uint64_t)((timeout_ns + MS - 1) / MS), UV_RUN_ONCE);
@@ -108,11 +128,12 @@ static void run_for(tw_loop *loop, int64_t timeout_ns) {
 
 int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
+  if (loop->inside) return take_ready(loop, ready, max);
   loop->running = 1;
   if ((loop->first && max > 0) || timeout_ns == 0) {
     run_ms(loop, 1000, UV_RUN_NOWAIT);
   } else if (timeout_ns < 0) {
-    uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_run(loop->uv, UV_RUN_ONCE);
   } else {
     run_for(loop, timeout_ns);
   }
@@ -126,11 +147,13 @@ int tw_loop_poll(tw_loop *loop, int64_t timeout_ms, uint32_t *ready, int max) {
 }
 
 int tw_loop_fd(const tw_loop *loop) {
-  return uv_backend_fd(&loop->uv);
+  return uv_backend_fd(loop->uv);
 }
 
 int64_t tw_loop_timeout_ms(const tw_loop *loop) {
-  return loop->first ? 0 : uv_backend_timeout(&loop->uv);
+  if (loop->first) return 0;
+  if (loop->uv != &loop->own) return -1; /* the host looks after the rest */
+  return uv_loop_alive(loop->uv) ? uv_backend_timeout(loop->uv) : -1;
 }
 
 int64_t tw_loop_now_ns(void) {
@@ -138,7 +161,11 @@ int64_t tw_loop_now_ns(void) {
 }
 
 uv_loop_t *tw__loop_uv(tw_loop *loop) {
-  return &loop->uv;
+  return loop->uv;
+}
+
+void tw__loop_inside(tw_loop *loop, int inside) {
+  loop->inside = inside;
 }
 
 void tw__loop_attach(tw_loop *loop, tw__handle *handle,
@@ -184,5 +211,5 @@ void tw__loop_ready(tw__handle *handle) {
   else
     loop->first = handle;
   loop->last = handle;
-  if (loop->running) uv_stop(&loop->uv);
+  if (loop->running) uv_stop(loop->uv);
 }

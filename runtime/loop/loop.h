@@ -38,6 +38,10 @@ void tw__loop_ready(tw__handle *handle);
 
 uv_loop_t *tw__loop_uv(tw_loop *loop);
 
+/* The host runs the loop and is in one of its callbacks (inside: 1), or is not any more: until
+ * then tw_loop_poll only reports. */
+void tw__loop_inside(tw_loop *loop, int inside);
+
 #pragma GCC visibility pop
 
 #endif

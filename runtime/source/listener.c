@@ -24,12 +24,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/mem.h"
 #include "loop/loop.h"
+#include "loop/unix.h"
 #include "source/address.h"
 
 enum {
@@ -67,10 +66,10 @@ struct conn {
 struct tw_listener {
   tw__handle handle; /* first */
   tw_listener_options options;
-  char *delim, *path;
+  char *delim;
+  tw__unix place; /* of the Unix socket */
+  int is_unix;
   int fd, port, listening, stopping, closing, pending;
-  dev_t dev; /* of the Unix socket's file */
-  ino_t ino;
   uv_poll_t poll;
   uv_timer_t timer, retry;
   int armed;
@@ -148,7 +147,6 @@ static void resume_accepting(tw_listener *l);
 static void settled(tw_listener *l) {
   if (--l->pending > 0 || !l->closing) return;
   tw__free(l->delim);
-  tw__free(l->path);
   tw__free(l);
 }
 
@@ -181,22 +179,13 @@ static void close_conn(struct conn *conn) {
   if (!l->stopping) resume_accepting(l);
 }
 
-/* Only the file that we have made, not one that somebody has put in its place. */
-static void unlink_path(tw_listener *l) {
-  struct stat st;
-  if (!l->path || !l->ino) return;
-  if (!lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
-    unlink(l->path);
-  l->ino = 0;
-}
-
 static void close_listening(tw_listener *l) {
   if (l->fd < 0) return;
   if (l->listening) uv_close((uv_handle_t *)&l->poll, after_handle_close);
   l->listening = 0;
   close(l->fd);
   l->fd = -1;
-  unlink_path(l);
+  tw__unix_remove(&l->place);
 }
 
 void tw_listener_close(tw_listener *l) {
@@ -288,7 +277,7 @@ static struct conn *connected(tw_listener *l, int fd) {
   l->pending++;
   l->conns++;
   l->count[TW_LISTENER_CONNECTIONS]++;
-  if (!l->path) watch_peer(fd);
+  if (!l->is_unix) watch_peer(fd);
   enter_list(conn);
   arm(l);
   return conn;
@@ -343,43 +332,9 @@ static int bind_tcp(tw_listener *l, const char **text) {
   return l->fd < 0 ? -1 : 0;
 }
 
-/* Remove a socket that nobody listens on any more; -1 when that is not what is there. */
-static int remove_stale(const struct sockaddr_un *address) {
-  struct stat st;
-  if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode)) return -1;
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const int rc = connect(fd, (const struct sockaddr *)address, sizeof *address);
-  const int stale = rc < 0 && errno == ECONNREFUSED;
-  close(fd);
-  errno = EADDRINUSE;
-  return stale ? unlink(address->sun_path) : -1;
-}
-
 static int bind_unix(tw_listener *l, const char **text) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  const struct sockaddr *any = (const struct sockaddr *)&address;
-  const size_t len = strlen(l->path);
-  struct stat st;
-  if (len >= sizeof address.sun_path) {
-    *text = "the path of a socket has at most 107 bytes";
-    return -1;
-  }
-  memcpy(address.sun_path, l->path, len + 1);
-  l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (l->fd < 0) return -1;
-  if (bind(l->fd, any, sizeof address)) {
-    if (errno != EADDRINUSE) return -1;
-    if (remove_stale(&address)) {
-      errno = EADDRINUSE;
-      return -1;
-    }
-    if (bind(l->fd, any, sizeof address)) return -1;
-  }
-  if (lstat(l->path, &st)) return -1;
-  l->dev = st.st_dev;
-  l->ino = st.st_ino;
-  return 0;
+  l->fd = tw__unix_bind(&l->place, l->options.path, text);
+  return l->fd < 0 ? -1 : 0;
 }
 
 tw_listener *tw_listener_open(tw_loop *loop, const tw_listener_options *options,
@@ -393,17 +348,16 @@ tw_listener *tw_listener_open(tw_loop *loop, const tw_listener_options *options,
   }
   l->fd = -1;
   l->options = *options;
+  l->is_unix = options->path != NULL;
   uv_timer_init(tw__loop_uv(loop), &l->timer);
   uv_timer_init(tw__loop_uv(loop), &l->retry);
   l->timer.data = l->retry.data = l;
   l->pending = 2;
   tw__loop_attach(loop, &l->handle, close_handle);
   l->delim = tw__mem_copy(options->delim, options->dlen);
-  if (options->path)
-    l->path = tw__mem_copy(options->path, (int64_t)strlen(options->path));
-  if (!l->delim || (options->path && !l->path)) goto fail;
+  if (!l->delim) goto fail;
   text = NULL;
-  if (l->path ? bind_unix(l, &text) : bind_tcp(l, &text)) {
+  if (options->path ? bind_unix(l, &text) : bind_tcp(l, &text)) {
     if (!text) text = strerror(errno);
     goto fail;
   }

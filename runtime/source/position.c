@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -21,6 +22,7 @@ struct tw__position {
   uv_mutex_t lock; /* late, failed */
   char *text;      /* to be written */
   int64_t len;
+  struct timespec of;             /* when it was made */
   int busy, late, closed, failed; /* late: a newer text has been written */
 };
 
@@ -94,10 +96,25 @@ static int write_all(int fd, const char *text, int64_t len) {
   return fdatasync(fd) && errno != EINVAL ? errno : 0;
 }
 
-static int replace(const tw__position *p, const char *text, int64_t len) {
+/* The file's time is that of the text: what has changed since then is not in it. By the clock of
+ * file systems, which goes in steps. */
+static struct timespec now(void) {
+  struct timespec at;
+#ifdef CLOCK_REALTIME_COARSE
+  clock_gettime(CLOCK_REALTIME_COARSE, &at);
+#else
+  clock_gettime(CLOCK_REALTIME, &at);
+#endif
+  return at;
+}
+
+static int replace(const tw__position *p, const char *text, int64_t len,
+                   struct timespec of) {
+  const struct timespec times[2] = {of, of};
   const int fd = open(p->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return errno;
   int failed = write_all(fd, text, len);
+  (void)!futimens(fd, times); /* without it the time is a little late */
   if (close(fd) && !failed) failed = errno;
   if (!failed && rename(p->fresh, p->path)) failed = errno;
   return failed;
@@ -106,7 +123,7 @@ static int replace(const tw__position *p, const char *text, int64_t len) {
 static void job(uv_work_t *req) {
   tw__position *p = req->data;
   uv_mutex_lock(&p->lock);
-  if (!p->late) p->failed = replace(p, p->text, p->len);
+  if (!p->late) p->failed = replace(p, p->text, p->len, p->of);
   uv_mutex_unlock(&p->lock);
 }
 
@@ -126,6 +143,7 @@ int tw__position_save(tw__position *p, uv_loop_t *uv, char *text, int64_t len) {
   if (p->busy) return 0;
   p->text = text;
   p->len = len;
+  p->of = now();
   p->busy = 1;
   p->work.data = p;
   uv_queue_work(uv, &p->work, job, after_job);
@@ -143,7 +161,7 @@ int tw__position_failed(const tw__position *p) {
 int tw__position_write(tw__position *p, char *text, int64_t len) {
   uv_mutex_lock(&p->lock);
   p->late = p->busy;
-  const int failed = p->failed = replace(p, text, len);
+  const int failed = p->failed = replace(p, text, len, now());
   uv_mutex_unlock(&p->lock);
   tw__free(text);
   return failed;

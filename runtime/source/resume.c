@@ -79,11 +79,7 @@ static void resume(tw_follow *f, const char *path, tw__wanted *w) {
   tw__tail *t;
   w->f = f;
   w->found.fd = -1;
-  if (w->head_len ==
-      0) { /* it was empty: nothing tells it from others but that they are newer */
-    (void)tw__beside_missed(f, tw__tail_last(f, path), path, f->saved_ns, 0);
-    return;
-  }
+  if (w->head_len == 0) return; /* it was empty: nothing tells it from others */
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   int left = 1, copy = 0;
   if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_ino == w->ino &&
@@ -100,7 +96,7 @@ static void resume(tw_follow *f, const char *path, tw__wanted *w) {
     tw__beside_copy(path, w);
     copy = 1;
   }
-  if (w->found.fd < 0) return; /* gone, or another file by now */
+  if (w->found.fd < 0) return; /* gone, packed, or another file by now */
   tw__tail *old = tw__tail_last(f, path);
   t = tw__tail_add(f, path, w->found.fd, &w->found.st, old);
   if (!t) return;
@@ -123,6 +119,20 @@ static void resume_between(tw_follow *f) {
   }
 }
 
+/* What has been at the paths after the files of the records, and was rotated in turn: also where
+ * none of those can be found, then as far as it is younger than the position file.
+ * paths  each ended by a 0, up to end. */
+static void resume_after(tw_follow *f, const char *paths, const char *end) {
+  for (; paths < end; paths += strlen(paths) + 1) {
+    tw__tail *last = tw__tail_last(f, paths);
+    struct stat st;
+    if (!last)
+      (void)tw__beside_missed(f, NULL, paths, f->saved_ns, 0);
+    else if (last->left && !fstat(last->fd, &st))
+      (void)tw__beside_missed(f, last, paths, tw__tail_changed_ns(&st), 0);
+  }
+}
+
 int tw__resume_load(tw_follow *f, const char *name) {
   char *text;
   int64_t len;
@@ -133,6 +143,7 @@ int tw__resume_load(tw_follow *f, const char *name) {
   if (rc) return tw__follow_fail(f, rc, "%s: %s", name, strerror(errno));
   if (!text) return -1;
   f->saved_ns = stat(name, &st) ? 0 : tw__tail_changed_ns(&st);
+  char *path = "", *end = text; /* the last one; where the next goes */
   int good = !strncmp(text, MAGIC, sizeof MAGIC - 1);
   for (char *line = text + sizeof MAGIC - 1, *stop; good && *line; line = stop + 1) {
     tw__wanted w = {.position = 0};
@@ -151,9 +162,14 @@ int tw__resume_load(tw_follow *f, const char *name) {
     get_path(line + used);
     records++;
     resume(f, line + used, &w);
+    if (*path && !strcmp(path, line + used)) continue;
+    path = end; /* kept where there was what has been read */
+    memmove(path, line + used, strlen(line + used) + 1);
+    end += strlen(path) + 1;
   }
-  tw__free(text);
   resume_between(f);
+  resume_after(f, text, end);
+  tw__free(text);
   if (good) return records;
   return tw__follow_fail(f, TW_ECORRUPT, "%s: this is no position file of tideway's",
                          name);

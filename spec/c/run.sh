@@ -20,7 +20,8 @@ else
   B=${B:-build}/spec-c
   FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 fi
-LIBS="-luv -lz -lzstd -lm -lpthread -ldl"
+LUA_CFLAGS=$(pkg-config --cflags luajit 2> /dev/null || echo -I/usr/include/luajit-2.1)
+LIBS="-luv -lz -lzstd $(pkg-config --libs luajit 2> /dev/null || echo -lluajit-5.1) -lm -lpthread -ldl"
 # The libraries beside the core, as far as this machine can build them.
 EXTRA=$(make -s --no-print-directory B="$B" extra-specs)
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
@@ -29,7 +30,7 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 # A file that does not compile counts as one failed; specs that need it will not link.
 passed=0 failed=0
 make -s -k -j2 B="$B" CC="$CC" CFLAGS="$FLAGS" \
-  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
+  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ -e /mqtt/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
   $(printf '%s\n' $EXTRA | grep '\.o$') >/dev/null || failed=1
 rm -f "$B/runtime.a"
 ar rcs "$B/runtime.a" $(find "$B/runtime" "$B/llhttp" -name '*.o' 2>/dev/null) || exit 1
@@ -40,14 +41,20 @@ if [ $# -gt 0 ]; then specs=$*; else
 fi
 for spec in $specs; do
   case $spec in
-  http/* | kafka/* | fuzz/http)
+  http/* | kafka/* | mqtt/* | fuzz/http)
     if [ ! -e "$B/runtime/$(echo "$spec" | sed 's|fuzz/http|http/server|').o" ]; then
       echo "left out $spec: what it needs is not installed"
       continue
     fi ;;
   esac
   mkdir -p "$B/spec/$(dirname "$spec")"
-  if $CC $FLAGS $WARN -Iruntime "spec/c/$spec.c" "$B/runtime.a" -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&
+  RUNTIME=$B/runtime.a HOST=
+  case $spec in
+  engine/*) # hosts: Lua finds the runtime's functions in the program
+    RUNTIME="-Wl,--whole-archive $RUNTIME -Wl,--no-whole-archive" HOST="-rdynamic $LUA_CFLAGS" ;;
+  esac
+  # shellcheck disable=SC2086
+  if $CC $FLAGS $WARN $HOST -Iruntime "spec/c/$spec.c" $RUNTIME -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&
      "$B/spec/$spec" ${ARGS:-}
   then passed=$((passed + 1))
   else failed=$((failed + 1)); echo "FAIL $spec"

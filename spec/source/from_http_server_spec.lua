@@ -198,6 +198,97 @@ describe("from_http_server", function()
     end)
   end)
 
+  describe("with a delimiter", function()
+    local function body_of(rng, delimiter, records, last)
+      for i = 1, rng:int(0, 3000) do records[#records + 1] = i .. ("x"):rep(rng:int(0, 100)) end
+      return table.concat(records, delimiter) .. (#records > 0 and not last and delimiter or "")
+    end
+
+    it("gives the records of bodies of any size, whatever comes between", function()
+      helper.seeded(function(rng)
+        local delimiter, partial = rng:pick { "\n", "\r\n", "<|>" }, rng:chance(0.7)
+        local sent, out, last = {}, nil, rng:chance(0.5)
+        local body = body_of(rng, delimiter, sent, last)
+        if last and not partial then sent[#sent] = nil end
+        serve({ delimiter = delimiter, partial = partial }, function(s) out = s:sink_to_list() end,
+          function(url, port)
+            assert.equal(200, post(url, body).status)
+            assert.same(sent, out)
+            local c = socket.connect(port)
+            c:send "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            local at = 1
+            while at <= #body do
+              local piece = body:sub(at, at + rng:int(0, 30000))
+              c:send(("%x\r\n%s\r\n"):format(#piece, piece))
+              at = at + #piece
+            end
+            c:send("0\r\n\r\n" .. GET)
+            local text = c:receive "\r\n\r\n.*\r\n\r\n$"
+            assert.equal(200, status_of(text))
+            assert.equal(2 * #sent, #out)
+            c:close()
+          end)
+      end)
+    end)
+
+    it("reads a body no faster than the pipeline goes", function()
+      local got, sent = 0, 0
+      local part = ("0123456789\n"):rep(1000)
+      serve({ delimiter = "\n" }, function(s)
+        s:sink(function()
+          got = got + 1
+          if got % 1000 == 0 then tw.sleep "1ms" end
+        end)
+      end, function(_, port)
+        local c = socket.connect(port)
+        c:send(("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"):format(1000 * #part))
+        local C, native = require "tideway.ffi", 0
+        for _ = 1, 1000 do
+          sent = sent + c:send(part)
+          native = math.max(native, tonumber(C.tw_mem_bytes()))
+        end
+        assert.is_true(native < 20 * 2 ^ 20, ("%d bytes"):format(native))
+        assert.equal(200, status_of((c:receive "\r\n\r\n")))
+        c:close()
+      end)
+      assert.equal(1000 * #part, sent)
+      assert.equal(1000000, got)
+    end)
+
+    it("answers when all of them are through, by the fate of each", function()
+      local out, log = {}, nil
+      local lines = ("x\n"):rep(100000) -- several pieces
+      log = quietly(function()
+        serve({ delimiter = "\n", max_record = 1000, timeout = "10s" }, function(s)
+          s:buffer(10):sink(function(x) out[#out + 1] = x end)
+          s:sink(function(x) if x == "bad" then error("a bad record", 0) end end)
+        end, function(url)
+          assert.equal(500, post(url, "a\nbad\nc\n" .. lines).status)
+          assert.same({ "a", "bad" }, { out[1], out[2] })
+          serving.eventually(function() return #out == 2 end)
+          assert.equal(413, post(url, "d\n" .. ("y"):rep(200000)).status)
+          assert.equal(200, post(url, "e").status)
+        end)
+      end)
+      assert.same({ "a", "bad", "d", "e" }, out)
+      assert.matches("a bad record", log, 1, true)
+    end)
+
+    it("answers 503 to an upload that a stop has cut off", function()
+      local count, status = 0, nil
+      serve({ delimiter = "\n" }, function(s) s:sink(function() count = count + 1 end) end,
+        function(_, port, source)
+          local c = socket.connect(port)
+          c:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" .. ("x\n"):rep(100000))
+          serving.eventually(function() return count > 50000 end)
+          source:stop()
+          status = status_of((c:receive()))
+          c:close()
+        end)
+      assert.equal(503, status)
+    end)
+  end)
+
   it("obeys the virtual clock", function()
     local clock = tw.testing.clock()
     local ok, err = pcall(function()
@@ -314,6 +405,42 @@ describe("from_http_server", function()
       assert.same({ "" }, out)
     end)
 
+    it("that send noise are survived: what changes a request, changes its own answer only", function()
+      helper.seeded(function(rng)
+        local seeds = {
+          GET, "POST /a?b=c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+          "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+          "OPTIONS * HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+          "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" .. GET,
+        }
+        serve({ full = true, max_body = 1000, max_headers = 500 }, function(s)
+          s:sink(function(r) r:respond(r.path) end)
+        end, function(_, port)
+          for _ = 1, 60 do
+            local text = rng:pick(seeds)
+            for _ = 1, rng:int(1, 5) do
+              local at = rng:int(1, #text)
+              text = text:sub(1, at - 1) .. string.char(rng:int(0, 255)) .. text:sub(at + rng:int(0, 3))
+            end
+            local c = socket.connect(port)
+            c:send(text)
+            if rng:chance(0.5) then c:finish() else c:send(rng:pick(seeds)) end
+            if rng:chance(0.2) then
+              c:reset()
+            else
+              if rng:chance(0.5) then tw.sleep "1ms" end
+              c:receive_now()
+              c:close()
+            end
+          end
+          local c = socket.connect(port)
+          c:send(GET)
+          assert.equal(200, status_of((c:receive "\r\n\r\n")))
+          c:close()
+        end)
+      end)
+    end)
+
     it("that are slow are given up after read_timeout, idle ones after idle_timeout", function()
       serve({ read_timeout = "30ms", idle_timeout = "60ms" }, function(s) s:sink(function() end) end,
         function(_, port)
@@ -350,6 +477,29 @@ describe("from_http_server", function()
       end)
       assert.equal(2000, n)
       for _, times in pairs(seen) do assert.equal(1, times) end
+    end)
+
+    it("cost little while they are idle", function()
+      local C, files = require "tideway.ffi", require "support.files"
+      local limit = tonumber(files.read("/proc/self/limits"):match "Max open files%s+(%d+)")
+      local many = math.min(5000, math.floor((limit - 200) / 2)) -- both ends are ours
+      local function resident() return tonumber(files.read("/proc/self/status"):match "VmRSS:%s+(%d+)") end
+      serve(nil, function(s) s:sink(function() end) end, function(_, port)
+        local list = {}
+        collectgarbage()
+        local before, native = resident(), tonumber(C.tw_mem_bytes())
+        for i = 1, many do
+          list[i] = socket.connect(port)
+          list[i]:push(GET)
+          assert.equal(200, status_of((list[i]:receive "\r\n\r\n")))
+        end
+        collectgarbage()
+        local each = (tonumber(C.tw_mem_bytes()) - native) / many
+        assert.is_true(each < 2500, ("%d bytes each"):format(each))
+        local grown = resident() - before
+        assert.is_true(grown < 10 * many + 10000, ("%d KB for %d"):format(grown, many)) -- 50 MB for 5,000
+        for _, c in ipairs(list) do c:close() end
+      end)
     end)
 
     it("are not read further while the pipeline holds them back", function()
@@ -476,6 +626,9 @@ describe("from_http_server", function()
       function() tw.from_http_server(0, { key = "key" }) end,
       function() tw.from_http_server(0, { client_ca = "ca" }) end,
       function() tw.from_http_server "" end,
+      function() tw.from_http_server(0, { delimiter = "" }) end,
+      function() tw.from_http_server(0, { delimiter = "\n", full = true }) end,
+      function() tw.from_http_server(0, { max_record = 1 }) end,
       function() tw.from_http_server("/tmp/socket", { host = "127.0.0.1" }) end,
       function() tw.stream():port() end,
     } do

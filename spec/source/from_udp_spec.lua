@@ -1,40 +1,14 @@
 --- from_udp: datagrams, with nc and raw sockets. What it shares with from_tcp is in from_tcp_spec.
 local helper = require "helper"
+local serving = require "support.serving"
 local socket = require "support.socket"
 local tw = helper.tw
 
 local on_linux = jit.os == "Linux"
 
---- Run client(port, source) as a task while the source runs, then stop it. `build` gets the
--- source. Returns the source.
-local function serve(opts, build, client)
-  local source = tw.from_udp(0, opts)
-  build(source)
-  tw.run(function()
-    local ok, err = pcall(client, source:port(), source)
-    source:stop()
-    if not ok then error(err, 0) end
-  end)
-  return source
-end
+local eventually, quietly = serving.eventually, serving.quietly
 
---- Wait until cond() holds.
-local function eventually(cond)
-  for _ = 1, 5000 do
-    if cond() then return end
-    tw.sleep "1ms"
-  end
-  error("not within 5 s", 2)
-end
-
-local function quietly(fn)
-  local real, log = io.stderr, {}
-  rawset(io, "stderr", { write = function(_, ...) log[#log + 1] = table.concat { ... } end })
-  local ok, err = pcall(fn)
-  rawset(io, "stderr", real)
-  if not ok then error(err, 0) end
-  return table.concat(log)
-end
+local function serve(opts, build, client) return serving.port(tw.from_udp(0, opts), build, client) end
 
 describe("from_udp", function()
   it("does what its example says", function() helper.example("from_udp", "source") end)

@@ -35,6 +35,14 @@ local function control(what) shell((".ci/broker %s %s"):format(what, quote(broke
 --- Stop it in order and start it again: its topics, groups and transactions are still there.
 function broker.restart() control "restart" end
 
+--- Send it a signal: "STOP" leaves its connections open, and it answers nothing until "CONT".
+function broker.signal(name)
+  local file = assert(io.open(broker.dir .. "/pid"))
+  local pid = file:read "*n"
+  file:close()
+  shell(("kill -%s %d"):format(name, pid))
+end
+
 --- End it by SIGKILL; broker.start() starts it again.
 function broker.kill() control "kill" end
 function broker.stop() control "stop" end

@@ -42,7 +42,8 @@ int spec_rd_set_leader(void *, const char *, int32_t, int32_t) __asm__("rd_kafka
 local PRODUCER, CONSUMER, WAIT = 0, 1, 10000
 local API = {
   Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3, OffsetCommit = 8, OffsetFetch = 9, FindCoordinator = 10,
-  InitProducerId = 22, AddPartitionsToTxn = 24, AddOffsetsToTxn = 25, EndTxn = 26, TxnOffsetCommit = 28,
+  JoinGroup = 11, Heartbeat = 12, LeaveGroup = 13, SyncGroup = 14, InitProducerId = 22, AddPartitionsToTxn = 24,
+  AddOffsetsToTxn = 25, EndTxn = 26, TxnOffsetCommit = 28,
 }
 local rd
 
@@ -93,10 +94,11 @@ function kafka.values(topic)
   return list
 end
 
-local function open(kind, group)
+local function open(kind, group, brokers)
   local text = ffi.new "char[512]"
   local conf = library().spec_rd_conf_new()
-  for name, value in pairs { ["bootstrap.servers"] = kafka.brokers(), ["group.id"] = group, log_level = "0" } do
+  brokers = brokers or kafka.brokers()
+  for name, value in pairs { ["bootstrap.servers"] = brokers, ["group.id"] = group, log_level = "0" } do
     assert(rd.spec_rd_conf_set(conf, name, value, text, 512) == 0, ffi.string(text))
   end
   local handle = rd.spec_rd_new(kind, conf, text, 512)
@@ -105,9 +107,9 @@ local function open(kind, group)
 end
 
 --- What a group has committed of the first n (1) partitions of a topic: an array of offsets, false
--- where there is none.
-function kafka.committed(group, topic, n)
-  local handle = open(CONSUMER, group)
+-- where there is none. brokers: of another cluster.
+function kafka.committed(group, topic, n, brokers)
+  local handle = open(CONSUMER, group, brokers)
   local list = rd.spec_rd_list_new(4)
   for i = 1, n or 1 do rd.spec_rd_list_add(list, topic, i - 1) end
   local code = rd.spec_rd_committed(handle, list, WAIT)
@@ -134,10 +136,12 @@ end
 
 -- Faults ------------------------------------------------------------------------------------------
 
---- The next requests of a kind ("Produce", ...) are answered with these of Kafka's error codes.
-function kafka.fail(request, codes)
-  library().spec_rd_push_errors(mock(), assert(API[request], request), #codes, ffi.new("int[?]", #codes, codes))
+local function push(cluster, request, codes)
+  library().spec_rd_push_errors(cluster, assert(API[request], request), #codes, ffi.new("int[?]", #codes, codes))
 end
+
+--- The next requests of a kind ("Produce", ...) are answered with these of Kafka's error codes.
+function kafka.fail(request, codes) push(mock(), request, codes) end
 
 --- n times the same code.
 function kafka.times(n, code)
@@ -173,5 +177,20 @@ end
 
 --- A partition has no leader (nobody is broker 99) until it is given back to broker 1.
 function kafka.leader(topic, partition, broker) library().spec_rd_set_leader(mock(), topic, partition, broker) end
+
+--- Another cluster, of n brokers (1 .. n): { brokers = "host:port, ..." }.
+--     topic(name, partitions)          makes a topic
+--     leader(topic, partition, broker) gives a partition to a broker
+--     fail(request, codes)             as kafka.fail
+function kafka.cluster(n)
+  local native = ffi.gc(lib.tw_kafka_cluster_open(n), lib.tw_kafka_cluster_close)
+  local other = lib.tw_kafka_cluster_mock(native)
+  return {
+    native = native, brokers = ffi.string(lib.tw_kafka_cluster_brokers(native)),
+    topic = function(name, partitions) assert(lib.tw_kafka_cluster_topic(native, name, partitions) == 0) end,
+    leader = function(topic, partition, broker) library().spec_rd_set_leader(other, topic, partition, broker) end,
+    fail = function(request, codes) push(other, request, codes) end,
+  }
+end
 
 return kafka

@@ -20,7 +20,7 @@ int poll(void *fds, unsigned long n, int ms);
 
 local C = ffi.C
 local CLOEXEC, PDEATHSIG, NOHANG = 0x80000, 1, 1
-local SIGNALS = { INT = 2, KILL = 9, TERM = 15, CONT = 18, STOP = 19 }
+local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15, CONT = 18, STOP = 19 }
 
 local process = {}
 local Process = {}
@@ -88,7 +88,7 @@ end
 function Process:output() return self.ended and self.ended[1] or contents(self.out) end
 function Process:errors() return self.ended and self.ended[2] or contents(self.err) end
 
---- signal: INT, KILL, TERM, STOP or CONT.
+--- signal: HUP, INT, QUIT, KILL, TERM, STOP or CONT.
 function Process:signal(signal)
   if self:running() then C.kill(self.pid, SIGNALS[signal]) end
   return self

@@ -14,6 +14,13 @@ function serving.run(source, client, ...)
   return source
 end
 
+--- Run client(port, source) while a source listens on its port. build: gets the source, before.
+-- Returns it.
+function serving.port(source, build, client)
+  build(source)
+  return serving.run(source, client, source:port(), source)
+end
+
 --- Run client(url, port, source) while an HTTP server runs on a port that is free. build: gets
 -- the source, before. Returns it.
 function serving.http(opts, build, client)

@@ -23,7 +23,7 @@ int close(int fd);
 
 local C = ffi.C
 local AF_INET, STREAM, DGRAM, NONBLOCK, NOSIGNAL, EAGAIN = 2, 1, 2, 2048, 16384, 11
-local SOL_SOCKET, LINGER = 1, 13
+local SOL_SOCKET, REUSEADDR, LINGER = 1, 2, 13
 local ROOM = 65536
 local room = ffi.new("char[?]", ROOM)
 
@@ -54,10 +54,12 @@ function socket.connect(port) return dial(port, STREAM) end
 --- What sends datagrams to a UDP port of 127.0.0.1: each push is one.
 function socket.datagrams(port) return dial(port, DGRAM) end
 
---- A listening socket and its port. backlog: how many connections it takes ahead; default 16.
-function socket.listen(backlog)
+--- A listening socket and its port. backlog: how many connections it takes ahead, default 16;
+-- port: default one that is free.
+function socket.listen(backlog, port)
   local fd = C.socket(AF_INET, STREAM + NONBLOCK, 0)
-  local at, len = address(0), ffi.new("unsigned[1]", 16)
+  local at, len = address(port or 0), ffi.new("unsigned[1]", 16)
+  C.setsockopt(fd, SOL_SOCKET, REUSEADDR, ffi.new("int[1]", 1), 4)
   assert(C.bind(fd, at, 16) == 0 and C.listen(fd, backlog or 16) == 0)
   C.getsockname(fd, at, len)
   return wrap(fd), bit.rshift(bit.bswap(at.port), 16)

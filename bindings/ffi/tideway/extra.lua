@@ -13,6 +13,7 @@ local libraries = {
   http = { "tw.http", "libcurl", "libcurl4-openssl-dev" },
   kafka = { "Kafka", "librdkafka", "librdkafka-dev" },
   tls = { "TLS on a server", "OpenSSL", "libssl-dev" },
+  mqtt = { "MQTT", "OpenSSL", "libssl-dev" },
   httpd = { "from_http_server", "llhttp", "node-llhttp (libllhttp-dev from Debian 13 on)" },
 }
 local loaded = {}
@@ -26,8 +27,8 @@ end
 --- The places where it may be, the first that has it; else its soname.
 local function locate(name)
   local file = "libtideway-" .. name
-  local core = os.getenv "TIDEWAY_LIB"
-  if core and core:find "/" then
+  local core = package.loaded["tideway.library"] or os.getenv "TIDEWAY_LIB"
+  if type(core) == "string" and core:find "/" then
     local path = core:gsub("[^/]*$", "") .. file .. ".so"
     if exists(path) then return path end
   end

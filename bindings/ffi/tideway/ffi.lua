@@ -1,8 +1,9 @@
 --- tideway.ffi -- finds and loads libtideway; the only caller of ffi.cdef and ffi.load.
 --
--- The library is looked for in this order: the environment variable TIDEWAY_LIB, then
--- beside the Lua modules' C path (package.cpath: a rock's tree, or build/?.so), then in the
--- build tree that this file is part of, then by its soname. Returns the library's namespace.
+-- The library is looked for in this order: the one that this Lua state's C host is linked with
+-- (package.loaded["tideway.library"]: its path; true: the symbols are the program's own), the
+-- environment variable TIDEWAY_LIB, package.cpath (a rock's tree, or build/?.so), the build tree
+-- that this file is part of, its soname. Returns the library's namespace.
 local ffi = require "ffi"
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)bindings/ffi/tideway/ffi%.lua$"
@@ -14,7 +15,9 @@ local function exists(path)
 end
 
 local function locate()
-  local path = os.getenv "TIDEWAY_LIB"
+  local path = package.loaded["tideway.library"]
+  if path then return path end
+  path = os.getenv "TIDEWAY_LIB"
   if path and path ~= "" then
     if path:find "/" and not exists(path) then
       error(("tideway: TIDEWAY_LIB: there is no library %s"):format(path), 0)
@@ -29,7 +32,8 @@ local function locate()
 end
 
 local function declarations(lib_path)
-  local beside = lib_path:gsub("[^/]*$", "") .. "cdef.lua"
+  local beside = (lib_path == true and here and here .. "build/tideway/" or tostring(lib_path):gsub("[^/]*$", ""))
+    .. "cdef.lua"
   if exists(beside) then return dofile(beside) end
   local ok, text = pcall(require, "tideway.cdef")
   if ok then return text end
@@ -39,14 +43,15 @@ end
 
 local path = locate()
 ffi.cdef(declarations(path))
-local ok, lib = pcall(ffi.load, path)
+local ok, lib = true, ffi.C
+if path ~= true then ok, lib = pcall(ffi.load, path) end
 if not ok then
   error(("tideway: the library cannot be loaded: %s (run make, or set TIDEWAY_LIB)"):format(lib), 0)
 end
 local versioned, abi = pcall(function() return lib.tw_abi() end)
-if not versioned then error(("tideway: %s is not the library of tideway"):format(path), 0) end
+if not versioned then error(("tideway: %s is not the library of tideway"):format(tostring(path)), 0) end
 if abi ~= lib.TW_ABI then
   error(("tideway: %s has ABI %d, the Lua modules expect %d; they come from different builds")
-    :format(path, abi, tonumber(lib.TW_ABI)), 0)
+    :format(tostring(path), abi, tonumber(lib.TW_ABI)), 0)
 end
 return lib

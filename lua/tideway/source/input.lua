@@ -1,9 +1,15 @@
+local C = require "tideway.ffi"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
+local ffi = require "ffi"
+local host = require "tideway.host"
+local region = require "tideway.region"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
 
-local MAXSIZE = 10000
+local MAXSIZE, MAX_BYTES = 10000, 2 ^ 24
+
+local new_records = ffi.typeof "const tw_view *[1]"
 
 local named = {} -- name -> the handle of the input; destroyed ones leave their name
 
@@ -21,6 +27,9 @@ local function new_ring(maxsize)
     maxsize = maxsize, refused = 0, closed = false,
     idle = false,                      -- does the source wait for a push?
     queue = sched.queue "source",      -- in which it does
+    -- once a host in C has opened it, what comes from there: in batches of its own
+    box = nil, id = nil,               -- the mailbox, and what it is reported by
+    records = nil, line = nil,         -- a cell for its views; those of `batch`, nil: it is `items`
   }
 end
 
@@ -40,6 +49,7 @@ end
 --- The source goes on.
 local function rouse(S)
   S.idle = false
+  if S.box then C.tw_loop_wake(sched.loop(), S.id) end
   if S.queue.first then sched.hand(S.queue) end
 end
 
@@ -59,6 +69,7 @@ end
 
 local function close(S)
   S.closed = true
+  if S.box then C.tw_mailbox_end(S.box) end
   if S.idle then rouse(S) end
 end
 
@@ -74,9 +85,29 @@ function methods:refused() return require("tideway.stream").node_of(self, "refus
 --- What a source that was stopped in the middle of a batch, and started again, has left.
 local function rest(S)
   local left, batch = S.size - S.taken, {}
+  if S.line then
+    S.line, S.size, S.taken = S.line + S.taken, left, 0
+    return left
+  end
   for i = 1, left do batch[i] = S.batch[S.taken + i] end
   S.batch, S.size, S.taken = batch, left, 0
   return left
+end
+
+--- The next batch of what a host in C has pushed: its size, or nil.
+local function take(S)
+  if not S.box then return nil end
+  local n = tonumber(C.tw_mailbox_take(S.box, S.records))
+  if n == C.TW_EOF then S.closed = true end
+  if n < 0 then return nil end
+  S.line, S.size, S.taken = S.records[0], n, 0
+  return n
+end
+
+--- Wait for a push, by whomever.
+local function wait(S)
+  S.idle = true
+  if S.box then sched.wait(S.id) else sched.park(S.queue) end
 end
 
 jit.off(wrong)
@@ -91,7 +122,11 @@ its next turn. It returns true, or nil and "again" when `maxsize` elements are w
 who has built the pipeline. input:close() delivers what has been pushed and ends the stream; from then
 on push returns nil and "closed". tw.run waits for the inputs to be closed.]],
   args = { { "name", "string" } },
-  opts = { { "maxsize", "count?", "how many elements may wait; default 10000" } },
+  opts = {
+    { "maxsize", "count?", "how many elements may wait; default 10000" },
+    { "max_bytes", "count?", "and how many bytes of what a host in C pushes; default 16 MB" },
+    { "view", "boolean?", "give views of what a host in C pushes instead of strings: faster" },
+  },
   outputs = "1",
   example = [[ (function()
   local input = tw.input "letters"
@@ -109,7 +144,9 @@ end)() ]],
   find = function(name, opts)
     local handle = named[name]
     if handle and opts ~= nil then
-      local given = check.settings("input", { { "maxsize", "count?" }, { "start", "boolean?" } }, opts)
+      local given = check.settings("input", {
+        { "maxsize", "count?" }, { "max_bytes", "count?" }, { "view", "boolean?" }, { "start", "boolean?" },
+      }, opts)
       local maxsize = handle._ring.maxsize
       if given.maxsize and given.maxsize ~= maxsize then
         errors.misuse("input: there is an input '%s' already, whose maxsize is %d", name, maxsize)
@@ -123,6 +160,37 @@ end)() ]],
     if node.args.name == "" then errors.misuse "input: name must not be empty" end
     node.opts.name = node.args.name
     node.ring = new_ring(node.opts.maxsize or MAXSIZE)
+    node.view = view.new()
+    if node.opts.view then view.passes(node, node.view) end
+    node.ring.view, node.ring.epoch = node.view, view.epoch
+  end,
+
+  --- No name means an input any more.
+  forget = function()
+    for name, handle in pairs(named) do
+      close(handle._ring)
+      named[name] = nil
+    end
+  end,
+
+  --- The mailbox of the input of that name, for a host in C; shared: any thread may put.
+  attach = function(name, shared)
+    local handle = named[name]
+    if not handle then
+      local names = {}
+      for known in pairs(named) do names[#names + 1] = known end
+      error(("there is no tw.input '%s'%s"):format(name, errors.suggestion(name, names)), 0)
+    end
+    local S, node = handle._ring, require("tideway.stream").node_of(handle, "attach")
+    if not S.box then
+      local box = C.tw_mailbox_open(sched.loop(), S.maxsize, node.opts.max_bytes or MAX_BYTES,
+        shared and C.TW_SHARED or 0)
+      if box == nil then error(("input '%s': no memory"):format(name), 0) end
+      S.box, S.id, S.records = box, C.tw_mailbox_id(box), new_records()
+      if S.closed then C.tw_mailbox_end(box) end
+      if S.queue.first then sched.hand(S.queue) end
+    end
+    return S.box
   end,
   result = function(node, handle)
     handle._ring = node.ring
@@ -139,22 +207,51 @@ end)() ]],
   pull = function(node)
     local S = node.state
     if S.taken < S.size then return rest(S) end
+    node.view.ptr = nil
+    view.expire()
     while S.n == 0 do
+      local n = take(S)
+      if n then return n end
       if S.closed then return nil end
-      S.idle = true
-      sched.park(S.queue)
+      wait(S)
     end
+    S.line = nil
     S.items, S.batch = S.batch, S.items
     S.size, S.taken, S.n = S.n, 0, 0
     return S.size
   end,
   loop = function(b, node)
-    b:line "local items = S.batch"
+    b:line "local items, line = S.batch, S.line"
+    local native = "ffi_string(line[i].ptr, line[i].len)"
+    if node.opts.view or view.only_decoded(node) then
+      b:line "local v, epoch = S.view, S.epoch"
+      native = "v"
+    end
     return function()
-      local x = b:let(node, "items[i + 1]")
+      local x = b:let(node, "false")
       b:line "S.taken = i + 1"
+      b:line "if line then"
+      if native == "v" then b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]" end
+      b:line("%s = %s", x, native)
+      b:line "else"
+      b:line("%s = items[i + 1]", x)
       b:line "items[i + 1] = false"
+      b:line "end"
       return x
+    end
+  end,
+
+  --- A host hears of elements that fail, and the input goes on, unless a policy says else.
+  deliver = function(node, out, i, n)
+    local S = node.state
+    if not host.failed or node.policy then return region.batch(out, S, i, n) end
+    while true do
+      local ok, reached = pcall(region.batch, out, S, i, n)
+      if ok then return reached end
+      if reached == sched.CANCELLED then error(reached, 0) end
+      host.failed(node, reached)
+      i = S.taken
+      if i == n then return n end
     end
   end,
   close = function(node) close(node.ring) end,

@@ -1,17 +1,6 @@
 /* server -- requests come out whole however they arrive, bad ones are answered and survived. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "../dial.h"
 
-#include "tideway.h"
-
-#include "../check.h"
-
-static tw_loop *loop;
 static tw_httpd *server;
 static char reply[1 << 20];
 
@@ -33,19 +22,8 @@ static void open_server(tw_httpd_options o) {
   CHECK(tw_httpd_listen(server, error, sizeof error) == TW_OK);
 }
 
-static void turn(int64_t ms) {
-  uint32_t ready[64];
-  tw_loop_poll(loop, ms, ready, 64);
-}
-
 static int dial(void) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)tw_httpd_port(server)),
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
-  fcntl(fd, F_SETFL, O_NONBLOCK);
-  return fd;
+  return dial_port(tw_httpd_port(server));
 }
 
 static void say(int fd, const char *text, size_t len) {
@@ -145,8 +123,9 @@ static void takes_requests_in_pieces(void) {
     CHECK(tw_httpd_waits(server, r->id));
     const double id = r->id;
     if (check_below(2)) tw_httpd_take(server, id);
+    CHECK(r->id == id);
     ok(id, "fine");
-    CHECK(!tw_httpd_waits(server, id));
+    CHECK(!tw_httpd_waits(server, id) && r->id == 0);
     CHECK(tw_httpd_answer(server, id, 200, "", 0, "", 0) == 0);
     const char *got = hear(fd, "fine");
     CHECKF(!strncmp(got, "HTTP/1.1 200 OK\r\n", 17) &&
@@ -177,6 +156,80 @@ static void serves_pipelined_requests_one_by_one(void) {
       answers++;
   CHECKF(answers == 50, "%d", answers);
   close(fd);
+}
+
+/* A body of random size in pieces: all of it in order, head and id as they should be; in between
+ * it may be answered, and then nothing more comes. */
+static void hands_out_pieces(void) {
+  enum { PIECE = 1000, MOST = 50000 };
+  tw_httpd_options o = options();
+  o.piece = PIECE;
+  open_server(o);
+  static char text[MOST + 200], seen[MOST];
+  for (int k = 0; k < 60; k++) {
+    const int fd = dial();
+    const int64_t len = check_below(check_below(3) ? MOST : 2 * PIECE);
+    const int64_t stop = check_below(4) ? MOST : check_below(len + 1); /* then answer */
+    int n = sprintf(text, "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: %lld\r\n\r\n",
+                    (long long)len);
+    const int64_t head = n;
+    for (int64_t i = 0; i < len; i++) text[n++] = (char)check_below(256);
+    int64_t sent = 0, got = 0, pieces = 0;
+    double id = 0;
+    int more = 1;
+    while (more) {
+      const int64_t part = check_below(3) ? n - sent : 1 + check_below(3000);
+      if (sent < n) {
+        sent += push(fd, text + sent, part < n - sent ? part : n - sent);
+      }
+      turn(sent < n ? 0 : 1);
+      if (!tw_httpd_next(server)) continue;
+      const tw_httpd_request *r = tw_httpd_requests(server);
+      CHECK(pieces == 0 || r->id == id);
+      CHECK(pieces ? !*r->target && !r->headers_len : !strcmp(r->target, "/p"));
+      CHECK(!r->more || r->body_len >= PIECE);
+      id = r->id;
+      pieces++;
+      more = r->more;
+      memcpy(seen + got, r->body, (size_t)r->body_len);
+      got += r->body_len;
+      if (more && got >= stop) break;
+      if (more) tw_httpd_take(server, id);
+    }
+    CHECK(!memcmp(seen, text + head, (size_t)got) && (more || got == len));
+    CHECK(tw_httpd_waits(server, id));
+    ok(id, "fine");
+    CHECK(!tw_httpd_waits(server, id));
+    tw_httpd_take(server, id); /* of no effect any more */
+    const char *heard = hear(fd, "fine");
+    CHECKF(!more == !strstr(heard, "\r\nConnection: close\r\n"), "%s", heard);
+    close(fd);
+  }
+  turn(0);
+  /* one that vanishes and one that is under way at the end */
+  const int gone = dial(), late = dial();
+  const char *start = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n";
+  say(gone, start, strlen(start));
+  memset(text, 'x', 2 * PIECE);
+  say(gone, text, 2 * PIECE);
+  const tw_httpd_request *r = next();
+  CHECK(r && r->more);
+  const double id = r ? r->id : 0;
+  close(gone);
+  for (int i = 0; i < 10; i++) turn(1);
+  CHECK(tw_httpd_waits(server, id)); /* it has closed its half, perhaps */
+  tw_httpd_take(server, id);
+  CHECK(!tw_httpd_waits(server, id));
+  say(late, start, strlen(start));
+  say(late, text, 2 * PIECE);
+  r = next();
+  CHECK(r && r->more);
+  if (check_below(2)) tw_httpd_take(server, r ? r->id : 0);
+  tw_httpd_stop(server);
+  if (r && tw_httpd_waits(server, r->id)) tw_httpd_take(server, r->id);
+  CHECK(!strncmp(hear(late, "Unavailable\n"), "HTTP/1.1 503 ", 13));
+  close(late);
+  tw_httpd_close(server);
 }
 
 static int status_of(const char *text, size_t len) {
@@ -336,8 +389,7 @@ static void holds_clients_back(void) {
   const int64_t before = tw_mem_bytes();
   for (int k = 0; k < 400; k++) {
     for (int i = 0; i < CLIENTS; i++) {
-      const ssize_t m = send(fd[i], text + sent[i], len - sent[i], MSG_NOSIGNAL);
-      if (m > 0) sent[i] += (size_t)m;
+      sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
     }
     turn(0);
     CHECKF(tw_mem_bytes() - before < 1500000, "%lld",
@@ -350,8 +402,7 @@ static void holds_clients_back(void) {
     for (int i = handed - m; i < handed; i++) ok(ids[i], "z");
     for (int k = 0; k < 1000 && handed < CLIENTS; k++) {
       for (int i = 0; i < CLIENTS; i++) {
-        const ssize_t more = send(fd[i], text + sent[i], len - sent[i], MSG_NOSIGNAL);
-        if (more > 0) sent[i] += (size_t)more;
+        sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
       }
       turn(1);
       if ((m = tw_httpd_next(server))) break;
@@ -487,6 +538,7 @@ int main(int argc, char **argv) {
   survives_noise();
   tw_httpd_close(server);
   loses_patience();
+  hands_out_pieces();
   holds_clients_back();
   sends_large_answers();
   keeps_to_its_connections();

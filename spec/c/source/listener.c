@@ -1,19 +1,12 @@
 /* listener -- records come out whole and in order however they arrive; clients that
  * misbehave are survived, and what had come before a stop is handed out. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tideway.h"
+#include "../dial.h"
 
-#include "../check.h"
-
-static tw_loop *loop;
 static tw_listener *listener;
 static char error[200];
 
@@ -34,24 +27,8 @@ static void open_listener(tw_listener_options o) {
   CHECKF(tw_listener_listen(listener, error, sizeof error) == TW_OK, "%s", error);
 }
 
-static void turn(int64_t ms) {
-  uint32_t ready[64];
-  tw_loop_poll(loop, ms, ready, 64);
-}
-
 static int dial(void) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)tw_listener_port(listener)),
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
-  fcntl(fd, F_SETFL, O_NONBLOCK);
-  return fd;
-}
-
-static int64_t push(int fd, const char *bytes, int64_t len) {
-  const ssize_t n = send(fd, bytes, (size_t)len, MSG_NOSIGNAL);
-  return n > 0 ? n : 0;
+  return dial_port(tw_listener_port(listener));
 }
 
 /* The next batch, waiting for it up to 2 s. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../check.h"
@@ -75,6 +76,62 @@ static void held(void) {
   tw_follow_close(f);
 }
 
+/* The file has gone, and others have been at its path since: none is left out. */
+static void gone(void) {
+  char first[160], second[160];
+  snprintf(path, sizeof path, "%s/log", dir);
+  snprintf(first, sizeof first, "%s.2", path);
+  snprintf(second, sizeof second, "%s.1", path);
+  unlink(path), unlink(position);
+  put(path, "old\n", 4, 0);
+  put(first, "older\n", 6, 0); /* not of this follower's time */
+  tw_follow *f = follow();
+  CHECK(is_next(f, "old"));
+  tw_follow_close(f);
+  unlink(path);
+  struct timespec step = {.tv_nsec = 12000000}; /* of the file system's clock */
+  nanosleep(&step, NULL);
+  put(first, "one\n", 4, O_TRUNC);
+  nanosleep(&step, NULL);
+  put(second, "two\n", 4, 0);
+  nanosleep(&step, NULL);
+  put(path, "three\n", 6, 0);
+  f = follow();
+  CHECK(f && is_next(f, "one") && is_next(f, "two") && is_next(f, "three"));
+  CHECK(tw_follow_next(f) == TW_AGAIN);
+  tw_follow_close(f);
+  f = follow();
+  CHECK(tw_follow_next(f) == TW_AGAIN);
+  tw_follow_close(f);
+  unlink(first), unlink(second), unlink(path), unlink(position);
+}
+
+/* The file was copied and truncated, then what came after that was rotated, and nothing is at its
+ * path now. */
+static void rotated_since(void) {
+  char copy[160], second[160], command[400];
+  snprintf(path, sizeof path, "%s/log", dir);
+  snprintf(copy, sizeof copy, "%s.2", path);
+  snprintf(second, sizeof second, "%s.1", path);
+  put(path, "one\n", 4, 0);
+  tw_follow *f = follow();
+  CHECK(is_next(f, "one"));
+  tw_follow_close(f);
+  struct timespec step = {.tv_nsec = 12000000};
+  snprintf(command, sizeof command, "cp '%s' '%s'", path, copy);
+  CHECK(!system(command));
+  nanosleep(&step, NULL);
+  put(path, "two\n", 4, O_TRUNC);
+  CHECK(!rename(path, second));
+  f = follow();
+  CHECK(f && is_next(f, "two") && tw_follow_next(f) == TW_AGAIN);
+  put(path, "three\n", 6, 0);
+  tw_follow_look(f, 1);
+  CHECK(is_next(f, "three"));
+  tw_follow_close(f);
+  unlink(copy), unlink(second), unlink(path), unlink(position);
+}
+
 /* A text with bytes changed, cut or doubled: refused or read, never more. */
 static void damaged(void) {
   char good[512], bad[600];
@@ -103,6 +160,8 @@ int main(int argc, char **argv) {
   snprintf(position, sizeof position, "%s/position", dir);
   loop = tw_loop_open();
   names();
+  gone();
+  rotated_since();
   held();
   damaged();
   tw_loop_close(loop);

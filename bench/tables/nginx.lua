@@ -1,0 +1,47 @@
+--- bench.tables.nginx -- what a push in log_by_lua costs a worker of nginx, beside the same block without it.
+local harness = require "harness"
+
+local number = harness.number
+
+local SECONDS, TIMES = 1, 4 -- each way is run for so long, so often a round
+
+--- way -> { cpu = list of us a request, rate = list of requests/s }; `wake`: the two figures in us.
+local function parse(text)
+  local seen = { wake = {} }
+  for way, a, b in text:gmatch "(%a+) (%S+) (%S+)" do
+    seen[way] = seen[way] or { cpu = {}, rate = {} }
+    if way == "wake" then
+      seen.wake = { tonumber(a), tonumber(b) }
+    else
+      table.insert(seen[way].cpu, tonumber(a))
+      table.insert(seen[way].rate, tonumber(b))
+    end
+  end
+  return seen
+end
+
+return function(settings)
+  local text = harness.capture(("%s/bench/tools/nginx.sh %s %d %d 2> /dev/null"):format(settings.root,
+    settings.root, SECONDS, TIMES * settings.rounds))
+  if not text then return "## nginx\n\nnginx, its Lua module or wrk is not installed; left out.\n" end
+  local seen = parse(text)
+  local lines, ways = { { "log_by_lua", "CPU per request, us", "requests/s", "goal", "" } }, {}
+  for _, row in ipairs { { "empty", "empty" }, { "record", "a record of six fields" },
+    { "push", "the same, pushed" } } do
+    local way = row[1]
+    ways[way] = { cpu = math.min(unpack(seen[way].cpu)), rate = math.max(unpack(seen[way].rate)) }
+    lines[#lines + 1] = { row[2], number(ways[way].cpu), number(ways[way].rate), "-", "-" }
+  end
+  local cost, share = ways.push.cpu - ways.record.cpu, ways.push.rate / ways.empty.rate
+  local function verdict(reached) return reached and "ok" or "missed" end
+  lines[#lines + 1] = { "the push and its delivery", number(cost), "-", "CPU <= 1", verdict(cost <= 1) }
+  lines[#lines + 1] = { "pushed beside empty", "-", number(share), ">= 0.9", verdict(share >= 0.9) }
+  local median, late = seen.wake[1], seen.wake[2]
+  lines[#lines + 1] = { "datagram to function, idle, us: median", number(median), "-", "<= 100",
+    median and verdict(median <= 100) or "-" }
+  lines[#lines + 1] = { "90th percentile", number(late), "-", "-", "-" }
+  return harness.markdown("nginx", ([[
+One worker under wrk with 16 connections, which shares the %s cores with all else; a pipeline that adds up a field. The
+best of %d runs of %d s each, in turn. %s.]]):format(harness.capture "nproc", TIMES * settings.rounds, SECONDS,
+    harness.place()), lines)
+end
