@@ -222,7 +222,7 @@ end
 --- In the source's task, all has been read: commit. Returns whether there is more all the same.
 function transaction.at_end(S)
   local aborts = S.aborts
-  if not settled(S) then return false end -- operators may give theirs at the end
+  if lib.tw_consumer_kept(S.consumer) > 0 then return false end -- operators may give theirs at the end
   while not S.stopped and not quiet(S) do consumer.pause(S, "exactly_once") end
   return S.aborts ~= aborts or S.failed ~= nil
 end

@@ -44,6 +44,7 @@ static void note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque
     p->broken = 1;
     snprintf(p->error, sizeof p->error, "%s", p->notice.text);
     p->notice.text[0] = '\0';
+    if (p->step) tw__step_give_up(p->step);
   }
   tw__loop_ready(&p->handle);
 }
@@ -235,7 +236,6 @@ static int hand_over(tw_producer *p, const tw_kafka_record *r, void *id) {
              rd_kafka_err2str(err));
   p->refused = err;
   int never = err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-              err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
               err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
   return never ? TW_EINVAL : TW_EIO;
 }

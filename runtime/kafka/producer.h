@@ -45,6 +45,9 @@ void tw__producer_end(tw_producer *p);
 
 /* ---- transaction.c ---- */
 
+/* It ends soon: there is no hope. */
+void tw__step_give_up(struct tw__step *step);
+
 /* The producer is closed: the step ends soon, and then the producer. */
 void tw__step_orphan(struct tw__step *step);
 

@@ -176,7 +176,7 @@ static void worked(uv_work_t *done, int status) {
     tw__consumer_committed(consumer, step->offsets);
   if (!step->result && consumer && step->kind == TW_TXN_ABORT)
     tw__consumer_rewound(consumer);
-  if (step->result) memcpy(p->error, step->error, sizeof p->error);
+  if (step->result && !p->broken) memcpy(p->error, step->error, sizeof p->error);
   p->state = step->result;
   p->step = NULL;
   p->begun = !step->result;
@@ -237,7 +237,11 @@ void tw_producer_hurry(tw_producer *p, int64_t ms) {
   if (p->step) atomic_store(&p->step->until, deadline(p));
 }
 
+void tw__step_give_up(struct tw__step *step) {
+  atomic_store(&step->until, 0);
+}
+
 void tw__step_orphan(struct tw__step *step) {
   step->closed = 1;
-  atomic_store(&step->until, 0);
+  tw__step_give_up(step);
 }

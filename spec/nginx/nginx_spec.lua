@@ -152,7 +152,7 @@ describe("tideway.nginx", function()
         tw.from_range(1, 400):map_async(function(i)
           now = now + 1
           most = math.max(most, now)
-          ngx.sleep(0.01 + i % 7 / 1000)
+          ngx.sleep(0.3 + i % 7 / 1000)
           now = now - 1
           return i
         end, { parallelism = 100 }):reduce(function(sum, i) return sum + i end)
@@ -360,6 +360,7 @@ describe("tideway.nginx", function()
     end
     assert.is_true(others > 0)
     local log = server:log():gsub("[^\n]*exited on signal 9\n?", "")
+      :gsub("[^\n]*shared memory zone[^\n]*was locked[^\n]*\n?", "") -- it may be killed in the middle of counting
     assert.equal("", log)
   end)
 
