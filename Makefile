@@ -6,6 +6,7 @@
 # make docs           the reference pages, written anew from the descriptors
 # make bench          side-by-side measurements (see bench/README.md)
 # make install        into DESTDIR and PREFIX (default /usr/local); make uninstall
+# make deb            a Debian package; make dist: an archive of the sources
 #
 # B=DIR builds elsewhere, V=1 shows the commands. Nothing missing, nothing installed.
 
@@ -43,15 +44,20 @@ SSL_LIBS      ?= -lssl -lcrypto
 LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
 HTTP_OBJ       = $(B)/runtime/http/client.o
 HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
+WS_LIBS       ?= -lwslay $(SSL_LIBS)
+WS_OBJ         = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/ws/*.c)) $(LLHTTP_OBJ)
 TLS_OBJ        = $(B)/runtime/http/tls.o
 KAFKA_LIBS    ?= -lrdkafka
 KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
+MQTT_OBJ       = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/mqtt/*.c))
 EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
-                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka)
+                 $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka) \
+                 $(if $(call has,openssl/ssl.h),mqtt) \
+                 $(if $(and $(call has,wslay/wslay.h),$(call has,openssl/ssl.h),$(call has,llhttp.h,$(LLHTTP_CFLAGS))),ws)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
-SRC   := $(filter-out runtime/http/% runtime/kafka/%,$(wildcard runtime/*/*.c))
+SRC   := $(filter-out runtime/http/% runtime/kafka/% runtime/mqtt/% runtime/ws/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
 STATIC = $(B)/tideway/libtideway.a
@@ -61,7 +67,7 @@ BIN    = $(B)/bin/tideway
 CODE   = $(B)/lua/root
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
-.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deps deps-test deps-check
+.PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deb dist deps deps-test deps-check
 all: $(LIB) $(EXTRA) $(CDEF) $(BIN) $(CODE)
 
 $(B)/runtime/%.o: runtime/%.c
@@ -116,7 +122,12 @@ $(B)/tideway/libtideway-tls.so: $(TLS_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
 $(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
 	$(call extra-library,$(KAFKA_LIBS))
+$(B)/tideway/libtideway-ws.so: $(WS_OBJ) $(LIB)
+	$(call extra-library,$(WS_LIBS) $(LLHTTP_LIBS))
+$(B)/tideway/libtideway-mqtt.so: $(MQTT_OBJ) $(LIB)
+	$(call extra-library,$(SSL_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
+$(B)/runtime/ws/%.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	@echo "cc $<"
@@ -127,7 +138,9 @@ extra-specs:
 	@echo $(if $(filter http,$(EXTRA_NAMES)),$(HTTP_OBJ) $(CURL_LIBS)) \
 	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
 	  $(if $(filter tls,$(EXTRA_NAMES)),$(TLS_OBJ) $(SSL_LIBS)) \
-	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS))
+	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS)) \
+	  $(if $(filter mqtt,$(EXTRA_NAMES)),$(MQTT_OBJ) $(SSL_LIBS)) \
+	  $(if $(filter ws,$(EXTRA_NAMES)),$(WS_OBJ) $(WS_LIBS) $(LLHTTP_CFLAGS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
@@ -152,6 +165,12 @@ $(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o
 $(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
 	@mkdir -p $(@D)
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua $(realpath .) $(@D) $(LUA)
+
+# What an installation has besides code: the man page, completion, what editors read.
+SHARE = $(addprefix $(B)/share/,man annotations bash zsh fish)
+$(SHARE): $(B)/share/%: bindings/cli/generate.lua $(LUA) | $(CODE) $(LIB) $(CDEF)
+	@mkdir -p $(@D)
+	@TIDEWAY_ROOT=. $(BIN) run $< $* > $@.new && mv -f $@.new $@
 
 deps:
 	@sh .ci/deps run
@@ -185,7 +204,8 @@ bench: all
 
 LUA_FILES = $(filter-out bindings/%,$(LUA))
 
-install: all $(STATIC) $(B)/tideway/tideway.pc
+SHAREDIR ?= $(PREFIX)/share
+install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
@@ -204,13 +224,28 @@ install: all $(STATIC) $(B)/tideway/tideway.pc
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway/lua
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua --installed $(LUADIR) \
 	  $(DESTDIR)$(PREFIX)/lib/tideway/lua $(LUA)
+	$(INSTALL) -D -m 644 $(B)/share/man $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1
+	$(INSTALL) -D -m 644 $(B)/share/annotations $(DESTDIR)$(SHAREDIR)/tideway/library/tideway.lua
+	$(INSTALL) -D -m 644 $(B)/share/bash $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway
+	$(INSTALL) -D -m 644 $(B)/share/zsh $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway
+	$(INSTALL) -D -m 644 $(B)/share/fish $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tideway $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libtideway.so \
 	  $(DESTDIR)$(LIBDIR)/libtideway-*.so $(DESTDIR)$(LIBDIR)/libtideway-*.so.0 \
 	  $(DESTDIR)$(INCLUDEDIR)/tideway.h $(DESTDIR)$(LUADIR)/tideway.lua $(DESTDIR)$(LIBDIR)/libtideway.a \
-	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc
-	rm -rf $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1 \
+	  $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway \
+	  $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_tideway \
+	  $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/tideway.fish
+	rm -rf $(DESTDIR)$(SHAREDIR)/tideway $(DESTDIR)$(PREFIX)/lib/tideway $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
+
+# A Debian package of this tree, build/tideway_VERSION_ARCH.deb; its sources as an archive.
+deb: all
+	@sh bindings/deb/build.sh $(B)
+dist:
+	@git archive --format=tar.gz --prefix=tideway-$(VERSION)/ -o tideway-$(VERSION).tar.gz HEAD
+	@echo tideway-$(VERSION).tar.gz
 
 # For luarocks: its own folders; the library stands among the Lua C modules.
 rock-install: all
@@ -223,4 +258,4 @@ rock-install: all
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d $(B)/runtime/mqtt/*.d $(B)/runtime/ws/*.d)

@@ -140,6 +140,7 @@ function tw.flush()
   if sinks then sinks.flush_all() end
   if package.loaded["tideway.posting"] then package.loaded["tideway.posting"].flush_all() end
   if package.loaded["tideway.kafka"] then package.loaded["tideway.kafka"].finish() end
+  if package.loaded["tideway.mqtt"] then package.loaded["tideway.mqtt"].finish() end
   io.stdout:flush()
 end
 

@@ -802,10 +802,14 @@ void tw_sender_close(tw_sender *sender);
  * connected, and the system has all that was sent; TW_EIO, for good: see tw_sender_error. */
 int tw_sender_state(const tw_sender *sender);
 
-/* Send a record, and the delimiter behind it, when the state is TW_OK. Both are copied as far
- * as they do not go at once. Returns the state that is then. */
-int tw_sender_send(tw_sender *sender, const char *bytes, int64_t len, const char *delim,
-                   int64_t dlen);
+/* Send the elements of a queue, bytes and numbers, the oldest first, and the delimiter behind each,
+ * when the state is TW_OK: as far as they go at once.
+ * queue  borrowed, as it is.
+ * Returns how many the system has taken whole. When these are not all, the state tells what
+ * became of the next one: TW_AGAIN, it has been begun, and taken as well once it is TW_OK; TW_EIO.
+ * Else TW_EIO or TW_EINVAL: none was taken. */
+int64_t tw_sender_send(tw_sender *sender, const tw_queue *queue, const char *delim,
+                       int64_t dlen);
 
 /* Its id in tw_loop_poll. */
 uint32_t tw_sender_id(const tw_sender *sender);
@@ -1183,6 +1187,285 @@ int tw_httpd_queued(const tw_httpd *server);
 
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
+/* ---- MQTT (mqtt/; in libtideway-mqtt, which needs OpenSSL) ---------------------- */
+
+typedef struct tw_mqtt tw_mqtt;
+typedef struct tw_mqtt_tls tw_mqtt_tls;
+
+typedef struct tw_mqtt_options {
+  const char *host;
+  int port;
+  const char *client_id;
+  const char *username, *password; /* NULL: none */
+  int64_t password_len;
+  int version; /* 4: MQTT 3.1.1; 5; 0: 5, and 3.1.1 when the broker does not know that */
+  int clean;   /* the broker's session begins anew, and ends with the handle */
+  uint32_t
+      expiry_s;    /* version 5: how long it keeps the session; UINT32_MAX: for ever */
+  int keepalive_s; /* 0: none */
+  int timeout_ms;  /* to be connected */
+  int in_flight;   /* 1 .. 65535: messages without their acknowledgement */
+  int64_t max_message; /* bytes; what is larger ends the connection; 0: any */
+  const char *filters; /* what to subscribe to: each ended by 0, filters_len bytes */
+  int64_t filters_len;
+  int qos;          /* of the subscription, 0 .. 2 */
+  tw_mqtt_tls *tls; /* NULL: plain TCP */
+} tw_mqtt_options;
+
+typedef struct tw_mqtt_message {
+  const char *topic, *payload, *properties;
+  int64_t topic_len, payload_len, properties_len;
+  double number; /* for tw_mqtt_release; 0 of QoS 0 */
+  int qos, retained, duplicate;
+  int kept; /* by tw_mqtt_keep */
+} tw_mqtt_message;
+
+typedef struct tw_mqtt_property {
+  const char *name, *value; /* name: of a user property */
+  int64_t name_len, value_len;
+} tw_mqtt_property;
+
+typedef struct tw_mqtt_record {
+  const char *topic, *payload, *properties; /* properties: as MQTT 5 writes them */
+  int64_t topic_len, payload_len, properties_len;
+  int qos, retain;
+  uint64_t id; /* what it is reported by; 0: it is reported only when it fails */
+} tw_mqtt_record;
+
+typedef struct tw_mqtt_report {
+  uint64_t id;
+  int error; /* 0: it has arrived; else a reason: see tw_mqtt_reason */
+} tw_mqtt_report;
+
+enum tw_mqtt_state {
+  TW_MQTT_DOWN = 0,       /* see tw_mqtt_error; tw_mqtt_connect may help */
+  TW_MQTT_CONNECTING = 1, /* or subscribing */
+  TW_MQTT_UP = 2,
+  TW_MQTT_REFUSED = 3, /* down, and another attempt would go no better */
+  TW_MQTT_CLOSING = 4,
+  TW_MQTT_CLOSED = 5
+};
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_mqtt_abi(void);
+
+/* Settings of TLS: the certificates to trust (NULL: the system's), the client's own and its
+ * key (both or NULL), as PEM files; verify: 0 takes any certificate.
+ * Returns a new one, or NULL and the reason in error (size bytes, cut). */
+tw_mqtt_tls *tw_mqtt_tls_open(const char *ca, const char *cert, const char *key,
+                              int verify, char *error, int64_t size);
+
+/* Taken; NULL is fine. Clients that were opened with it keep it. */
+void tw_mqtt_tls_close(tw_mqtt_tls *tls);
+
+/* A client of a broker, which does not connect yet. The process ignores SIGPIPE from now on,
+ * unless it has a handler. It is reported ready when its state changes, messages have come or
+ * records have arrived.
+ * options  borrowed, its texts as well.
+ * Returns a new handle, NULL: no memory. Thread: the loop's. */
+tw_mqtt *tw_mqtt_open(tw_loop *loop, const tw_mqtt_options *options);
+
+/* Says goodbye, without waiting for anything; taken, NULL is fine. */
+void tw_mqtt_close(tw_mqtt *mqtt);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_mqtt_id(const tw_mqtt *mqtt);
+
+/* Connect (again), and subscribe where the broker does not know of it. TW_OK, also when that fails later;
+ * TW_EINVAL: it is not down, nor refused. */
+int tw_mqtt_connect(tw_mqtt *mqtt);
+
+/* Acknowledge what is through, say goodbye and wait for the other side to close, at most 2 s:
+ * then it is TW_MQTT_CLOSED. */
+void tw_mqtt_disconnect(tw_mqtt *mqtt);
+
+/* One of enum tw_mqtt_state; why it is down: a view, until the state changes. */
+int tw_mqtt_state(const tw_mqtt *mqtt);
+const char *tw_mqtt_error(const tw_mqtt *mqtt);
+
+/* Hand out the messages that have come; of the batch before all are through that are not kept.
+ * As long as much is waiting here nothing is read from the broker.
+ * Returns how many are in tw_mqtt_messages, TW_AGAIN: none; it will be reported ready. */
+int tw_mqtt_next(tw_mqtt *mqtt);
+
+/* The last batch: a view, until the next tw_mqtt_next. */
+const tw_mqtt_message *tw_mqtt_messages(const tw_mqtt *mqtt);
+
+/* The number of the message on its way, -1 before the first: written by who delivers them.
+ * Those before it are through, unless they are kept. The address stays the same. */
+int *tw_mqtt_at(tw_mqtt *mqtt);
+
+/* The message on its way has been delivered, and the batch is over: what comes after it is not
+ * delivered, and not acknowledged. */
+void tw_mqtt_back(tw_mqtt *mqtt);
+
+/* Message i of the batch is through when tw_mqtt_release says so, once. */
+void tw_mqtt_keep(tw_mqtt *mqtt, int i);
+void tw_mqtt_release(tw_mqtt *mqtt, double number);
+
+/* How many messages of QoS 1 and 2 were handed out and are not through. */
+int64_t tw_mqtt_kept(const tw_mqtt *mqtt);
+
+/* Read nothing more. */
+void tw_mqtt_stop(tw_mqtt *mqtt);
+
+/* Property k (from 0) of message i of the batch. Returns its id (MQTT 5, 2.2.2.2), 0: there is
+ * none. Those that are numbers have no value here. */
+int tw_mqtt_property_of(const tw_mqtt *mqtt, int i, int k, tw_mqtt_property *property);
+
+/* Send a record, copied, now or when there is a connection.
+ * Returns TW_OK; TW_AGAIN: so many are on their way that it has to wait, and it is reported
+ * ready when there is room; TW_EINVAL: see tw_mqtt_error; TW_ENOMEM. */
+int tw_mqtt_publish(tw_mqtt *mqtt, const tw_mqtt_record *record);
+
+/* How many records have not arrived. */
+int64_t tw_mqtt_pending(const tw_mqtt *mqtt);
+
+/* Give up what has not arrived: each is reported with the error -1. */
+void tw_mqtt_drop(tw_mqtt *mqtt);
+
+/* Hand out reports, some at a time: how many are in tw_mqtt_report_of, whose address stays the
+ * same. */
+int tw_mqtt_reports(tw_mqtt *mqtt);
+const tw_mqtt_report *tw_mqtt_report_of(const tw_mqtt *mqtt);
+
+/* What the error of a report means; static. Any thread. */
+const char *tw_mqtt_reason(int error);
+
+/* ---- WebSockets (ws/; in libtideway-ws, which needs wslay, llhttp and OpenSSL) ---- */
+
+typedef struct tw_ws tw_ws;
+
+typedef struct tw_ws_options {
+  const char *host; /* a server: an IP address; a client: or a name */
+  int port;         /* a server: 0: one that is free */
+  int backlog;      /* connections that the system accepts ahead */
+  int tls;          /* a client: speak TLS */
+  int verify;       /* and check the server's certificate */
+  int discard;      /* messages that come are thrown away */
+  const char
+      *path; /* a client: with the query; a server: no other is served; or NULL */
+  const char *protocols; /* "a, b": subprotocols, the preferred one first; or NULL */
+  const char *headers;   /* further lines "Name: value\r\n"; or NULL */
+  const char
+      *origins; /* a server: "https://a, ...": whose pages may connect; or NULL */
+  const char *authority; /* a client: what it calls the server, "host:port" */
+  const char *ca_file;   /* certificates to trust, PEM; NULL: the system's */
+  const char *cert_file; /* a server: its certificate and key, PEM; NULL: no TLS */
+  const char *key_file;
+  int64_t max_connections; /* further ones wait in the backlog */
+  int64_t max_message;     /* bytes; a longer one ends its connection with 1009 */
+  int64_t max_held;        /* bytes of all incomplete messages; likewise, with 1013 */
+  int64_t max_behind;      /* a server: bytes that a client may have to take before
+                              tw_ws_send waits for it; a client: that may be unconfirmed */
+  int64_t patience_ms;     /* a server: then it must have taken half, else 1013 */
+  int64_t
+      ping_ms; /* who is silent so long is asked, and let go after as long again; 0: never */
+  int64_t shake_ms; /* for the handshakes */
+  int64_t close_ms; /* for the other side's close, and the end of TCP */
+} tw_ws_options;
+
+typedef struct tw_ws_message {
+  const char *ptr; /* len bytes */
+  int64_t len;
+  int64_t at;         /* our own business */
+  const char *target; /* "/path?query" that its client has asked for; "" of a server */
+  const char *remote; /* "IP port N" of the other side */
+  double client;      /* the number of its connection, from 1 */
+  int binary;
+} tw_ws_message;
+
+enum tw_ws_counts {
+  TW_WS_CONNECTIONS = 0, /* that were opened */
+  TW_WS_REFUSED = 1,     /* handshakes that failed */
+  TW_WS_BROKEN = 2,      /* ended without a close */
+  TW_WS_VIOLATED = 3,    /* closed: protocol errors, text that is not UTF-8 */
+  TW_WS_LARGE = 4,       /* closed: max_message, max_held */
+  TW_WS_SLOW = 5,        /* closed: did not take in time what was sent */
+  TW_WS_SILENT = 6,      /* let go: did not answer a ping */
+  TW_WS_DISCARDED = 7,   /* messages */
+  TW_WS_CONNECTED = 8,   /* connections that are open now */
+  TW_WS_COUNTS = 9
+};
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_ws_abi(void);
+
+/* 1 when the bytes are UTF-8, as text messages must be. Any thread. */
+int tw_ws_is_text(const char *bytes, int64_t len);
+
+/* A server that has its port and does not listen yet, or a client that is not connected. The
+ * process ignores SIGPIPE from now on, unless it has a handler.
+ * options  copied.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_ws *tw_ws_serve(tw_loop *loop, const tw_ws_options *options, char *error,
+                   int64_t size);
+tw_ws *tw_ws_client(tw_loop *loop, const tw_ws_options *options, char *error,
+                    int64_t size);
+
+/* Take connections from now on.
+ * Returns TW_OK, or TW_EIO and the reason in error: the port is taken. */
+int tw_ws_listen(tw_ws *ws, char *error, int64_t size);
+
+/* Connect a client that is not; it is reported ready when that has worked or failed.
+ * TW_OK, or TW_EINVAL, TW_EIO. */
+int tw_ws_dial(tw_ws *ws);
+
+/* Of a client. TW_OK: it is connected; TW_AGAIN: it connects or closes, and is reported ready when
+ * that changes; TW_EIO: it is not connected, see tw_ws_error. */
+int tw_ws_state(const tw_ws *ws);
+const char *tw_ws_error(const tw_ws *ws);
+
+/* The code with which the server has closed the last connection, 1006: it has not; the status
+ * of its answer to the last handshake, 0: there was none. */
+int tw_ws_code(const tw_ws *ws);
+int tw_ws_status(const tw_ws *ws);
+
+/* No further connections. Of those there are, read what has come so far; tw_ws_next hands
+ * that out, then it says TW_EOF. Each is then closed, with 1001 (a client: 1000). */
+void tw_ws_stop(tw_ws *ws);
+
+/* No further connections; those there are are closed after what is on its way. */
+void tw_ws_finish(tw_ws *ws, int code, const char *reason);
+
+/* How many connections there are, in any state. The endpoint is reported ready when one goes. */
+int64_t tw_ws_busy(const tw_ws *ws);
+
+/* Closes the endpoint, taken, and all its connections at once; NULL is fine. */
+void tw_ws_close(tw_ws *ws);
+
+/* The port of a server; its id in tw_loop_poll. */
+int tw_ws_port(const tw_ws *ws);
+uint32_t tw_ws_id(const tw_ws *ws);
+
+/* The next messages, each client's in order, clients taking turns. None are read outside of
+ * this. How many are in tw_ws_messages; TW_AGAIN: none yet, the endpoint will be reported ready;
+ * TW_EOF: stopped, or a client that is not connected; TW_EPARSE: see tw_ws_trouble. */
+int tw_ws_next(tw_ws *ws);
+
+/* The messages of the last batch: a view, valid until the next tw_ws_next or close. The
+ * address is the same for the life of the handle. */
+const tw_ws_message *tw_ws_messages(const tw_ws *ws);
+
+/* Send a message: a server to all its clients, a client to the server, now or when it is
+ * connected again. Text must be UTF-8. TW_OK: it was taken, as a copy; TW_AGAIN: while
+ * tw_ws_full, the endpoint is reported ready when that changes; TW_EOF: it has been stopped;
+ * TW_ENOMEM. */
+int tw_ws_send(tw_ws *ws, const char *bytes, int64_t len, int binary);
+int tw_ws_full(const tw_ws *ws);
+
+/* Of a client: how many messages it has ever taken, and how many of them the server has
+ * confirmed. What has not been confirmed is sent again over the next connection. */
+double tw_ws_sent(const tw_ws *ws);
+double tw_ws_confirmed(const tw_ws *ws);
+
+/* What was wrong with connections since the last call: how many, and what with the first, a
+ * view ("PEER: what"). */
+const char *tw_ws_trouble(tw_ws *ws, int *count);
+
+/* One of enum tw_ws_counts, since it was opened. */
+int64_t tw_ws_count(const tw_ws *ws, int what);
+
 /* ---- Kafka (kafka/; in libtideway-kafka, which needs librdkafka) --------------- */
 
 typedef struct tw_kafka_conf tw_kafka_conf;
@@ -1378,9 +1661,9 @@ int tw_producer_topic(tw_producer *producer, const char *name);
 int tw_producer_header(tw_producer *producer, const char *name, const char *value,
                        int64_t len);
 
-/* Send a record; its bytes are copied.
- * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EIO. The headers
- * are used up in any case. */
+/* Send a record; its bytes are copied. Between two transactions it waits for the next one.
+ * Returns TW_OK, TW_AGAIN: the queue is full, wait for reports; TW_EINVAL: it can never be sent
+ * (too large, no such partition); TW_EIO. The headers are used up in any case. */
 int tw_producer_send(tw_producer *producer, const tw_kafka_record *record);
 
 /* The same for a record made of the consumer's message on its way, which is kept until the
@@ -1390,6 +1673,9 @@ int tw_producer_send_kept(tw_producer *producer, const tw_kafka_record *record,
 
 /* Records that have not been reported yet. */
 int64_t tw_producer_pending(const tw_producer *producer);
+
+/* Those of them that wait for a transaction. */
+int64_t tw_producer_waiting(const tw_producer *producer);
 
 /* Take what was reported: how many there are in tw_producer_report, at most 1000. */
 int tw_producer_reports(tw_producer *producer);
@@ -1405,18 +1691,24 @@ const char *tw_producer_error(const tw_producer *producer);
 enum tw_txn {
   TW_TXN_INIT =
       1, /* once, before all: what an earlier one of this id left is aborted */
-  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through */
+  TW_TXN_COMMIT = 2, /* the records since, and the offsets of what is through by now */
   TW_TXN_ABORT = 3 /* the records since; the consumer goes back to what was committed */
 };
 
-/* Do a step, on another thread: the producer is reported ready when it is over. TW_TXN_INIT
- * and TW_TXN_COMMIT begin the next transaction.
- * consumer  borrowed until then, of which nothing may be kept; NULL: none. */
+/* Do a step, on another thread: the producer is reported ready when it is over. Each begins
+ * the next transaction; records that are sent meanwhile are of that one (TW_TXN_ABORT drops
+ * those that wait). It goes on trying as long as there is hope.
+ * consumer  of which nothing may be kept; NULL: none. TW_TXN_COMMIT: what it gives from now on
+ *           is of the next transaction. TW_TXN_ABORT: it gives nothing until then. */
 void tw_producer_step(tw_producer *producer, int step, tw_consumer *consumer);
 
 /* TW_AGAIN while it is under way, TW_OK; TW_ECORRUPT: the transaction must be aborted;
  * TW_EIO: this producer can do no more. See tw_producer_error. */
 int tw_producer_stepped(const tw_producer *producer);
+
+/* No step takes longer than so many milliseconds (and 5 s, where that cannot be helped), one that
+ * is under way from now: TW_EIO then. */
+void tw_producer_hurry(tw_producer *producer, int64_t ms);
 
 /* ---- frames (frame/) ------------------------------------------------------ */
 
@@ -2002,6 +2294,35 @@ void tw_frame_csv_write(tw_out *out, const tw_frame *frame, int64_t first,
 void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
                          int64_t count, const int32_t *order, const tw_slice *head,
                          int n);
+
+/* ---- a runtime in a thread of its own (engine/thread.c) ------------------ */
+
+/* For hosts that only push: tw_open, tw_step and tw_close (see embedding) in a thread of its own,
+ * with a Lua state and a loop of its own. */
+typedef struct tw_thread tw_thread;
+
+/* Start a thread that runs the script; returns when it has built its pipelines.
+ * root   as in tw_options
+ * names  the script's inputs that will be pushed to, count of them
+ * error  room of `size` bytes for why it has failed; empty: no memory, no thread
+ * NULL: it has failed. */
+tw_thread *tw_thread_open(const char *script, const char *root,
+                          const char *const *names, int count, char *error, int size);
+
+/* tw_push to input number `input` of the names, from 0. Thread: any, until tw_thread_finish. */
+int tw_thread_push(tw_thread *t, int input, const char *data, size_t len);
+
+/* The oldest line that the runtime has to say, of a function that has failed above all, cut to
+ * size - 1 bytes; the last 64 are kept. Returns its length, 0: there is none. Thread: any. */
+int tw_thread_line(tw_thread *t, char *line, int size);
+
+/* Close the inputs, run the pipelines to their end for at most timeout_ms, and end the thread; to
+ * be called once. What it still had to say is in tw_thread_line.
+ * TW_OK; TW_AGAIN: the time was over; or the first failure. */
+int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
+
+/* Frees it, taken, after tw_thread_finish; NULL is fine. */
+void tw_thread_close(tw_thread *t);
 
 /* cdef: end */
 

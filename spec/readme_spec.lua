@@ -3,7 +3,7 @@
 -- A `lua` block is run by `tideway run -` from the repository's root. Of an `sh` block each
 -- line is: `make TARGET` must be a target; lines with tideway or luajit are run; packages are
 -- not installed. A `text` block right after (prose may stand between) is what it prints. A
--- line that ends in "# fails" must fail, and prints to stderr. An `nginx` block has to
+-- line that ends in "# fails" must fail, and prints to stderr. A `c` block compiles, an `nginx` block has to
 -- serve. In other pages the Lua has to compile, and the links lead somewhere.
 local command = require "support.command"
 local files = require "support.files"
@@ -69,11 +69,24 @@ local function run_nginx(block)
   assert.equal("", log)
 end
 
+--- A block of C compiles as the body of a function, with what it does not declare.
+local function compile_c(block)
+  local path = command.file(table.concat {
+    "#include <tideway.h>\nextern tw_output_fn *on_alert;\nextern void *ctx;\nextern int more;\n",
+    "extern const char *line;\nextern size_t len;\nvoid wait_a_turn(void);\nvoid block(void);\n",
+    "void block(void) {\n", block.text, "}\n",
+  }, ".c")
+  local status, _, err = command.shell("cc -Wall -Wextra -Werror -fsyntax-only -Iruntime " .. path)
+  os.remove(path)
+  assert.equal(0, status, err)
+end
+
 describe("README.md", function()
   for _, block in ipairs(blocks_of "README.md") do
     it(("is right about the %s block at line %d"):format(block.language, block.line), function()
       if block.language == "lua" then return run_lua(block) end
       if block.language == "nginx" then return run_nginx(block) end
+      if block.language == "c" then return compile_c(block) end
       assert.equal("sh", block.language)
       run_sh(block)
     end)

@@ -288,18 +288,23 @@ local function close_native(S)
   lib.tw_consumer_close(ffi.gc(native, nil))
 end
 
---- What is to be done before it leaves the group. Returns what pcall does.
-local function before_close(S)
-  if not S.before_close then return true end
-  return pcall(S.before_close, S)
+--- What is to be done before it leaves the group. rest: called until it is. Returns what pcall does.
+local function before_close(S, rest)
+  local ok, done
+  repeat
+    ok, done = true, true
+    if S.before_close then ok, done = pcall(S.before_close, S) end
+    if ok and not done then rest(S) end
+  until not ok or done
+  return ok, done
 end
 
 --- The run is over: what has stopped is closed, by the servant where that is at it.
 local function finish(S)
   if not (S.stopped and S.consumer) then return end
   if not S.closing then
-    S.closing = true
-    local ok, err = before_close(S)
+    S.closing, S.finished = true, true
+    local ok, err = before_close(S, function() sched.step(10) end)
     close_native(S)
     if not ok then error(err, 0) end
     return
@@ -309,8 +314,17 @@ local function finish(S)
   close_native(S)
 end
 
+--- Who waits for the servant's report (pause) may look.
 local function wake(S)
-  if S.waiter then sched.wake(S.waiter) end
+  local waiters = S.waiters
+  S.waiters = {}
+  for i = 1, #waiters do sched.wake(waiters[i]) end
+end
+consumer.wake = wake
+
+local function attention(S)
+  wake(S)
+  sched.wait(S.id)
 end
 
 --- Deal with a rebalance whose time has come.
@@ -318,7 +332,7 @@ local function rebalance(S)
   local event = lib.tw_consumer_event(S.consumer)
   if event == 0 or lib.tw_consumer_drained(S.consumer) == 0 then return end
   -- what the time was over for may still be on its way: it is read again by who comes next
-  if S.before_rebalance and event >= REVOKE then S.before_rebalance(S, event == LOST) end
+  if S.before_rebalance and event >= REVOKE and not S.before_rebalance(S, event == LOST) then return end
   if not S.consumer then return end
   local count = lib.tw_consumer_rebalance(S.consumer)
   if count < 0 then S.failed = ffi.string(lib.tw_consumer_error(S.consumer)) end
@@ -338,15 +352,14 @@ local function attend(S)
     if through(S) and not S.closing then
       S.closing = true
       sched.occupied(true)
-      local ok, err = before_close(S)
+      local ok, err = before_close(S, attention)
       while S.consumer and lib.tw_consumer_closed(S.consumer) == 0 do sched.wait(S.id) end
       close_native(S)
       sched.occupied(false)
       if not ok then error(err, 0) end
       break
     end
-    wake(S)
-    sched.wait(S.id)
+    attention(S)
   end
 end
 
@@ -356,7 +369,7 @@ end
 function consumer.open(node, batch)
   lib = kafka.load()
   local opts, before = node.opts, node.kafka
-  local S = { spare = {}, names = {}, numbers = {} }
+  local S = { spare = {}, waiters = {}, names = {}, numbers = {} }
   for key, value in pairs(before) do S[key] = value end
   local o = ffi.new "tw_consumer_options"
   local topics = table.concat(S.topics, "\n")
@@ -398,9 +411,9 @@ end
 
 --- Wait for the servant's report.
 local function pause(S, what)
-  S.waiter = {}
-  sched.suspend(S.waiter, what)
-  S.waiter = nil
+  local waiter = {}
+  S.waiters[#S.waiters + 1] = waiter
+  sched.suspend(waiter, what)
 end
 consumer.pause = pause
 
@@ -410,6 +423,7 @@ function consumer.pull(node)
   back(S)
   while node.running do
     if S.between then S.between(S) end
+    if not S.consumer then return nil end
     if S.failed then
       S.raised = true
       error(("%s: %s"):format(node.kind, S.failed), 0)
@@ -420,11 +434,12 @@ function consumer.pull(node)
       S.task.metadata = S.ticket.list
       return n
     elseif n == C.TW_EOF then
-      return nil
+      if not (S.at_end and S.at_end(S)) then return nil end
     elseif n ~= C.TW_AGAIN then
       error(("%s: %s"):format(node.kind, ffi.string(lib.tw_consumer_error(S.consumer))), 0)
+    else
+      pause(S, node.kind)
     end
-    pause(S, node.kind)
   end
   return nil
 end

@@ -36,13 +36,14 @@ producer.SETTINGS = kafka.settings {
   { "headers", "function|table?", "name -> value; default: x.headers of tables" },
 }
 
---- The conf of a node's producer; fixed: settings that cannot be others.
-function producer.conf(node, fixed)
-  return kafka.conf(node.kind, node.opts, {
-    -- no record twice and none before another, though librdkafka may have to send again
-    ["enable.idempotence"] = true,
-    ["linger.ms"] = node.opts.brokers == "embedded" and 1 or nil,
-  }, fixed or {})
+--- The conf of a node's producer. fixed: settings that cannot be others; values: more that are not
+-- librdkafka's own.
+function producer.conf(node, fixed, values)
+  -- no record twice and none before another, though librdkafka may have to send again
+  local all = { ["enable.idempotence"] = true }
+  for name, value in pairs(values or {}) do all[name] = value end
+  if node.opts.brokers == "embedded" then all["linger.ms"] = 1 end
+  return kafka.conf(node.kind, node.opts, all, fixed or {})
 end
 
 -- Fields --------------------------------------------------------------------------------------------
@@ -232,9 +233,10 @@ local function has_room(P)
   sched.suspend(waiter, "to_kafka")
 end
 
-local function unsent(node, P)
+local function unsent(node, P, status)
   local why = ffi.string(lib.tw_producer_error(P.native))
-  if P.on_lost then return P.on_lost(P, why) end
+  -- a transaction is done again, but for what would be so again
+  if P.on_lost and status ~= C.TW_EINVAL then return P.on_lost(P, why) end
   error(("%s: %s"):format(node.kind, why), 0)
 end
 
@@ -268,6 +270,7 @@ local function again(node, P, id, status, text, len, key_text, key_len, number, 
   if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
   while status == C.TW_AGAIN do
     has_room(P)
+    if P.doomed then return end
     if not P.native then error(("%s: closed"):format(node.kind), 0) end
     r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
     r.topic, r.partition, r.id, r.timestamp = number, partition, id, 0
@@ -276,7 +279,7 @@ local function again(node, P, id, status, text, len, key_text, key_len, number, 
   end
   if status == 0 then return end
   drop_record(P, id)
-  unsent(node, P)
+  unsent(node, P, status)
 end
 
 --- Send a record of element x.
@@ -312,7 +315,7 @@ local function put(node, P, S, x, topic, key, value, headers, watch)
       again(node, P, id, status, text, len, key_text, key_len, number, at or -1, headers)
     else
       drop_record(P, id)
-      unsent(node, P)
+      unsent(node, P, status)
     end
   end
 end
@@ -326,10 +329,11 @@ local function transaction(node)
   end
 end
 
---- Do a step of a transaction (TW_TXN in tideway.h). consumer: the native one, or nil.
--- Returns TW_OK, or what is wrong and why.
-function producer.step(P, step, consumer)
-  lib.tw_producer_step(P.native, step, consumer)
+--- Begin a step of a transaction (TW_TXN in tideway.h). consumer: the native one, or nil.
+function producer.start(P, step, consumer) lib.tw_producer_step(P.native, step, consumer) end
+
+--- Wait for its end. Returns TW_OK, or what is wrong and why.
+function producer.await(P)
   sched.occupied(true)
   local ok, err = true, nil
   while ok and P.native and lib.tw_producer_stepped(P.native) == C.TW_AGAIN do
@@ -342,6 +346,12 @@ function producer.step(P, step, consumer)
   if not P.native then return C.TW_EIO, "closed" end
   local status = lib.tw_producer_stepped(P.native)
   return status, status ~= C.TW_OK and ffi.string(lib.tw_producer_error(P.native)) or nil
+end
+
+--- Nothing is sent any more until the transaction has been aborted: P.doomed is why.
+function producer.doom(P, why)
+  P.doomed = P.doomed or why
+  room(P) -- who waits for it goes on
 end
 
 --- The producer of a node, opened when the first element comes: a graph that is only built
@@ -401,6 +411,7 @@ local function close(P)
   P.native = false
   occupy(P, false)
   room(P) -- who waits for it is told
+  if P.stepping then sched.wake(P.stepping) end
   lib.tw_producer_close(ffi.gc(native, nil))
   C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
 end
@@ -447,6 +458,11 @@ end
 --- Check what depends on what is above it.
 function producer.built(node)
   local source, opts = transaction(node), node.opts
+  for _, up in ipairs(source and graph.above(node) or {}) do
+    if up.desc.transaction and up ~= source then
+      misuse("%s: it is below two %s, and a record is part of one transaction", node.kind, up.kind)
+    end
+  end
   if source and (opts.brokers or opts.conf) then
     misuse("%s: brokers and conf are those of the %s above it", node.kind, source.kind)
   elseif not source then

@@ -235,3 +235,25 @@ int tw__number_write(char text[TW__NUMBER_TEXT], double x) {
   int n = tw__number_write_u64(d, digits);
   return len + layout(text + len, d, n, n + exp10);
 }
+
+/* Puts a '.' for the locale's decimal point, which printf has written. */
+static int without_locale(char *text) {
+  char *point = text + strspn(text, "+-0123456789einf");
+  if (*point) {
+    const char *after = point + strcspn(point, "0123456789");
+    *point = '.';
+    memmove(point + 1, after, strlen(after) + 1);
+  }
+  return (int)strlen(text);
+}
+
+int tw__number_tostring(char text[TW__NUMBER_TEXT], double x) {
+  const double size = fabs(x);
+  if (x != x) return (int)strlen(strcpy(text, "nan"));
+  if (size >= 1e-4 && size < 1e14) return tw__number_write(text, x);
+  for (int digits = 14; digits <= 17; digits++) {
+    snprintf(text, TW__NUMBER_TEXT, "%.*g", digits, x);
+    if (strtod(text, NULL) == x) break;
+  }
+  return without_locale(text);
+}

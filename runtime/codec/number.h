@@ -30,6 +30,10 @@ bool tw__number_scale(uint64_t mantissa, int64_t exp10, double *x);
  * length. */
 int tw__number_write(char text[TW__NUMBER_TEXT], double x);
 
+/* Writes any double as Lua's tostring does, with as many digits more as it takes to read back
+ * the same; inf, -inf and nan, too. Returns the length. */
+int tw__number_tostring(char text[TW__NUMBER_TEXT], double x);
+
 /* Writes an integer. Returns the length. */
 int tw__number_write_u64(char *text, uint64_t x);
 int tw__number_write_i64(char *text, int64_t x);

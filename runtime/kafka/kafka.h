@@ -51,10 +51,12 @@ const char *tw__kafka_say(struct tw__kafka_notice *notice);
 
 /* ---- consumer.c, for producers ---- */
 
-/* What is left of a consumer while records made of its messages are on their way. */
+/* What is left of a consumer while records made of its messages are on their way, or a
+ * transaction of theirs is being ended. */
 struct tw__kafka_link {
   tw_consumer *consumer; /* NULL: closed */
   int refs;
+  int users; /* steps of transactions, whose threads use the client */
 };
 
 struct tw__kafka_link *tw__consumer_link(tw_consumer *consumer);
@@ -66,6 +68,9 @@ int tw__consumer_part(const tw_consumer *consumer);
 /* ---- consumer.c, for transactions ---- */
 
 rd_kafka_t *tw__consumer_rk(tw_consumer *consumer);
+
+/* Is it a member of a group? Not with partitions by tw_consumer_propose. */
+int tw__consumer_grouped(const tw_consumer *consumer);
 
 /* The offsets of what is through and was not committed; new. NULL: none. */
 rd_kafka_topic_partition_list_t *tw__consumer_offsets(tw_consumer *consumer);

@@ -1,75 +1,41 @@
-/* producer.c -- records out, reports of what became of them, transactions.
+/* producer.c -- records out, reports of what became of them.
  *
  *     tw_producer_send --> librdkafka's threads --> its queue --(eventfd)--> ready --> reports
  *
- * The steps of a transaction wait for the broker, so they are made on a thread of libuv's,
- * while the loop goes on; it takes the reports meanwhile, without which no transaction ends.
+ * Between transactions (transaction.c) records wait in `later`.
  */
+#include "kafka/producer.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/mem.h"
-#include "kafka/kafka.h"
 
 enum {
-  REPORTS = 1000,
-  KEPT = 1000,     /* structs at a time */
-  TRIES = 20,      /* of a step that can be repeated */
-  TRY_US = 100000, /* us until then */
-  REWIND_MS = 10000,
-  CLOSE_PATIENCE = 5, /* s to deliver what is left */
-  OFFSETS_MS = 60000,
+  KEPT = 1000,            /* structs at a time */
+  CLOSE_PATIENCE = 5,     /* s to deliver what is left */
+  LATER_BYTES = 64 << 20, /* of records that wait for a transaction */
+  CATCH_UP = 20000,       /* of them in one turn */
 };
 
-struct topic {
+struct tw__topic {
   char *name;
   rd_kafka_topic_t *rkt;
 };
 
 /* A message of a consumer that is kept until the record made of it has arrived. Its address is
  * the record's opaque, with the lowest bit set: ids are numbers, doubled. */
-struct kept {
+struct tw__kept {
   struct tw__kafka_link *link;
-  struct kept *next; /* of the free ones */
+  struct tw__kept *next; /* of the free ones */
   int64_t number;
   int part;
 };
 
-struct block {
-  struct block *next;
-  struct kept kept[KEPT];
-};
-
-struct step {
-  uv_work_t work; /* first */
-  tw_producer *producer;
-  tw_consumer *consumer;
-  rd_kafka_t *rk, *group; /* the consumer's */
-  int kind, result;
-  rd_kafka_topic_partition_list_t *offsets;
-  char error[TW_KAFKA_TEXT];
-};
-
-struct tw_producer {
-  tw__handle handle; /* first */
-  rd_kafka_t *rk;
-  rd_kafka_queue_t *queue;
-  struct tw__kafka_wake *wake;
-  struct topic *topics;
-  int topic_count;
-  rd_kafka_headers_t *headers; /* of the next record */
-  int64_t pending;
-  struct block *blocks;
-  struct kept *spare;
-  rd_kafka_event_t *event; /* that is being taken apart */
-  tw_kafka_report report[REPORTS];
-  struct step *step;
-  int state; /* of the last step */
-  int broken;
-  int transaction; /* there has been one: what is not committed is void */
-  struct tw__kafka_notice notice;
-  char error[TW_KAFKA_TEXT];
+struct tw__block {
+  struct tw__block *next;
+  struct tw__kept kept[KEPT];
 };
 
 static void note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque) {
@@ -78,6 +44,7 @@ static void note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque
     p->broken = 1;
     snprintf(p->error, sizeof p->error, "%s", p->notice.text);
     p->notice.text[0] = '\0';
+    if (p->step) tw__step_give_up(p->step);
   }
   tw__loop_ready(&p->handle);
 }
@@ -85,9 +52,9 @@ static void note_error(rd_kafka_t *rk, int err, const char *reason, void *opaque
 /* ---- open, close ---- */
 
 /* Take or make a free one; NULL: no memory. */
-static struct kept *take_kept(tw_producer *p) {
+static struct tw__kept *take_kept(tw_producer *p) {
   if (!p->spare) {
-    struct block *block = tw__calloc(1, sizeof *block);
+    struct tw__block *block = tw__calloc(1, sizeof *block);
     if (!block) return NULL;
     block->next = p->blocks;
     p->blocks = block;
@@ -96,21 +63,22 @@ static struct kept *take_kept(tw_producer *p) {
       p->spare = &block->kept[i];
     }
   }
-  struct kept *kept = p->spare;
+  struct tw__kept *kept = p->spare;
   p->spare = kept->next;
   return kept;
 }
 
-static void give_kept(tw_producer *p, struct kept *kept) {
+static void give_kept(tw_producer *p, struct tw__kept *kept) {
   tw__kafka_unlink(kept->link);
   kept->link = NULL;
   kept->next = p->spare;
   p->spare = kept;
 }
 
-static void end(tw_producer *p) {
+void tw__producer_end(tw_producer *p) {
+  tw__later_clear(&p->later);
   while (p->blocks) {
-    struct block *block = p->blocks;
+    struct tw__block *block = p->blocks;
     for (int i = 0; i < KEPT; i++)
       if (block->kept[i].link) tw__kafka_unlink(block->kept[i].link);
     p->blocks = block->next;
@@ -131,15 +99,10 @@ static void end(tw_producer *p) {
   tw__free(p);
 }
 
-static void free_step(struct step *step) {
-  if (step->offsets) rd_kafka_topic_partition_list_destroy(step->offsets);
-  tw__free(step);
-}
-
 /* What is still on its way has a little time: nobody may be left to run the loop. */
 static void drain(tw_producer *p) {
   int64_t began = tw_loop_now_ns();
-  while (p->pending && !p->broken && !p->transaction &&
+  while (p->pending && !p->broken && !p->transactional &&
          tw_loop_now_ns() - began < CLOSE_PATIENCE * 1000000000LL)
     if (!tw_producer_reports(p)) usleep(1000);
 }
@@ -148,14 +111,10 @@ void tw_producer_close(tw_producer *p) {
   if (!p) return;
   if (!p->step) drain(p);
   tw__loop_detach(&p->handle);
-  if (p->step) { /* its thread uses the client: the end of it frees */
-    p->step->producer = NULL;
-    p->step->consumer = NULL;
-    p->handle.loop = NULL;
-    p->step->work.data = p;
-    return;
-  }
-  end(p);
+  if (p->step) /* its thread uses the client: the end of it frees */
+    tw__step_orphan(p->step);
+  else
+    tw__producer_end(p);
 }
 
 static void close_handle(tw__handle *handle) {
@@ -164,6 +123,11 @@ static void close_handle(tw__handle *handle) {
 
 static void woken(void *arg) {
   tw__loop_ready(&((tw_producer *)arg)->handle);
+}
+
+static int has_transactions(const rd_kafka_conf_t *conf) {
+  size_t size = 0; /* of its text, with the 0 */
+  return !rd_kafka_conf_get(conf, "transactional.id", NULL, &size) && size > 1;
 }
 
 tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *given, int loud,
@@ -179,16 +143,18 @@ tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *given, int loud,
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
   if (!loud) rd_kafka_conf_set_log_cb(conf, NULL);
+  p->transactional = has_transactions(conf);
+  p->patience_ns = INT64_MAX;
   p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, (size_t)size);
   if (!p->rk) {
     rd_kafka_conf_destroy(conf);
-    end(p);
+    tw__producer_end(p);
     return NULL;
   }
   p->queue = rd_kafka_queue_get_main(p->rk);
   p->wake = tw__kafka_wake_open(loop, p->queue, woken, p);
   if (!p->wake) {
-    end(p);
+    tw__producer_end(p);
     return NULL;
   }
   tw__loop_attach(loop, &p->handle, close_handle);
@@ -204,8 +170,8 @@ uint32_t tw_producer_id(const tw_producer *p) {
 int tw_producer_topic(tw_producer *p, const char *name) {
   for (int k = 0; k < p->topic_count; k++)
     if (!strcmp(p->topics[k].name, name)) return k;
-  struct topic *more =
-      tw__realloc(p->topics, (size_t)(p->topic_count + 1) * sizeof(struct topic));
+  struct tw__topic *more =
+      tw__realloc(p->topics, (size_t)(p->topic_count + 1) * sizeof(struct tw__topic));
   if (!more) {
     snprintf(p->error, sizeof p->error, "no memory");
     return TW_EIO;
@@ -219,7 +185,7 @@ int tw_producer_topic(tw_producer *p, const char *name) {
              rd_kafka_err2str(rd_kafka_last_error()));
     return TW_EIO;
   }
-  p->topics[p->topic_count] = (struct topic){.name = copy, .rkt = rkt};
+  p->topics[p->topic_count] = (struct tw__topic){.name = copy, .rkt = rkt};
   return p->topic_count++;
 }
 
@@ -254,7 +220,8 @@ static rd_kafka_resp_err_t send_full(tw_producer *p, const tw_kafka_record *r,
   return err;
 }
 
-static int send_as(tw_producer *p, const tw_kafka_record *r, void *id) {
+/* Hand it to librdkafka. The headers are used up, but with TW_AGAIN. */
+static int hand_over(tw_producer *p, const tw_kafka_record *r, void *id) {
   rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
   if (p->headers || r->timestamp)
     err = send_full(p, r, id);
@@ -262,17 +229,62 @@ static int send_as(tw_producer *p, const tw_kafka_record *r, void *id) {
                             (void *)(uintptr_t)r->value, (size_t)r->value_len, r->key,
                             (size_t)r->key_len, id))
     err = rd_kafka_last_error();
-  if (!err) {
-    p->pending++;
-    return TW_OK;
-  }
-  if (p->headers) rd_kafka_headers_destroy(p->headers);
-  p->headers = NULL; /* while one waits, others send */
+  if (!err) return TW_OK;
   if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) return TW_AGAIN;
   if (!p->broken)
     snprintf(p->error, sizeof p->error, "topic %.200s: %s", p->topics[r->topic].name,
              rd_kafka_err2str(err));
-  return TW_EIO;
+  p->refused = err;
+  int never = err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+              err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+  return never ? TW_EINVAL : TW_EIO;
+}
+
+static void drop_headers(tw_producer *p) {
+  if (p->headers) rd_kafka_headers_destroy(p->headers);
+  p->headers = NULL;
+}
+
+/* Until there is a transaction, and behind those that wait for it. */
+static int put_off(tw_producer *p, const tw_kafka_record *r) {
+  if (p->later.bytes >= LATER_BYTES) return TW_AGAIN;
+  if (tw__later_push(&p->later, r, p->headers)) {
+    snprintf(p->error, sizeof p->error, "no memory");
+    return TW_EIO;
+  }
+  p->headers = NULL;
+  return TW_OK;
+}
+
+static int send_as(tw_producer *p, const tw_kafka_record *r, void *id) {
+  int wait = p->transactional && (!p->begun || p->later.count);
+  int status = wait ? put_off(p, r) : hand_over(p, r, id);
+  if (status == TW_OK) p->pending++;
+  drop_headers(p); /* while one waits, others send */
+  return status;
+}
+
+void tw__producer_catch_up(tw_producer *p) {
+  tw_kafka_record r;
+  rd_kafka_headers_t *headers;
+  int n = 0;
+  while (n++ < CATCH_UP && tw__later_first(&p->later, &r, &headers)) {
+    p->headers = headers;
+    int status = hand_over(p, &r, (void *)(uintptr_t)(r.id << 1));
+    if (status == TW_AGAIN) { /* reports make room */
+      p->headers = NULL;
+      return;
+    }
+    drop_headers(p);
+    tw__later_drop(&p->later);
+    if (status != TW_OK && !p->lost_later) p->lost_later = p->refused;
+    if (status != TW_OK) p->pending--;
+  }
+  if (p->later.count || p->lost_later) tw__loop_ready(&p->handle);
+}
+
+int64_t tw_producer_waiting(const tw_producer *p) {
+  return p->later.count;
 }
 
 int tw_producer_send(tw_producer *p, const tw_kafka_record *r) {
@@ -281,7 +293,7 @@ int tw_producer_send(tw_producer *p, const tw_kafka_record *r) {
 
 int tw_producer_send_kept(tw_producer *p, const tw_kafka_record *r, tw_consumer *from) {
   struct tw__kafka_link *link = tw__consumer_link(from);
-  struct kept *kept = link ? take_kept(p) : NULL;
+  struct tw__kept *kept = link ? take_kept(p) : NULL;
   if (!kept) {
     if (link) tw__kafka_unlink(link);
     snprintf(p->error, sizeof p->error, "no memory");
@@ -304,7 +316,7 @@ int64_t tw_producer_pending(const tw_producer *p) {
 }
 
 /* Of one that has not arrived the message stays kept: it is not to be committed. */
-static void arrived(tw_producer *p, struct kept *kept, int err) {
+static void arrived(tw_producer *p, struct tw__kept *kept, int err) {
   tw_consumer *from = kept->link->consumer;
   if (from && !err) tw_consumer_release(from, kept->part, kept->number);
   give_kept(p, kept);
@@ -312,17 +324,17 @@ static void arrived(tw_producer *p, struct kept *kept, int err) {
 
 int tw_producer_reports(tw_producer *p) {
   int n = 0;
-  while (n < REPORTS) {
+  while (n < TW_REPORTS) {
     if (!p->event) p->event = rd_kafka_queue_poll(p->queue, 0);
     if (!p->event) break;
     const rd_kafka_message_t *m = NULL;
     if (rd_kafka_event_type(p->event) == RD_KAFKA_EVENT_DR)
-      while (n < REPORTS && (m = rd_kafka_event_message_next(p->event))) {
+      while (n < TW_REPORTS && (m = rd_kafka_event_message_next(p->event))) {
         uintptr_t id = (uintptr_t)m->_private;
         p->pending--;
         if (!m->err) p->notice.down = 0;
         if (id & 1) {
-          arrived(p, (struct kept *)(id & ~(uintptr_t)1), m->err);
+          arrived(p, (struct tw__kept *)(id & ~(uintptr_t)1), m->err);
           id = 0;
         }
         if (m->err || id)
@@ -333,7 +345,12 @@ int tw_producer_reports(tw_producer *p) {
       p->event = NULL;
     }
   }
-  if (n == REPORTS) tw__loop_ready(&p->handle); /* there may be more */
+  if (p->later.count && p->begun) tw__producer_catch_up(p);
+  if (p->lost_later && n < TW_REPORTS) {
+    p->report[n++] = (tw_kafka_report){.id = 0, .error = p->lost_later};
+    p->lost_later = 0;
+  }
+  if (n == TW_REPORTS) tw__loop_ready(&p->handle); /* there may be more */
   return n;
 }
 
@@ -347,121 +364,4 @@ const char *tw_producer_notice(tw_producer *p) {
 
 const char *tw_producer_error(const tw_producer *p) {
   return p->error;
-}
-
-/* ---- transactions ---- */
-
-/* Returns TW_AGAIN when the call is to be repeated. error: taken. */
-static int judge(struct step *step, rd_kafka_error_t *error) {
-  if (!error) return TW_OK;
-  snprintf(step->error, sizeof step->error, "%s", rd_kafka_error_string(error));
-  int result = rd_kafka_error_is_retriable(error)         ? TW_AGAIN
-               : rd_kafka_error_txn_requires_abort(error) ? TW_ECORRUPT
-                                                          : TW_EIO;
-  rd_kafka_error_destroy(error);
-  return result;
-}
-
-static int begin(struct step *step) {
-  return judge(step, rd_kafka_begin_transaction(step->rk));
-}
-
-static int commit(struct step *step) {
-  if (step->offsets) {
-    rd_kafka_consumer_group_metadata_t *group =
-        rd_kafka_consumer_group_metadata(step->group);
-    if (!group) {
-      snprintf(step->error, sizeof step->error, "the consumer has left its group");
-      return TW_ECORRUPT;
-    }
-    int sent = judge(step, rd_kafka_send_offsets_to_transaction(step->rk, step->offsets,
-                                                                group, OFFSETS_MS));
-    rd_kafka_consumer_group_metadata_destroy(group);
-    if (sent) return sent;
-  }
-  return judge(step, rd_kafka_commit_transaction(step->rk, -1));
-}
-
-static int rewind_consumer(struct step *step) {
-  if (!step->offsets) return TW_OK;
-  int result =
-      judge(step, rd_kafka_seek_partitions(step->group, step->offsets, REWIND_MS));
-  for (int i = 0; !result && i < step->offsets->cnt; i++)
-    if (step->offsets->elems[i].err) {
-      snprintf(step->error, sizeof step->error, "%s",
-               rd_kafka_err2str(step->offsets->elems[i].err));
-      result = TW_EIO;
-    }
-  return result;
-}
-
-static int attempt(struct step *step) {
-  switch (step->kind) {
-  case TW_TXN_INIT: return judge(step, rd_kafka_init_transactions(step->rk, -1));
-  case TW_TXN_COMMIT: return commit(step);
-  default: return judge(step, rd_kafka_abort_transaction(step->rk, -1));
-  }
-}
-
-static void work(uv_work_t *work) {
-  struct step *step = (struct step *)work;
-  int result = TW_AGAIN;
-  for (int i = 0; i < TRIES && result == TW_AGAIN; i++) {
-    if (i) usleep(TRY_US);
-    result = attempt(step);
-  }
-  if (!result && step->kind == TW_TXN_ABORT) result = rewind_consumer(step);
-  if (result == TW_AGAIN) result = TW_ECORRUPT;
-  if (!result) result = begin(step);
-  step->result = result;
-}
-
-static void worked(uv_work_t *done, int status) {
-  struct step *step = (struct step *)done;
-  (void)status;
-  tw_producer *p = step->producer;
-  if (!p) { /* closed meanwhile */
-    end(step->work.data);
-    free_step(step);
-    return;
-  }
-  if (!step->result && step->consumer && step->kind == TW_TXN_COMMIT && step->offsets)
-    tw__consumer_committed(step->consumer, step->offsets);
-  if (!step->result && step->consumer && step->kind == TW_TXN_ABORT)
-    tw__consumer_rewound(step->consumer);
-  if (step->result) memcpy(p->error, step->error, sizeof p->error);
-  p->state = step->result;
-  p->step = NULL;
-  free_step(step);
-  tw__loop_ready(&p->handle);
-}
-
-void tw_producer_step(tw_producer *p, int kind, tw_consumer *consumer) {
-  struct step *step = tw__calloc(1, sizeof *step);
-  if (!step) {
-    snprintf(p->error, sizeof p->error, "no memory");
-    p->state = TW_EIO;
-    return;
-  }
-  step->producer = p;
-  p->transaction = 1;
-  step->consumer = consumer;
-  step->rk = p->rk;
-  step->kind = kind;
-  if (consumer) {
-    step->group = tw__consumer_rk(consumer);
-    if (kind == TW_TXN_COMMIT) step->offsets = tw__consumer_offsets(consumer);
-    if (kind == TW_TXN_ABORT) step->offsets = tw__consumer_origin(consumer);
-  }
-  p->step = step;
-  p->state = TW_AGAIN;
-  if (uv_queue_work(tw__loop_uv(p->handle.loop), &step->work, work, worked)) {
-    free_step(step);
-    p->step = NULL;
-    p->state = TW_EIO;
-  }
-}
-
-int tw_producer_stepped(const tw_producer *p) {
-  return p->state;
 }

@@ -1,10 +1,11 @@
-/* sender.c -- records to a TCP port, each handed to the system whole before the next.
+/* sender.c -- records to a TCP port, as many at a time as the system takes.
  *
  *     RESOLVING --> CONNECTING --> READY <--> SENDING
  *          '-------------'-----------'-----------'------> FAILED, for good
  *
- * What does not fit into the socket at once is copied and sent when there is room. What
- * the other side says is read and thrown away; that it closes ends the connection, so that
+ * What the system takes of a record that does not fit into the socket as a whole is its
+ * beginning; the rest is copied and sent when there is room, before the next one. What the
+ * other side says is read and thrown away; that it closes ends the connection, so that
  * what comes next goes to a new one instead of nowhere.
  */
 #define _GNU_SOURCE /* SOCK_NONBLOCK */
@@ -18,10 +19,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "codec/number.h"
 #include "core/mem.h"
 #include "loop/loop.h"
 
-enum { PARTS = 2, SCRAP = 4096 };
+enum {
+  ELEMENTS = 256, /* in a system call; it takes 1024 pieces, two of each */
+  SCRAP = 4096
+};
 enum state { RESOLVING, CONNECTING, READY, SENDING, FAILED };
 
 struct tw_sender {
@@ -218,40 +223,77 @@ int tw_sender_state(const tw_sender *s) {
   return s->state == READY ? TW_OK : s->state == FAILED ? TW_EIO : TW_AGAIN;
 }
 
-int tw_sender_send(tw_sender *s, const char *bytes, int64_t len, const char *delim,
-                   int64_t dlen) {
-  if (s->state != READY) return s->state == FAILED ? TW_EIO : TW_EINVAL;
-  if (gone(s)) return TW_EIO;
-  struct iovec part[PARTS] = {
-      {.iov_base = (char *)(uintptr_t)bytes, .iov_len = (size_t)len},
-      {.iov_base = (char *)(uintptr_t)delim, .iov_len = (size_t)dlen},
-  };
-  const struct msghdr message = {.msg_iov = part, .msg_iovlen = PARTS};
-  ssize_t n;
-  do {
-    n = sendmsg(s->fd, &message, MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno == EAGAIN) n = 0;
-  if (n < 0) {
-    fail(s, strerror(errno));
-    return TW_EIO;
-  }
-  const int64_t rest = len + dlen - n;
-  if (rest == 0) return TW_OK;
-  s->unsent = tw__malloc((size_t)rest);
+/* The text of element k of a queue; that of a number is written to room. */
+static tw_slice text_of(const tw_queue *q, int64_t k, char room[TW__NUMBER_TEXT]) {
+  const tw_value *val = &q->vals[(q->head + (uint64_t)k) & q->mask];
+  if (val->type == TW_BYTES) return (tw_slice){val->bytes, val->len};
+  return (tw_slice){room, tw__number_tostring(room, val->num)};
+}
+
+/* Of an element and the delimiter behind it, what follows its first `sent` bytes: is copied, to be
+ * sent when there is room. */
+static int put_by(tw_sender *s, tw_slice text, const char *delim, int64_t dlen,
+                  int64_t sent) {
+  const int64_t of_text = sent < text.len ? text.len - sent : 0;
+  const int64_t rest = text.len + dlen - sent;
+  s->unsent = tw__malloc((size_t)(rest ? rest : 1));
   if (!s->unsent) {
     fail(s, "no memory");
     return TW_EIO;
   }
-  const int64_t of_bytes = n < len ? len - n : 0;
-  if (of_bytes) memcpy(s->unsent, bytes + n, (size_t)of_bytes);
-  memcpy(s->unsent + of_bytes, delim + (dlen - (rest - of_bytes)),
-         (size_t)(rest - of_bytes));
+  if (of_text) memcpy(s->unsent, text.ptr + sent, (size_t)of_text);
+  if (rest > of_text)
+    memcpy(s->unsent + of_text, delim + dlen - (rest - of_text),
+           (size_t)(rest - of_text));
   s->at = 0;
   s->len = rest;
   s->state = SENDING;
   watch(s);
-  return TW_AGAIN;
+  return TW_OK;
+}
+
+/* Hands up to ELEMENTS elements from number k on to the system. Returns how many it has taken
+ * whole; when it has not taken all that there were, the next one has been begun, or all has failed. */
+static int send_some(tw_sender *s, const tw_queue *q, int64_t k, const char *delim,
+                     int64_t dlen) {
+  struct iovec part[2 * ELEMENTS];
+  tw_slice text[ELEMENTS];
+  char room[ELEMENTS][TW__NUMBER_TEXT];
+  const int64_t left = (int64_t)(q->tail - q->head) - k;
+  const int count = left < ELEMENTS ? (int)left : ELEMENTS;
+  for (int i = 0; i < count; i++) {
+    text[i] = text_of(q, k + i, room[i]);
+    part[2 * i] = (struct iovec){(char *)(uintptr_t)text[i].ptr, (size_t)text[i].len};
+    part[2 * i + 1] = (struct iovec){(char *)(uintptr_t)delim, (size_t)dlen};
+  }
+  const struct msghdr message = {.msg_iov = part, .msg_iovlen = 2 * (size_t)count};
+  ssize_t n;
+  do n = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && errno != EAGAIN) {
+    fail(s, strerror(errno));
+    return 0;
+  }
+  if (n < 0) n = 0;
+  for (int i = 0; i < count; i++) {
+    if (n < text[i].len + dlen) {
+      (void)put_by(s, text[i], delim, dlen, n);
+      return i;
+    }
+    n -= text[i].len + dlen;
+  }
+  return count;
+}
+
+int64_t tw_sender_send(tw_sender *s, const tw_queue *q, const char *delim,
+                       int64_t dlen) {
+  const int64_t count = (int64_t)(q->tail - q->head);
+  int64_t taken = 0;
+  if (s->state != READY) return s->state == FAILED ? TW_EIO : TW_EINVAL;
+  if (gone(s)) return TW_EIO;
+  while (taken < count && s->state == READY)
+    taken += send_some(s, q, taken, delim, dlen);
+  return taken;
 }
 
 uint32_t tw_sender_id(const tw_sender *s) {

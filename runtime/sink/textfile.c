@@ -184,32 +184,9 @@ int tw_textsink_put(tw_textsink *s, const char *bytes, int64_t len) {
   return TW_OK;
 }
 
-/* Puts a '.' for the locale's decimal point, which printf has written. */
-static int64_t without_locale(char *text) {
-  char *point = text + strspn(text, "+-0123456789einf");
-  if (*point) {
-    const char *after = point + strcspn(point, "0123456789");
-    *point = '.';
-    memmove(point + 1, after, strlen(after) + 1);
-  }
-  return (int64_t)strlen(text);
-}
-
-/* As tostring, with as many digits more as it takes to read back the same. */
-static int64_t number_text(char text[TW__NUMBER_TEXT], double x) {
-  const double size = fabs(x);
-  if (x != x) return (int64_t)strlen(strcpy(text, "nan"));
-  if (size >= 1e-4 && size < 1e14) return tw__number_write(text, x);
-  for (int digits = 14; digits <= 17; digits++) {
-    snprintf(text, TW__NUMBER_TEXT, "%.*g", digits, x);
-    if (strtod(text, NULL) == x) break;
-  }
-  return without_locale(text);
-}
-
 int tw_textsink_put_num(tw_textsink *s, double x) {
   char text[TW__NUMBER_TEXT];
-  return tw_textsink_put(s, text, number_text(text, x));
+  return tw_textsink_put(s, text, tw__number_tostring(text, x));
 }
 
 int tw_textsink_put_i64(tw_textsink *s, int64_t x) {

@@ -103,4 +103,53 @@ describe("exactly once", function()
     assert.truthy(err:find "still held", err)
     assert.equal(0, #broker.values(to, { committed = true }))
   end)
+
+  it("ends in time when the broker has gone, says so, and a new run does it again", function()
+    broker.produce(from, numbers(1, 500))
+    local one = copying [[
+      conf = {["session.timeout.ms"] = 2000, ["heartbeat.interval.ms"] = 200} -- it cannot leave the group
+      local seen = 0
+      local function work(x)
+        seen = seen + 1
+        if seen == 300 then print "now" io.stdout:flush() tw.sleep "3s" end
+        return x
+      end
+    ]](group, from, to)
+    process.eventually("the sleep", function() return one:output():find "now" end)
+    broker.kill()
+    local status, _, err = one:signal("TERM"):wait(20)
+    broker.start()
+    assert.equal(1, status)
+    assert.truthy(err:find "exactly_once: what came last has not been committed, the next run does it again", err)
+    plain(group, from, to)
+    all_once()
+  end)
+
+  it("shows nothing twice of a member that was stopped, whose buffers are full", function()
+    local member = pipeline.script [[
+      local tw = require "tideway"
+      local brokers, group, from, to, id = unpack(arg)
+      tw.exactly_once{topics = from, brokers = brokers, group = group, transactional_id = group .. id, full = true,
+          commit_interval = "50ms", conf = {["session.timeout.ms"] = 1500, ["heartbeat.interval.ms"] = 100}}
+        :buffer(50):map_async(function(x) tw.sleep "2ms" return x end, {parallelism = 20})
+        :to_kafka{topic = to, partition = function(x) return x.partition end}
+      tw.run()
+    ]]
+    local feed, members = pipeline.feed(from), {}
+    for k = 1, 2 do members[k] = member(group, from, to, k) end
+    pipeline.members(group, 2)
+    for _, k in ipairs { 1, 2, 1 } do
+      for _ = 1, 10 do feed:put(100) process.sleep(0.02) end
+      members[k]:signal "STOP"
+      for _ = 1, 10 do feed:put(100) process.sleep(0.3) end
+      members[k]:signal "CONT"
+      for _ = 1, 10 do feed:put(100) process.sleep(0.05) end
+    end
+    feed:finish()
+    all_once()
+    for _, one in ipairs(members) do
+      local status, _, err = one:signal("TERM"):wait(20)
+      assert.equal(0, status, err)
+    end
+  end)
 end)

@@ -101,14 +101,72 @@ describe("to_tcp", function()
   end)
 
   it("leaves what fails to the policy, and goes on", function()
-    local source, letters = tw.from_iterable { "a", {}, "b" }, tw.stream()
+    local source, letters = tw.from_iterable { "a", {}, 1.5 }, tw.stream()
     local dead = letters:sink_to_list()
     source:on_error(letters)
     source:to_tcp(to(free_port()), { retries = 0 })
     tw.run()
-    assert.same({ "a", "b" }, { dead[1].element, dead[3].element })
-    assert.matches("refused", dead[1].error)
-    assert.matches("to_tcp: takes strings and numbers, got a table: encode it first", dead[2].error, 1, true)
+    assert.matches("to_tcp: takes strings and numbers, got a table: encode it first", dead[1].error, 1, true)
+    assert.same({ "a", 1.5 }, { dead[2].element, dead[3].element }) -- these are noticed later
+    assert.matches("refused", dead[2].error)
+  end)
+
+  it("goes on after an element that failed, and retries by the policy", function()
+    local port = free_port()
+    local source = tw.from_iterable { "a", "b" }
+    source:on_error { retry = 3, backoff = "20ms", ["then"] = "skip" }
+    source:to_tcp(to(port), { retries = 0 })
+    local out
+    tw.run(function()
+      tw.sleep "30ms" -- the first attempts fail
+      local server = tw.from_tcp(port)
+      out = server:take(2):sink_to_list()
+      server:start()
+    end)
+    assert.same({ "a", "b" }, out)
+  end)
+
+  it("lets go of an element's references when the system has taken it, and not before", function()
+    local port = free_port()
+    local stream, counters = tw.stream(), {}
+    stream:to_tcp(to(port), { backoff = "5ms", retries = 1000 })
+    local out
+    tw.run(function()
+      for i = 1, 3 do
+        counters[i] = tw.ref_counter { initial = 1 }
+        stream:emit("x" .. i, { { ref = counters[i] } })
+      end
+      tw.sleep "30ms" -- emitted, but nobody is there
+      for i = 1, 3 do assert.equal(2, counters[i]:count()) end
+      local server = tw.from_tcp(port)
+      out = server:take(3):sink_to_list()
+      server:start()
+    end)
+    assert.same({ "x1", "x2", "x3" }, out)
+    for i = 1, 3 do assert.equal(1, counters[i]:count()) end
+  end)
+
+  it("has sent what is emitted outside any task when emit returns", function()
+    local listener, port = socket.listen()
+    local stream = tw.stream()
+    local sink = stream:to_tcp(to(port))
+    stream:emit "now"
+    local c = listener:accept()
+    assert.equal("now\n", c:receive_now())
+    sink:destroy()
+    c:close()
+    listener:close()
+  end)
+
+  it("sends what comes together in order, numbers as text sinks do", function()
+    local N, source = 20000, tw.from_tcp(0)
+    local want, out = {}, source:take(N):sink_to_list()
+    for i = 1, N do want[i] = i % 3 == 0 and tostring(i / 2) or i % 3 == 1 and "" or ("x"):rep(i % 100) end
+    tw.from_range(1, N):map(function(i)
+      return i % 3 == 0 and i / 2 or i % 3 == 1 and "" or ("x"):rep(i % 100)
+    end):to_tcp(to(source:port()))
+    tw.run()
+    assert.same(want, out)
   end)
 
   it("has a timeout for servers that never read", function()

@@ -117,6 +117,36 @@ describe("exactly_once", function()
     end)
   end
 
+  it("does it again though it had come to the end", function()
+    local got = copy({ "AddOffsetsToTxn", { GROUP_DENIED } }, nil, { commit_interval = "10s" })
+    assert.same({ nil, N, 2 * N }, { got.err, got.committed, got.calls })
+  end)
+
+  it("does it again with what was in buffers", function()
+    local got = copy({ "Produce", { TOO_LARGE, TOO_LARGE } }, function(s)
+      return s:buffer(20):map_async(function(x)
+        tw.sleep "1ms"
+        return x
+      end, { parallelism = 5 })
+    end)
+    assert.same({ nil, N }, { got.err, got.committed })
+    assert.is_true(every_one(got.values))
+  end)
+
+  it("goes on, after longer and longer rests", function()
+    local got = copy({ "AddOffsetsToTxn", kafka.times(6, GROUP_DENIED) }, nil, { commit_interval = "1ms" })
+    assert.same({ nil, N }, { got.err, got.committed })
+  end)
+
+  it("raises for a record that can never be sent, which a policy may skip", function()
+    local function long(x) return x == "70" and ("x"):rep(3000) or x end
+    local small = { conf = { ["message.max.bytes"] = 1000, ["retry.backoff.ms"] = 10 } }
+    local got = copy(nil, function(s) return s:map(long) end, small)
+    assert.matches("^to_kafka: topic .*: .*size too large", got.err)
+    got = copy(nil, function(s) return s:on_error "skip":map(long) end, small)
+    assert.same({ nil, N, N - 1 }, { got.err, got.committed, #got.values })
+  end)
+
   -- -> the run ends
   for request, case in pairs {
     EndTxn = { INVALID_STATE, "invalid state" },
@@ -149,10 +179,15 @@ describe("exactly_once", function()
   end)
 
   it("says that operators which hold elements back cannot be part of it", function()
-    local got = copy(nil, function(s) return s:partition(3):flatten() end)
+    local got = copy(nil, function(s)
+      return s:map(function(x)
+        tw.sleep "2ms"
+        return x
+      end):partition(7):flatten()
+    end)
     assert.matches("^exactly_once: %d messages are still held after 0.15 s: operators that keep elements", got.err)
     -- what was committed before left nothing in the partition
-    assert.is_true(got.committed == false or got.committed % 3 == 0, tostring(got.committed))
+    assert.is_true(got.committed == false or got.committed % 7 == 0, tostring(got.committed))
   end)
 
   it("writes into several topics in one transaction", function()
@@ -187,6 +222,10 @@ describe("exactly_once", function()
     local source = tw.exactly_once(with("full", false))
     helper.misuse(function() source:to_kafka { topic = "u", brokers = "embedded" } end,
       "brokers and conf are those of the exactly_once above it")
+    local other = tw.exactly_once(with("group", "h"))
+    local both = source:union(other)
+    helper.misuse(function() both:to_kafka { topic = "u" } end, "to_kafka: it is below two exactly_once")
+    other:destroy()
     source:destroy()
   end)
 end)

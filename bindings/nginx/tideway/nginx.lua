@@ -35,6 +35,7 @@ local host = require "tideway.host"
 local sched = require "tideway.sched"
 local semaphore = require "ngx.semaphore"
 local stop = require "tideway.stop"
+local thread = require "tideway.nginx_thread"
 
 local log, ERR, WARN = ngx.log, ngx.ERR, ngx.WARN
 local run_worker_thread = rawget(ngx, "run_worker_thread") -- in 0.10.21 and later, where nginx has threads
@@ -322,7 +323,10 @@ function nginx.finish()
   if sched.live() > 0 then
     log(ERR, "tideway: the worker ends, and ", sched.live(), " tasks have not: what they had to deliver is lost")
   end
+  thread.finish(math.max(LAST, deadline - now()))
 end
+
+nginx.thread = thread.open
 
 --- How the loop is driven: descriptors = "thread" or "timer"; turns, how often it has had its turn; strays,
 -- the tasks that wait by nginx's means now; spares, the light threads that are kept for more of them.

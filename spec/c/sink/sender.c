@@ -24,6 +24,18 @@ static void listen_again(void) {
   snprintf(port, sizeof port, "%d", ntohs(at.sin_port));
 }
 
+/* Sends one record. Returns the state after it. */
+static int send_one(tw_sender *s, const char *bytes, int64_t len, const char *delim,
+                    int64_t dlen) {
+  tw_queue *q = tw_queue_open(1);
+  CHECK(!tw_queue_push_bytes(q, bytes, (size_t)len));
+  const int64_t n = tw_sender_send(s, q, delim, dlen);
+  tw_queue_close(q);
+  if (n < 0) return (int)n;
+  CHECK(n == (tw_sender_state(s) == TW_OK));
+  return tw_sender_state(s);
+}
+
 static int settle(tw_sender *s) {
   uint32_t ready[8];
   for (int i = 0; i < 1000 && tw_sender_state(s) == TW_AGAIN; i++)
@@ -50,7 +62,7 @@ static void sends_what_it_took(void) {
   while (len < 20 << 20) {
     const int64_t n = check_below(check_below(5) ? 200 : 3000000);
     for (int64_t i = 0; i < n; i++) want[len + i] = (char)(len + i * 7);
-    const int rc = tw_sender_send(s, want + len, n, "<>", 2);
+    const int rc = send_one(s, want + len, n, "<>", 2);
     CHECKF(rc == TW_OK || rc == TW_AGAIN, "%s", tw_sender_error(s));
     memcpy(want + len + n, "<>", 2);
     len += n + 2;
@@ -73,25 +85,72 @@ static void sends_what_it_took(void) {
   free(got);
 }
 
+/* Many at a time: what has been taken and what has been begun is what arrives, in order. */
+static void sends_queues(void) {
+  enum { SIZE = 8 << 20 };
+  int client;
+  char *want = malloc(SIZE + (1 << 20)), *got = malloc(SIZE + (1 << 20));
+  int64_t len = 0, at = 0;
+  uint32_t ready[8];
+  tw_queue *q = tw_queue_open(8);
+  tw_sender *s = dial("127.0.0.1", &client);
+  CHECK(tw_sender_send(s, q, "\n", 1) == 0);
+  while (len < SIZE || q->tail > q->head) {
+    for (int64_t k = len < SIZE ? check_below(900) : 0; k > 0; k--) {
+      if (check_below(4) == 0) { /* half a number is exact */
+        const double x = (double)check_below(100000) / 2;
+        CHECK(!tw_queue_push_num(q, x));
+        len += sprintf(want + len, "%.14g\n", x);
+        continue;
+      }
+      const int64_t n = check_below(check_below(500) ? 60 : 300000);
+      memset(want + len, 'a' + (int)(len % 26), (size_t)n);
+      CHECK(!tw_queue_push_bytes(q, want + len, (size_t)n));
+      want[len + n] = '\n';
+      len += n + 1;
+      if (len > SIZE) break;
+    }
+    const int64_t held = (int64_t)(q->tail - q->head);
+    int64_t n = tw_sender_send(s, q, "\n", 1);
+    CHECK(n >= 0 && n <= held && (n == held) == (tw_sender_state(s) == TW_OK));
+    while (tw_sender_state(s) == TW_AGAIN || check_below(3)) {
+      const ssize_t m = read(client, got + at, (size_t)check_below(200000) + 1);
+      if (m > 0) at += m;
+      tw_loop_poll(loop, 0, ready, 8);
+    }
+    CHECK(tw_sender_state(s) == TW_OK);
+    tw_queue_drop(q, n < held ? n + 1 : n);
+  }
+  tw_sender_close(s);
+  fcntl(client, F_SETFL, 0);
+  for (ssize_t n; (n = read(client, got + at, 1 << 16)) > 0;) at += n;
+  CHECKF(at == len && !memcmp(want, got, (size_t)len), "%ld of %ld", (long)at,
+         (long)len);
+  close(client);
+  tw_queue_close(q);
+  free(want);
+  free(got);
+}
+
 static void notices_that_the_other_side_went(void) {
   int client;
   tw_sender *s = dial("127.0.0.1", &client);
-  CHECK(tw_sender_send(s, "a", 1, "\n", 1) == TW_OK);
+  CHECK(send_one(s, "a", 1, "\n", 1) == TW_OK);
   char got[3];
   fcntl(client, F_SETFL, 0);
   CHECK(read(client, got, 2) == 2);
   close(client);
-  CHECK(tw_sender_send(s, "b", 1, "\n", 1) == TW_EIO);
+  CHECK(send_one(s, "b", 1, "\n", 1) == TW_EIO);
   CHECKF(!strcmp(tw_sender_error(s), "closed by the other side"), "%s",
          tw_sender_error(s));
-  CHECK(tw_sender_send(s, "c", 1, "\n", 1) == TW_EIO);
+  CHECK(send_one(s, "c", 1, "\n", 1) == TW_EIO);
   tw_sender_close(s);
 
   s = dial("127.0.0.1", &client);
   static char much[32 << 20];
   const struct linger hard = {.l_onoff = 1};
-  CHECK(tw_sender_send(s, much, sizeof much, "\n", 1) == TW_AGAIN);
-  CHECK(tw_sender_send(s, "b", 1, "\n", 1) == TW_EINVAL);
+  CHECK(send_one(s, much, sizeof much, "\n", 1) == TW_AGAIN);
+  CHECK(send_one(s, "b", 1, "\n", 1) == TW_EINVAL);
   setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   close(client);
   CHECK(settle(s) == TW_EIO);
@@ -123,9 +182,12 @@ static void survives_lack_of_memory(void) {
   int client;
   tw_sender *s = dial("127.0.0.1", &client);
   static char much[32 << 20];
+  tw_queue *q = tw_queue_open(1);
+  CHECK(!tw_queue_push_bytes(q, much, sizeof much));
   tw_mem_fail_at(1);
-  CHECK(tw_sender_send(s, much, sizeof much, "\n", 1) == TW_EIO);
+  CHECK(tw_sender_send(s, q, "\n", 1) == 0 && tw_sender_state(s) == TW_EIO);
   tw_mem_fail_at(0);
+  tw_queue_close(q);
   CHECKF(!strcmp(tw_sender_error(s), "no memory"), "%s", tw_sender_error(s));
   tw_sender_close(s);
   close(client);
@@ -136,6 +198,7 @@ int main(int argc, char **argv) {
   loop = tw_loop_open();
   listen_again();
   sends_what_it_took();
+  sends_queues();
   notices_that_the_other_side_went();
   says_why_it_cannot_connect();
   tries_all_addresses();
