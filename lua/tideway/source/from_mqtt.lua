@@ -215,7 +215,7 @@ that breaks is made again, without end. tw.metadata() has topic.]],
     { "expiry", "duration?", "how long the broker keeps that when we are away (MQTT 5); default: for ever" },
     { "maxsize", "count?", "messages of QoS 1 and 2 that may be unacknowledged (MQTT 5); default 65535" },
     { "max_message", "count?", "bytes; a larger one is an error; default: what MQTT allows" },
-    { "retries", "number?", "further attempts to connect; default 5 at the start, later without end" },
+    { "retries", "number?", "further attempts to connect; default 7 at the start, later without end" },
   },
   outputs = "1",
   example = [[ (function()
