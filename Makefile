@@ -44,17 +44,20 @@ SSL_LIBS      ?= -lssl -lcrypto
 LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
 HTTP_OBJ       = $(B)/runtime/http/client.o
 HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
+WS_LIBS       ?= -lwslay $(SSL_LIBS)
+WS_OBJ         = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/ws/*.c)) $(LLHTTP_OBJ)
 TLS_OBJ        = $(B)/runtime/http/tls.o
 KAFKA_LIBS    ?= -lrdkafka
 KAFKA_OBJ      = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/kafka/*.c))
 MQTT_OBJ       = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/mqtt/*.c))
 EXTRA_NAMES   := $(if $(call has,curl/curl.h),http) $(if $(call has,llhttp.h,$(LLHTTP_CFLAGS)),httpd) \
                  $(if $(call has,openssl/ssl.h),tls) $(if $(call has,librdkafka/rdkafka.h),kafka) \
-                 $(if $(call has,openssl/ssl.h),mqtt)
+                 $(if $(call has,openssl/ssl.h),mqtt) \
+                 $(if $(and $(call has,wslay/wslay.h),$(call has,openssl/ssl.h),$(call has,llhttp.h,$(LLHTTP_CFLAGS))),ws)
 EXTRA          = $(EXTRA_NAMES:%=$(B)/tideway/libtideway-%.so)
 
 SONAME = libtideway.so.0
-SRC   := $(filter-out runtime/http/% runtime/kafka/% runtime/mqtt/%,$(wildcard runtime/*/*.c))
+SRC   := $(filter-out runtime/http/% runtime/kafka/% runtime/mqtt/% runtime/ws/%,$(wildcard runtime/*/*.c))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 LIB    = $(B)/tideway/libtideway.so
 STATIC = $(B)/tideway/libtideway.a
@@ -119,9 +122,12 @@ $(B)/tideway/libtideway-tls.so: $(TLS_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
 $(B)/tideway/libtideway-kafka.so: $(KAFKA_OBJ) $(LIB)
 	$(call extra-library,$(KAFKA_LIBS))
+$(B)/tideway/libtideway-ws.so: $(WS_OBJ) $(LIB)
+	$(call extra-library,$(WS_LIBS) $(LLHTTP_LIBS))
 $(B)/tideway/libtideway-mqtt.so: $(MQTT_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
 $(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
+$(B)/runtime/ws/%.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	@echo "cc $<"
@@ -133,7 +139,8 @@ extra-specs:
 	  $(if $(filter httpd,$(EXTRA_NAMES)),$(HTTPD_OBJ) $(LLHTTP_LIBS)) \
 	  $(if $(filter tls,$(EXTRA_NAMES)),$(TLS_OBJ) $(SSL_LIBS)) \
 	  $(if $(filter kafka,$(EXTRA_NAMES)),$(KAFKA_OBJ) $(KAFKA_LIBS)) \
-	  $(if $(filter mqtt,$(EXTRA_NAMES)),$(MQTT_OBJ) $(SSL_LIBS))
+	  $(if $(filter mqtt,$(EXTRA_NAMES)),$(MQTT_OBJ) $(SSL_LIBS)) \
+	  $(if $(filter ws,$(EXTRA_NAMES)),$(WS_OBJ) $(WS_LIBS) $(LLHTTP_CFLAGS))
 
 $(B)/objects: FORCE
 	@mkdir -p $(@D)
@@ -251,4 +258,4 @@ rock-install: all
 clean:
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d $(B)/runtime/mqtt/*.d)
+-include $(OBJ:.o=.d) $(wildcard $(B)/runtime/http/*.d $(B)/runtime/kafka/*.d $(B)/runtime/mqtt/*.d $(B)/runtime/ws/*.d)

@@ -1332,6 +1332,140 @@ const tw_mqtt_report *tw_mqtt_report_of(const tw_mqtt *mqtt);
 /* What the error of a report means; static. Any thread. */
 const char *tw_mqtt_reason(int error);
 
+/* ---- WebSockets (ws/; in libtideway-ws, which needs wslay, llhttp and OpenSSL) ---- */
+
+typedef struct tw_ws tw_ws;
+
+typedef struct tw_ws_options {
+  const char *host; /* a server: an IP address; a client: or a name */
+  int port;         /* a server: 0: one that is free */
+  int backlog;      /* connections that the system accepts ahead */
+  int tls;          /* a client: speak TLS */
+  int verify;       /* and check the server's certificate */
+  int discard;      /* messages that come are thrown away */
+  const char
+      *path; /* a client: with the query; a server: no other is served; or NULL */
+  const char *protocols; /* "a, b": subprotocols, the preferred one first; or NULL */
+  const char *headers;   /* further lines "Name: value\r\n"; or NULL */
+  const char
+      *origins; /* a server: "https://a, ...": whose pages may connect; or NULL */
+  const char *authority; /* a client: what it calls the server, "host:port" */
+  const char *ca_file;   /* certificates to trust, PEM; NULL: the system's */
+  const char *cert_file; /* a server: its certificate and key, PEM; NULL: no TLS */
+  const char *key_file;
+  int64_t max_connections; /* further ones wait in the backlog */
+  int64_t max_message;     /* bytes; a longer one ends its connection with 1009 */
+  int64_t max_held;        /* bytes of all incomplete messages; likewise, with 1013 */
+  int64_t max_behind;      /* a server: bytes that a client may have to take before
+                              tw_ws_send waits for it; a client: that may be unconfirmed */
+  int64_t patience_ms;     /* a server: then it must have taken half, else 1013 */
+  int64_t
+      ping_ms; /* who is silent so long is asked, and let go after as long again; 0: never */
+  int64_t shake_ms; /* for the handshakes */
+  int64_t close_ms; /* for the other side's close, and the end of TCP */
+} tw_ws_options;
+
+typedef struct tw_ws_message {
+  const char *ptr; /* len bytes */
+  int64_t len;
+  int64_t at;         /* our own business */
+  const char *target; /* "/path?query" that its client has asked for; "" of a server */
+  const char *remote; /* "IP port N" of the other side */
+  double client;      /* the number of its connection, from 1 */
+  int binary;
+} tw_ws_message;
+
+enum tw_ws_counts {
+  TW_WS_CONNECTIONS = 0, /* that were opened */
+  TW_WS_REFUSED = 1,     /* handshakes that failed */
+  TW_WS_BROKEN = 2,      /* ended without a close */
+  TW_WS_VIOLATED = 3,    /* closed: protocol errors, text that is not UTF-8 */
+  TW_WS_LARGE = 4,       /* closed: max_message, max_held */
+  TW_WS_SLOW = 5,        /* closed: did not take in time what was sent */
+  TW_WS_SILENT = 6,      /* let go: did not answer a ping */
+  TW_WS_DISCARDED = 7,   /* messages */
+  TW_WS_CONNECTED = 8,   /* connections that are open now */
+  TW_WS_COUNTS = 9
+};
+
+/* TW_ABI of the library that holds this part. Any thread. */
+int tw_ws_abi(void);
+
+/* 1 when the bytes are UTF-8, as text messages must be. Any thread. */
+int tw_ws_is_text(const char *bytes, int64_t len);
+
+/* A server that has its port and does not listen yet, or a client that is not connected. The
+ * process ignores SIGPIPE from now on, unless it has a handler.
+ * options  copied.
+ * Returns a new handle, or NULL and the reason in error (size bytes, cut). */
+tw_ws *tw_ws_serve(tw_loop *loop, const tw_ws_options *options, char *error,
+                   int64_t size);
+tw_ws *tw_ws_client(tw_loop *loop, const tw_ws_options *options, char *error,
+                    int64_t size);
+
+/* Take connections from now on.
+ * Returns TW_OK, or TW_EIO and the reason in error: the port is taken. */
+int tw_ws_listen(tw_ws *ws, char *error, int64_t size);
+
+/* Connect a client that is not; it is reported ready when that has worked or failed.
+ * TW_OK, or TW_EINVAL, TW_EIO. */
+int tw_ws_dial(tw_ws *ws);
+
+/* Of a client. TW_OK: it is connected; TW_AGAIN: it connects or closes, and is reported ready when
+ * that changes; TW_EIO: it is not connected, see tw_ws_error. */
+int tw_ws_state(const tw_ws *ws);
+const char *tw_ws_error(const tw_ws *ws);
+
+/* The code with which the server has closed the last connection, 1006: it has not; the status
+ * of its answer to the last handshake, 0: there was none. */
+int tw_ws_code(const tw_ws *ws);
+int tw_ws_status(const tw_ws *ws);
+
+/* No further connections. Of those there are, read what has come so far; tw_ws_next hands
+ * that out, then it says TW_EOF. Each is then closed, with 1001 (a client: 1000). */
+void tw_ws_stop(tw_ws *ws);
+
+/* No further connections; those there are are closed after what is on its way. */
+void tw_ws_finish(tw_ws *ws, int code, const char *reason);
+
+/* How many connections there are, in any state. The endpoint is reported ready when one goes. */
+int64_t tw_ws_busy(const tw_ws *ws);
+
+/* Closes the endpoint, taken, and all its connections at once; NULL is fine. */
+void tw_ws_close(tw_ws *ws);
+
+/* The port of a server; its id in tw_loop_poll. */
+int tw_ws_port(const tw_ws *ws);
+uint32_t tw_ws_id(const tw_ws *ws);
+
+/* The next messages, each client's in order, clients taking turns. None are read outside of
+ * this. How many are in tw_ws_messages; TW_AGAIN: none yet, the endpoint will be reported ready;
+ * TW_EOF: stopped, or a client that is not connected; TW_EPARSE: see tw_ws_trouble. */
+int tw_ws_next(tw_ws *ws);
+
+/* The messages of the last batch: a view, valid until the next tw_ws_next or close. The
+ * address is the same for the life of the handle. */
+const tw_ws_message *tw_ws_messages(const tw_ws *ws);
+
+/* Send a message: a server to all its clients, a client to the server, now or when it is
+ * connected again. Text must be UTF-8. TW_OK: it was taken, as a copy; TW_AGAIN: while
+ * tw_ws_full, the endpoint is reported ready when that changes; TW_EOF: it has been stopped;
+ * TW_ENOMEM. */
+int tw_ws_send(tw_ws *ws, const char *bytes, int64_t len, int binary);
+int tw_ws_full(const tw_ws *ws);
+
+/* Of a client: how many messages it has ever taken, and how many of them the server has
+ * confirmed. What has not been confirmed is sent again over the next connection. */
+double tw_ws_sent(const tw_ws *ws);
+double tw_ws_confirmed(const tw_ws *ws);
+
+/* What was wrong with connections since the last call: how many, and what with the first, a
+ * view ("PEER: what"). */
+const char *tw_ws_trouble(tw_ws *ws, int *count);
+
+/* One of enum tw_ws_counts, since it was opened. */
+int64_t tw_ws_count(const tw_ws *ws, int what);
+
 /* ---- Kafka (kafka/; in libtideway-kafka, which needs librdkafka) --------------- */
 
 typedef struct tw_kafka_conf tw_kafka_conf;

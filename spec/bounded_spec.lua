@@ -302,6 +302,7 @@ describe("a sink that never returns", function()
   local elsewhere = {
     from_http_server = { "from_http_server", "are not read further while the pipeline holds them back" },
     from_tcp = { "from_tcp", "does not read while the pipeline waits" },
+    from_websocket = { "from_websocket", "does not read while the pipeline waits" },
     from_udp = { "from_udp", "does not read while the pipeline waits" },
     from_unix = { "from_tcp", "does not read while the pipeline waits" },
     filenames = { "filenames", "waits while the pipeline waits" },

@@ -1,10 +1,10 @@
---- Who may use whom. In C: engine > op, source, sink, http, kafka, mqtt > window, codec, loop > frame >
+--- Who may use whom. In C: engine > op, source, sink, http, kafka, mqtt, ws > window, codec, loop > frame >
 -- agg > core; in Lua: cli, docs > tideway > descriptors > the modules of tideway > ffi.
 local files = require "support.files"
 
 local rank = {
-  engine = 6, op = 5, source = 5, sink = 5, http = 5, kafka = 5, mqtt = 5, window = 4, codec = 4, loop = 4,
-  frame = 3, agg = 2, core = 1,
+  engine = 6, op = 5, source = 5, sink = 5, http = 5, kafka = 5, mqtt = 5, ws = 5, window = 4, codec = 4,
+  loop = 4, frame = 3, agg = 2, core = 1,
 }
 
 local function matches_in(path, pattern)

@@ -13,12 +13,12 @@ return {
   source = {
     "from_iterable", "from_range", "from_textfile", "filenames",
     "from_periodic", "from_process", "from_tcp", "from_unix", "from_udp",
-    "from_http_server", "input",
+    "from_http_server", "from_websocket", "input",
     "random_dataframe", "periodic_dataframe", "from_csv", "from_json",
     "from_kafka", "from_kafka_batched", "exactly_once", "from_mqtt",
   },
   sink = { "sink", "sink_to_list", "sink_to_textfile", "print", "to_csv", "to_json", "to_http", "to_kafka", "to_tcp",
-    "to_process", "to_mqtt", "output" },
+    "to_process", "to_mqtt", "to_websocket", "output" },
   codec = { "json", "csv", "logfmt", "combined", "msgpack" },
   agg = {
     "count", "sum", "mean", "min", "max", "var", "std", "median", "quantile", "first", "last",
@@ -29,7 +29,6 @@ return {
   later = {
     "scatter", "gather", "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern",
-    "to_websocket",
     "visualize",
   },
 }

@@ -423,6 +423,7 @@ function consumer.pull(node)
   back(S)
   while node.running do
     if S.between then S.between(S) end
+    if not S.consumer then return nil end
     if S.failed then
       S.raised = true
       error(("%s: %s"):format(node.kind, S.failed), 0)

@@ -224,8 +224,47 @@ local function fetching(node)
   end
 end
 
+--- Stop a source for good. Nobody waits for a function that is making the next element.
+local function finally(node)
+  feed.stop(node)
+  node.ends = true
+  if fetching(node) then sched.interrupt(node.task, sched.CANCELLED) end
+end
+
+-- Streams that nothing listens to any more, until the next look; weak, as there may be none for long.
+local bare = setmetatable({}, { __mode = "k" })
+
+--- End the sources that wait although all who have listened to them have left: they would only notice
+-- with their next batch. Called when no task is ready.
+local function look()
+  local above, silent, collect = {}, {}, false
+  for node in pairs(bare) do
+    bare[node] = nil
+    for _, up in ipairs(graph.above(node)) do above[up] = true end
+  end
+  for _, node in ipairs(active) do
+    if node.listened and not graph.sink_below(node) then
+      silent[#silent + 1] = node
+      collect = collect or above[node]
+    end
+  end
+  if collect then -- does anybody hold what is below?
+    collectgarbage()
+    collectgarbage()
+  end
+  graph.reap()
+  for _, node in ipairs(silent) do
+    if #node.downs == 0 and node.running then finally(node) end
+  end
+end
+
+function graph.lost(node)
+  if node then bare[node] = true end
+  sched.tidy = look
+end
+
 --- Stop every running source. With `ended`, what is below each ends once that is delivered which it
--- has given; nobody waits for a function that is making the next element.
+-- has given.
 -- stays  function(node), true of those that go on; default: none
 function feed.stop_all(ended, stays)
   local list = {}
@@ -233,9 +272,7 @@ function feed.stop_all(ended, stays)
     if not (stays and stays(node)) then list[#list + 1] = node end
   end
   for _, node in ipairs(list) do
-    feed.stop(node)
-    node.ends = ended
-    if ended and fetching(node) then sched.interrupt(node.task, sched.CANCELLED) end
+    if ended then finally(node) else feed.stop(node) end
   end
 end
 

@@ -190,6 +190,11 @@ end
 -- Nodes that nobody may be able to observe any more, until the next `reap`.
 local doomed = {}
 
+--- Somebody may have lost all who listened: a node that nothing is connected to any more, or, where none
+-- is given, what is above a stream that has been collected (then this is called by a finalizer).
+-- Set by tideway.feed.
+function graph.lost(_) end
+
 --- Subscribe down to up. A second time has no effect. True when it is new.
 function graph.connect(up, down)
   local known
@@ -214,6 +219,7 @@ function graph.disconnect(up, down)
   touch(up)
   graph.touch_below(down)
   if up.ups[1] and not handles[up] then doomed[#doomed + 1] = up end
+  if #up.downs == 0 then graph.lost(up) end
   if down.desc.disconnected and not down.destroyed then down.desc.disconnected(down, up, position) end
   return true
 end
@@ -282,6 +288,7 @@ getmetatable(base).__gc = function(guard)
   doomed[#doomed + 1] = node
   for _, up in ipairs(node.ups) do touch(up) end
   touch(node)
+  graph.lost()
 end
 
 --- Prune what was found to be garbage.

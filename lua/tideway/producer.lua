@@ -411,6 +411,7 @@ local function close(P)
   P.native = false
   occupy(P, false)
   room(P) -- who waits for it is told
+  if P.stepping then sched.wake(P.stepping) end
   lib.tw_producer_close(ffi.gc(native, nil))
   C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
 end

@@ -80,6 +80,7 @@ local MOVED = 1024                  -- places before `first` that are worth movi
 local UNWIND = 1000                 -- turns that others may take once a run has failed
 
 sched.failure = nil -- the first error that nobody caught: { err, of the task = }
+sched.tidy = false  -- to be called when no task is ready (tideway.feed)
 sched.resting = nil -- while a stop is under way: called when no task is ready (tideway.stop)
 sched.doors = {}    -- functions of tideway.region through which elements go
 
@@ -606,7 +607,7 @@ function sched.ready() return not idle() end
 
 --- How long to wait for the next thing to happen, in ns: -1 for ever, 0 not at all.
 local function patience(timeout)
-  if not idle() then return 0 end
+  if not idle() or sched.tidy then return 0 end
   local at = not clock.virtual and timers.next()
   if at then
     local wait = math.max(0, at - clock.now())
@@ -617,7 +618,7 @@ end
 
 --- Is there anything that could still happen by itself?
 local function hopeful()
-  return not idle() or parked_count > 0 or not clock.virtual and timers.next() ~= nil
+  return not idle() or parked_count > 0 or sched.tidy or not clock.virtual and timers.next() ~= nil
 end
 
 sched.hopeful = hopeful
@@ -720,6 +721,14 @@ local function run_ready(limit)
   if late then disclose() end
 end
 
+--- No task is ready: call sched.tidy, if there is something.
+local function tidy()
+  local fn = sched.tidy
+  if not fn then return end
+  sched.tidy = false
+  fn()
+end
+
 --- One turn: every task that is ready now.
 -- timeout  milliseconds to wait when none is (-1: until something is)
 -- many     also those that become ready meanwhile, up to a bound
@@ -727,6 +736,7 @@ end
 function sched.step(timeout, many)
   if idle() then
     timers.run(clock.now(), release)
+    tidy()
     if sched.resting then sched.resting() end
     if not hopeful() then
       poll(0) -- takes reports that nobody waits for
@@ -950,6 +960,7 @@ function sched.settle()
     poll(0)
     run_ready(last)
     sched.raise()
+    if idle() then tidy() end
   until idle() and not (sched.resting and sched.resting())
 end
 

@@ -324,10 +324,14 @@ function methods:stop()
   return self
 end
 
---- The port that the source above this stream listens on.
+--- The port that the sink, or the source above this stream, listens on.
 function methods:port()
-  for _, node in ipairs(feed.sources_above(node_of(self, "port"))) do
-    if node.desc.port then return node.desc.port(node) end
+  local own = node_of(self, "port")
+  local port = own.desc.sink and own.desc.port and own.desc.port(own)
+  if port then return port end
+  for _, node in ipairs(feed.sources_above(own)) do
+    port = node.desc.port and node.desc.port(node)
+    if port then return port end
   end
   misuse("port: %s listens on none", tostring(self))
 end

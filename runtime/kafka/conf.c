@@ -60,6 +60,8 @@ tw_kafka_cluster *tw_kafka_cluster_open(int brokers) {
   if (!cluster) return NULL;
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   rd_kafka_conf_set_log_cb(conf, NULL);
+  /* its answers would wait for the clients' late acknowledgements, 40 ms */
+  rd_kafka_conf_set(conf, "socket.nagle.disable", "true", NULL, 0);
   cluster->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
   if (!cluster->rk) rd_kafka_conf_destroy(conf);
   if (cluster->rk) cluster->mock = rd_kafka_mock_cluster_new(cluster->rk, brokers);

@@ -25,6 +25,10 @@ enum {
   PAUSE_AFTER = 1000,  /* ms that a batch may take before reading pauses */
   POLL_SHARE = 4,      /* of max.poll.interval.ms: who does not read polls so often */
   CLOSE_PATIENCE = 10, /* s to commit and leave the group, then it is left without */
+  JOIN_PATIENCE = 5,   /* s for a first assignment that has to be waited for */
+  LOOK_UP = 100,       /* ms that the cluster in this process may take to answer */
+  AGAIN = 200,         /* ms until a partition that is stuck is assigned again */
+  ALWAYS_JOINING = 2,  /* of `unsafe` */
 };
 
 struct tw_consumer {
@@ -50,7 +54,10 @@ struct tw_consumer {
   rd_kafka_topic_partition_list_t *change; /* of the event */
   int event;
   int64_t event_at; /* ns */
-  int64_t handed_at, polled_at, closing_at;
+  int64_t handed_at, polled_at, leaving_at, closing_at;
+  int lot;          /* counts the calls of assign */
+  int64_t again_at; /* when stuck partitions are assigned again; 0: there are none */
+  int64_t begin;    /* where a group begins, as a logical offset */
   int commit, direct, until_end, assigned, ended;
   int paused, stopped, closing, closed, broken, unsafe, rewinding;
   int64_t drain_ms, cut_ms, pause_ms, poll_ms;
@@ -261,10 +268,104 @@ static int64_t since_ms(int64_t at) {
   return (tw_loop_now_ns() - at) / 1000000;
 }
 
+/* ---- partitions that are stuck ---- */
+
+static int cooperative(const tw_consumer *c) {
+  const char *protocol = rd_kafka_rebalance_protocol(c->rk);
+  return protocol && !strcmp(protocol, "COOPERATIVE");
+}
+
+static int failed_rebalance(tw_consumer *c, rd_kafka_error_t *error,
+                            rd_kafka_resp_err_t err) {
+  if (!error && !err) return 0;
+  snprintf(c->error, sizeof c->error, "the assignment failed: %s",
+           error ? rd_kafka_error_string(error) : rd_kafka_err2str(err));
+  rd_kafka_error_destroy(error);
+  return 1;
+}
+
+/* Where what was taken from librdkafka of a partition ends; RD_KAFKA_OFFSET_INVALID: nothing was. */
+static int64_t taken(tw_consumer *c, int k) {
+  const struct tw__part *part = &c->parts.list[k];
+  int64_t end = part->position;
+  for (int i = 0; i < c->count; i++)
+    if (c->messages[i].part == k && c->messages[i].epoch == part->epoch)
+      end = c->messages[i].offset + 1;
+  for (int i = 0; i < c->stashed; i++) {
+    const rd_kafka_message_t *m = c->stash[i];
+    if (!m->err && m->partition == part->partition &&
+        !strcmp(rd_kafka_topic_name(m->rkt), part->topic))
+      end = m->offset + 1;
+  }
+  return end < 0 ? RD_KAFKA_OFFSET_INVALID : end;
+}
+
+/* The partitions that are stuck, or all that are assigned. */
+static rd_kafka_topic_partition_list_t *to_assign(tw_consumer *c, int all) {
+  rd_kafka_topic_partition_list_t *list =
+      rd_kafka_topic_partition_list_new(c->parts.count);
+  for (int k = 0; k < c->parts.count; k++) {
+    const struct tw__part *part = &c->parts.list[k];
+    if (!part->assigned || !(all || part->stuck)) continue;
+    rd_kafka_topic_partition_list_add(list, part->topic, part->partition)->offset =
+        part->stuck ? RD_KAFKA_OFFSET_INVALID : taken(c, k);
+  }
+  return list;
+}
+
+/* librdkafka gives a partition up whose committed offset it could not fetch because of what the
+ * coordinator says (it has moved, it is not there yet): it stays assigned, and nothing is read of
+ * it until it is assigned anew. */
+static void assign_again(tw_consumer *c) {
+  if (c->stopped) c->again_at = 0;
+  if (!c->again_at || c->event || c->paused || c->rewinding ||
+      tw_loop_now_ns() < c->again_at)
+    return;
+  c->again_at = 0;
+  rd_kafka_topic_partition_list_t *list = to_assign(c, 0);
+  int failed = 0;
+  if (list->cnt && !c->direct && cooperative(c)) {
+    failed = failed_rebalance(c, rd_kafka_incremental_unassign(c->rk, list), 0) ||
+             failed_rebalance(c, rd_kafka_incremental_assign(c->rk, list), 0);
+  } else if (list->cnt) {
+    rd_kafka_topic_partition_list_destroy(list);
+    list = to_assign(c, 1);
+    failed = failed_rebalance(c, NULL, rd_kafka_assign(c->rk, list));
+  }
+  c->lot++;
+  for (int i = 0; i < list->cnt; i++) {
+    int k = tw__parts_find(&c->parts, list->elems[i].topic, list->elems[i].partition);
+    c->parts.list[k].stuck = 0;
+    c->parts.list[k].lot = c->lot;
+  }
+  rd_kafka_topic_partition_list_destroy(list);
+  if (failed) {
+    c->broken = 1;
+    tw__loop_ready(&c->handle);
+  }
+}
+
+static void tick(tw_consumer *c);
+
+/* What librdkafka says of it: of one partition, or of all that were assigned last. */
+static int note_stuck(tw_consumer *c, const rd_kafka_message_t *m) {
+  if (!strstr(rd_kafka_message_errstr(m), "Failed to fetch committed offset")) return 0;
+  int one = m->rkt
+                ? tw__parts_find(&c->parts, rd_kafka_topic_name(m->rkt), m->partition)
+                : -1;
+  for (int k = 0; k < c->parts.count; k++)
+    if (k == one || (!m->rkt && c->parts.list[k].lot == c->lot))
+      c->parts.list[k].stuck = 1;
+  c->again_at = tw_loop_now_ns() + AGAIN * 1000000LL;
+  tick(c);
+  return 1;
+}
+
 static void ticked(uv_timer_t *timer) {
   tw_consumer *c = timer->data;
   if (c->closed) return;
   store(c);
+  if (c->again_at) assign_again(c);
   int out = c->out;
   if (out && !c->stopped && !c->event && since_ms(c->handed_at) > c->pause_ms) {
     set_paused(c, 1);
@@ -277,7 +378,8 @@ static void ticked(uv_timer_t *timer) {
   if (out && c->cut_ms && since_ms(c->handed_at) >= c->cut_ms) c->cut = 1;
   if (c->stopped && !c->event) serve(c);
   if (c->event || c->stopped || c->watched) tw__loop_ready(&c->handle);
-  if (!out && !c->event && !c->stopped && !c->watched && !c->parts.kept) {
+  if (!out && !c->event && !c->stopped && !c->watched && !c->parts.kept &&
+      !c->again_at) {
     uv_timer_start(&c->tick, ticked, (uint64_t)c->poll_ms, (uint64_t)c->poll_ms);
     c->ticking = 0;
   }
@@ -376,13 +478,28 @@ static void read_intervals(tw_consumer *c, const rd_kafka_conf_t *conf) {
   if (c->drain_ms > most - c->poll_ms) c->drain_ms = most - c->poll_ms;
 }
 
-/* librdkafka before 2.3.0 cannot destroy a client with the assignor cooperative-sticky that
- * has never had an assignment (its issue 4312). */
+/* Where a group begins, for assign_here; RD_KAFKA_OFFSET_INVALID: something else. */
+static int64_t read_begin(const rd_kafka_conf_t *conf) {
+  char text[32] = "";
+  size_t size = sizeof text;
+  rd_kafka_conf_get(conf, "auto.offset.reset", text, &size);
+  if (!strcmp(text, "smallest") || !strcmp(text, "earliest"))
+    return RD_KAFKA_OFFSET_BEGINNING;
+  return !strcmp(text, "largest") || !strcmp(text, "latest") ? RD_KAFKA_OFFSET_END
+                                                             : RD_KAFKA_OFFSET_INVALID;
+}
+
+/* librdkafka before 2.3.0 cannot destroy a client with the assignor cooperative-sticky between its
+ * joining a group for the first time and its first assignment (its issue 4312): assert. It has not
+ * joined yet while it has no member id; static members never have one. */
 static int never_destroyed(const rd_kafka_conf_t *conf) {
-  char text[256] = "";
+  char text[256] = "", member[256] = "";
   size_t size = sizeof text;
   rd_kafka_conf_get(conf, "partition.assignment.strategy", text, &size);
-  return rd_kafka_version() < 0x020300ff && strstr(text, "cooperative-sticky");
+  if (rd_kafka_version() >= 0x020300ff || !strstr(text, "cooperative-sticky")) return 0;
+  size = sizeof member;
+  rd_kafka_conf_get(conf, "group.instance.id", member, &size);
+  return member[0] ? ALWAYS_JOINING : 1;
 }
 
 tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
@@ -401,6 +518,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->drain_ms = o->drain_ms;
   c->cut_ms = o->cut_ms;
   read_intervals(c, conf);
+  c->begin = read_begin(conf);
   c->unsafe = never_destroyed(conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
@@ -483,7 +601,8 @@ static int trouble(tw_consumer *c, const rd_kafka_message_t *m) {
              rd_kafka_message_errstr(m));
     return 1;
   default:
-    snprintf(c->notice.text, TW_KAFKA_TEXT, "%s", rd_kafka_message_errstr(m));
+    snprintf(c->notice.text, TW_KAFKA_TEXT, "%s%s", rd_kafka_message_errstr(m),
+             note_stuck(c, m) ? "; trying again" : "");
     return 0;
   }
 }
@@ -714,6 +833,7 @@ int tw_consumer_drained(tw_consumer *c) {
 }
 
 static void own(tw_consumer *c, int assign) {
+  c->lot += assign;
   for (int i = 0; i < c->change->cnt; i++) {
     const rd_kafka_topic_partition_t *tp = &c->change->elems[i];
     int k = tw__parts_find(&c->parts, tp->topic, tp->partition);
@@ -722,25 +842,40 @@ static void own(tw_consumer *c, int assign) {
       tw__parts_assign(&c->parts, k);
     else
       tw__parts_revoke(&c->parts, k);
+    c->parts.list[k].lot = c->lot;
   }
   if (!assign) clean_stash(c);
 }
 
-static int cooperative(const tw_consumer *c) {
-  const char *protocol = rd_kafka_rebalance_protocol(c->rk);
-  return protocol && !strcmp(protocol, "COOPERATIVE");
-}
-
-static int failed_rebalance(tw_consumer *c, rd_kafka_error_t *error,
-                            rd_kafka_resp_err_t err) {
-  if (!error && !err) return 0;
-  snprintf(c->error, sizeof c->error, "the assignment failed: %s",
-           error ? rd_kafka_error_string(error) : rd_kafka_err2str(err));
-  rd_kafka_error_destroy(error);
-  return 1;
+/* Assign in the cluster in this process, which answers at once: who leads the partitions and where
+ * they are to be read from is asked before, as librdkafka would pause for 100 to 1000 ms in
+ * between. What cannot be told is left to it. */
+static rd_kafka_resp_err_t assign_here(tw_consumer *c) {
+  rd_kafka_topic_partition_list_t *list = c->change;
+  const struct rd_kafka_metadata *found;
+  rd_kafka_topic_t **topics = tw__calloc((size_t)list->cnt, sizeof *topics);
+  for (int i = 0; topics && i < list->cnt; i++) /* known as long as somebody has them */
+    topics[i] = rd_kafka_topic_new(c->rk, list->elems[i].topic, NULL);
+  if (topics && !rd_kafka_metadata(c->rk, 0, NULL, &found, LOOK_UP))
+    rd_kafka_metadata_destroy(found);
+  int unknown = rd_kafka_committed(c->rk, list, LOOK_UP) != 0;
+  for (int i = 0; i < list->cnt; i++) {
+    rd_kafka_topic_partition_t *tp = &list->elems[i];
+    if (unknown || tp->err)
+      tp->offset = RD_KAFKA_OFFSET_INVALID;
+    else if (tp->offset < 0)
+      tp->offset = c->begin;
+    tp->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+  }
+  rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, list);
+  for (int i = 0; topics && i < list->cnt; i++)
+    if (topics[i]) rd_kafka_topic_destroy(topics[i]);
+  tw__free(topics);
+  return err;
 }
 
 static int change_assignment(tw_consumer *c, int assign) {
+  if (c->direct && assign) return failed_rebalance(c, NULL, assign_here(c));
   if (!c->direct && cooperative(c)) {
     rd_kafka_error_t *error = assign ? rd_kafka_incremental_assign(c->rk, c->change)
                                      : rd_kafka_incremental_unassign(c->rk, c->change);
@@ -772,6 +907,7 @@ int tw_consumer_rebalance(tw_consumer *c) {
 }
 
 int tw_consumer_propose(tw_consumer *c, const char *text) {
+  if (c->closing) return TW_OK; /* librdkafka would not bear it */
   rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
   char name[512];
   while (*text) {
@@ -809,13 +945,31 @@ void tw_consumer_stop(tw_consumer *c) {
   tick(c);
 }
 
+/* Of one that cannot be destroyed while it joins its group for the first time: has it done so, or
+ * not even begun, or taken too long? */
+static int may_leave(tw_consumer *c) {
+  if (!c->unsafe || c->assigned || c->closing) return 1;
+  if (!c->leaving_at) c->leaving_at = tw_loop_now_ns();
+  char *member = rd_kafka_memberid(c->rk);
+  int joining = c->unsafe == ALWAYS_JOINING || (member && *member);
+  if (member) rd_kafka_mem_free(c->rk, member);
+  if (!joining) c->unsafe = 0;
+  if (!joining || since_ms(c->leaving_at) >= JOIN_PATIENCE * 1000) return 1;
+  serve(c);
+  if (c->event) tw_consumer_rebalance(c);
+  tick(c);
+  return c->assigned;
+}
+
 int tw_consumer_closed(tw_consumer *c) {
   if (c->closed) return 1;
   store(c);
+  if (!may_leave(c)) return 0;
   if (!c->closing) {
     c->closing = 1;
     c->closing_at = tw_loop_now_ns();
     if (c->direct) { /* what leaving the group would do otherwise */
+      c->event = TW_REBALANCE_NONE;
       if (c->commit) rd_kafka_commit(c->rk, NULL, 0);
       rd_kafka_assign(c->rk, NULL);
     }

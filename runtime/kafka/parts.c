@@ -55,7 +55,7 @@ static void renew(struct tw__parts *parts, struct tw__part *part) {
   part->head = part->tail;
   part->epoch++;
   part->origin = part->position = part->stored = -1;
-  part->going = part->at_end = 0;
+  part->going = part->at_end = part->stuck = 0;
 }
 
 void tw__parts_assign(struct tw__parts *parts, int part) {

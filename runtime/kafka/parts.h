@@ -17,9 +17,11 @@ struct tw__part {
   int32_t partition;
   int32_t epoch; /* counts the assignments */
   int assigned;
-  int going;          /* to be given up */
-  int at_end;         /* the end has been reached */
-  int64_t origin;     /* what was handed out first since it was assigned; -1: nothing */
+  int going;      /* to be given up */
+  int lot;        /* which call of assign it came with */
+  int stuck;      /* its committed offset could not be fetched: nothing is read of it */
+  int at_end;     /* the end has been reached */
+  int64_t origin; /* what was handed out first since it was assigned; -1: nothing */
   int64_t position;   /* after what was handed out last; -1: nothing was */
   int64_t stored;     /* the watermark that was stored; -1: none */
   int64_t *ring;      /* offsets; ~offset: released. Entry n is ring[n & mask] */

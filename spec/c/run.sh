@@ -30,18 +30,19 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 # A file that does not compile counts as one failed; specs that need it will not link.
 passed=0 failed=0
 make -s -k -j2 B="$B" CC="$CC" CFLAGS="$FLAGS" \
-  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ -e /mqtt/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
+  $(ls runtime/*/*.c | grep -v -e /http/ -e /kafka/ -e /mqtt/ -e /ws/ | sed "s|^\(.*\)\.c$|$B/\1.o|") \
   $(printf '%s\n' $EXTRA | grep '\.o$') >/dev/null || failed=1
 rm -f "$B/runtime.a"
 ar rcs "$B/runtime.a" $(find "$B/runtime" "$B/llhttp" -name '*.o' 2>/dev/null) || exit 1
 EXTRA_LIBS=$(printf '%s\n' $EXTRA | grep '^-l')
+EXTRA_FLAGS=$(printf '%s\n' $EXTRA | grep '^-I')
 
 if [ $# -gt 0 ]; then specs=$*; else
   specs=$(ls spec/c/*/*.c | sed 's|^spec/c/\(.*\)\.c$|\1|')
 fi
 for spec in $specs; do
   case $spec in
-  http/* | kafka/* | mqtt/* | fuzz/http)
+  http/* | kafka/* | mqtt/* | ws/* | fuzz/http)
     if [ ! -e "$B/runtime/$(echo "$spec" | sed 's|fuzz/http|http/server|').o" ]; then
       echo "left out $spec: what it needs is not installed"
       continue
@@ -54,7 +55,7 @@ for spec in $specs; do
     RUNTIME="-Wl,--whole-archive $RUNTIME -Wl,--no-whole-archive" HOST="-rdynamic $LUA_CFLAGS" ;;
   esac
   # shellcheck disable=SC2086
-  if $CC $FLAGS $WARN $HOST -Iruntime "spec/c/$spec.c" $RUNTIME -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&
+  if $CC $FLAGS $WARN $HOST -Iruntime $EXTRA_FLAGS "spec/c/$spec.c" $RUNTIME -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&
      "$B/spec/$spec" ${ARGS:-}
   then passed=$((passed + 1))
   else failed=$((failed + 1)); echo "FAIL $spec"

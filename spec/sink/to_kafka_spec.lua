@@ -195,7 +195,7 @@ describe("to_kafka", function()
 
   --- Elements "1" .. "5", the first of which fails `times` times under a policy.
   local function failing(policy, times)
-    local source, topic = sending { conf = FAULTY }
+    local source, topic = sending { conf = conf { ["batch.num.messages"] = 1 } }
     source:on_error(policy)
     kafka.fail("Produce", kafka.times(times or 1, TOO_LARGE))
     local released = {}
@@ -204,7 +204,6 @@ describe("to_kafka", function()
         source:emit(tostring(i), { { id = i, ref = tw.ref_counter {
           callback = function() released[#released + 1] = tostring(i) end,
         } } })
-        if i == 1 then tw.sleep "20ms" end -- a batch of its own
       end
     end)
     table.sort(released)

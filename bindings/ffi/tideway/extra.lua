@@ -12,6 +12,8 @@ local extra = {}
 local libraries = {
   http = { "tw.http", "libcurl", "libcurl4-openssl-dev" },
   kafka = { "Kafka", "librdkafka", "librdkafka-dev" },
+  ws = { "WebSockets", "wslay, llhttp and OpenSSL",
+    "libwslay-dev, libssl-dev and node-llhttp (libllhttp-dev from Debian 13 on)" },
   tls = { "TLS on a server", "OpenSSL", "libssl-dev" },
   mqtt = { "MQTT", "OpenSSL", "libssl-dev" },
   httpd = { "from_http_server", "llhttp", "node-llhttp (libllhttp-dev from Debian 13 on)" },
