@@ -5,11 +5,15 @@
 jit.off(true, true)
 
 local C = require "tideway.ffi"
+local clock = require "tideway.clock"
 local sched = require "tideway.sched"
 local stop = require "tideway.stop"
+local timers = require "tideway.timers"
 local websocket = require "tideway.websocket"
 
 local broadcast = {}
+
+local LOOK = 50e6 -- ns until who waits for clients looks whether a stop is under way
 
 local lib
 
@@ -50,11 +54,18 @@ end
 
 local function connected(S) return tonumber(lib.tw_ws_count(S.ws, C.TW_WS_CONNECTED)) end
 
---- Wait for clients that are to be there.
+--- Wait for clients that are to be there; a stop does not.
 local function await_clients(node)
   local S = node.state
   if not S.ws then broadcast.open(node) end
-  while S.ws and connected(S) < S.least do wait(S) end
+  while S.ws and connected(S) < S.least and not stop.under_way() do
+    local waiter = {}
+    table.insert(S.waiters, waiter)
+    local look = timers.add(clock.now() + LOOK, { fire = function() sched.wake(waiter) end })
+    local ok, err = pcall(sched.suspend, waiter, "to_websocket")
+    timers.cancel(look)
+    if not ok then error(err, 0) end
+  end
 end
 
 --- It could not be sent: wait for room and try again, or raise. A loop of its own: in send it would

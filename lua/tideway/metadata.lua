@@ -65,6 +65,17 @@ end
 --- Retain the metadata of the element at hand, for who holds it. Returns it.
 function metadata.hold() return retain(sched.current.metadata) end
 
+--- What was made of an element has failed, for good: its references are told that want to know.
+local function failed(list)
+  if list == nil then return end
+  for i = 1, #list do
+    local ref = list[i].ref
+    if ref and ref.failed then ref:failed() end
+  end
+  failed(list.hidden)
+end
+metadata.failed = failed
+
 --- Call fn(...) with this metadata at hand. When it is through, release `owned`: references
 -- that the caller had retained. Returns what fn returns; a failure keeps the references.
 function metadata.deliver(list, owned, fn, ...)
@@ -74,7 +85,11 @@ function metadata.deliver(list, owned, fn, ...)
   retain(list)
   local ok, dropped = xpcall(fn, handler, ...)
   task.metadata = before
-  if not ok then error(caught(dropped), 0) end
+  if not ok then
+    local err = caught(dropped)
+    if err ~= sched.CANCELLED then failed(list) end
+    error(err, 0)
+  end
   release(list)
   release(owned)
   return dropped

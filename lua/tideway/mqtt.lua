@@ -17,7 +17,7 @@ local misuse = errors.misuse
 local ERROR_SIZE = 256
 local PORT, TLS_PORT = 1883, 8883
 local KEEPALIVE, TIMEOUT = 60, 10         -- seconds
-local RETRIES, BACKOFF, LONGEST = 5, 0.1, 10 -- times, seconds, seconds
+local RETRIES, BACKOFF, LONGEST = 7, 0.1, 10 -- times, seconds, seconds
 local DOWN, UP, REFUSED = 0, 2, 3         -- ORDER tw_mqtt_state
 
 local mqtt = { MAX_IN_FLIGHT = 65535 }

@@ -126,7 +126,10 @@ local function deliver(node, batch)
       S.batched and batch.elements or batch.elements[1], send, S, batch)
   end
   sched.current.metadata = nil
-  if not ok then return { err } end -- its references stay retained
+  if not ok then -- its references stay retained
+    metadata.failed(batch.list)
+    return { err }
+  end
   metadata.release(batch.list)
 end
 

@@ -43,7 +43,7 @@ local SERVER = {
 }
 local CLIENT = {
   { "retries", "number?",
-    "a client's further attempts in a row to connect, default 10; math.huge: for ever" },
+    "a client's further attempts in a row to connect, default 10; 0: one connection; math.huge: for ever" },
   { "backoff", "duration?", "until the first of them, doubled for each, up to 10 s; default 100 ms" },
   { "verify", "boolean?", "a client's: false: take any certificate" },
   { "ca_file", "string?", "a client's: certificates to trust, a PEM file; default: the system's" },

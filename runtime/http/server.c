@@ -753,7 +753,10 @@ static int on_field_complete(llhttp_t *parser) {
   struct conn *conn = parser->data;
   if (put_head(conn, "", 1, 431)) return -1;
   const char *name = last_name(conn);
-  conn->name_is = !strcmp(name, "host") ? 'h' : !strcmp(name, "expect") ? 'e' : 0;
+  conn->name_is = !strcmp(name, "host")                ? 'h'
+                  : !strcmp(name, "expect")            ? 'e'
+                  : !strcmp(name, "transfer-encoding") ? 't'
+                                                       : 0;
   if (conn->name_is == 'h' && conn->hosts < 2) conn->hosts++;
   return 0;
 }
@@ -767,6 +770,9 @@ static int on_value_complete(llhttp_t *parser) {
   if (put_head(conn, "", 1, 431)) return -1;
   if (conn->name_is == 'e')
     conn->expects = !strcasecmp(last_name(conn), "100-continue") ? 1 : 2;
+  /* RFC 9112, 6.1: a coding that we do not undo must not pass for the body */
+  if (conn->name_is == 't' && strcasecmp(last_name(conn), "chunked"))
+    return deny(conn, 501);
   return 0;
 }
 

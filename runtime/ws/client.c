@@ -62,10 +62,8 @@ void tw__ws_client_opened(tw_ws *ws) {
 }
 
 void tw__ws_client_lost(tw_ws *ws, const char *why) {
-  const int open = ws->conn && ws->conn->counted;
-  ws->conn = NULL;
   if (ws->closing) return;
-  if (!open && ws->next_address && !ws->stopping) {
+  if (ws->next_address && !ws->stopping) { /* none is left once it was open */
     try_next(ws, why);
     return;
   }

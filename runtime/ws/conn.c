@@ -116,6 +116,7 @@ void tw__ws_conn_drop(tw__ws_conn *conn) {
   tw_ws *ws = conn->ws;
   if (conn->state == TW__WS_GONE) return;
   if (conn->counted) ws->open--;
+  if (ws->conn == conn) ws->conn = NULL;
   conn->state = TW__WS_GONE;
   leave_queue(conn);
   not_slow(conn);

@@ -1,13 +1,13 @@
 --- tideway.nginx, in a real nginx under real load.
 --
--- TIDEWAY_RELOADS (20) and TIDEWAY_SOAK (6, seconds) make it longer.
+-- TIDEWAY_RELOADS (20) and TIDEWAY_SOAK (20, seconds) make it longer.
 local nginx = require "support.nginx"
 local process = require "support.process"
 
 local eventually = process.eventually
 
 local RELOADS = tonumber(os.getenv "TIDEWAY_RELOADS") or 20
-local SOAK = tonumber(os.getenv "TIDEWAY_SOAK") or 6
+local SOAK = tonumber(os.getenv "TIDEWAY_SOAK") or 20
 local GROWTH = 1.25 -- that memory may have after the first half of the soak
 
 local LOG = [[
@@ -142,6 +142,36 @@ describe("tideway.nginx", function()
       assert.is_truthy(found, want .. " is not where it should be in " .. text)
       at = found
     end
+  end)
+
+  it("takes emits from requests as long as only nginx's functions wait", function()
+    start {
+      pipeline = [[
+        local tw = require "tideway.nginx"
+        local one = tw.stream()
+        package.loaded.one = one
+        one:map(function(x) ngx.sleep(0.02) return x + 1 end):sink(function(x) ngx.log(ngx.WARN, "got ", x) end)
+        tw.input("in"):map(function(port)
+          return tw.http.get("http://127.0.0.1:" .. port .. "/page").body .. tostring(one:try_emit(30))
+        end):sink(function(text) ngx.log(ngx.WARN, "page ", text) end)
+      ]],
+      server = [[
+        location / {
+          content_by_lua_block {
+            require("one"):emit(10)
+            ngx.say(tostring(require("one"):try_emit(20)))
+            require("tideway.nginx").input("in"):push(ngx.var.server_port)
+          }
+        }
+        location /page { return 200 "apage"; }
+        location /there { return 200; }
+      ]],
+    }
+    assert.equal("true", server:body "/")
+    logged "page apagetrue"
+    for _, x in ipairs { 11, 21, 31 } do logged("got " .. x) end
+    server:stop()
+    assert.equal("", (server:log():gsub("[^\n]*%[warn%][^\n]*\n?", "")))
   end)
 
   it("runs many waits at once", function()

@@ -432,6 +432,16 @@ describe("to_websocket with a port", function()
     assert.matches("to_websocket: 127%.0%.0%.1 port %d+: does not take what it is sent: %d+ bytes wait", log)
   end)
 
+  it("does not wait at tw.stop for clients that are not there", function()
+    local began = os.time()
+    tw.from_range(1, 10):map(tostring):to_websocket(0, { min_clients = 1 })
+    tw.run(function()
+      tw.sleep "20ms"
+      tw.stop()
+    end)
+    assert.is_true(os.time() - began < 5)
+  end)
+
   it("is held back by a client that is only slow", function()
     local N = 100
     local text = ("x"):rep(100000)

@@ -140,6 +140,41 @@ describe("from_http_server", function()
       assert.is_true(status == 500 or status == nil)
     end)
 
+    it("is 500 for what fails later, too: below a buffer, in a partition", function()
+      local answers = {}
+      local function run(bodies, build)
+        local source = tw.from_http_server(0)
+        build(source)
+        local url = "http://127.0.0.1:" .. source:port()
+        return pcall(tw.run, function()
+          local tasks = {}
+          for i, body in ipairs(bodies) do
+            tasks[i] = tw.spawn(function() answers[i] = post(url, body).status end)
+            tw.sleep "5ms"
+          end
+          for _, task in ipairs(tasks) do task:wait() end
+          source:stop()
+        end)
+      end
+      local ok, err = run({ "a", "bad", "c" }, function(source)
+        source:buffer(5):sink(function(x)
+          tw.sleep "20ms"
+          if x == "bad" then error("no good", 0) end
+        end)
+      end)
+      assert.is_false(ok) -- the buffer's servant has failed, and with it the run
+      assert.matches("no good", err)
+      assert.same({ 200, 500, 503 }, answers)
+      local log = quietly(function()
+        ok = run({ "a", "bad" }, function(source)
+          source:partition(2):sink(function(x) if x[2] == "bad" then error("no good", 0) end end)
+        end)
+      end)
+      assert.is_true(ok)
+      assert.matches("no good", log)
+      assert.same({ 500, 500 }, { answers[1], answers[2] })
+    end)
+
     it("is 200 when a policy has dealt with the failure", function()
       local dead
       serve(nil, function(s)

@@ -541,6 +541,19 @@ describe("from_websocket as a client", function()
     assert.matches("from_websocket: ws://127%.0%.0%.1:%d+: [Cc]onnection refused", raised(tw.run))
   end)
 
+  it("counts only attempts that fail: a quiet server may come and go", function()
+    local n = 0
+    visit({ retries = 2, backoff = "1ms" }, function(listener)
+      local c = websocket.accept(listener)
+      n = n + 1
+      if n < 6 then return c:close() end
+      c:send(8, websocket.reason(1000))
+      c:receive()
+      c:close()
+    end)
+    assert.equal(6, n)
+  end)
+
   it("raises at once when the server refuses it, or is none", function()
     local cases = {
       { "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404" },

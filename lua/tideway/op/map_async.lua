@@ -79,7 +79,10 @@ local function call(node, slot, x)
     if not ok then failure, value = value, nil end
   end
   sched.current.metadata = nil
-  if failure ~= nil then slot.list = nil end -- it has failed, its references stay retained
+  if failure ~= nil then -- its references stay retained
+    metadata.failed(slot.list)
+    slot.list = nil
+  end
   state.calls = state.calls - 1
   slot.done, slot.value = true, value
   relay.room(state)

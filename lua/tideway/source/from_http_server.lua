@@ -52,10 +52,15 @@ end
 
 local TEXT = "Content-Type: text/plain\r\n"
 
+--- What was made of it has failed, perhaps later than it was delivered.
+function Ticket:failed()
+  if not self.over then answer(self, 500, TEXT, "500 Internal Server Error\n") end
+end
+
 --- It failed: the client learns that much, the log learns why.
 local function failed(node, ticket, err)
   node.errors = node.errors + 1
-  if not ticket.over then answer(ticket, 500, TEXT, "500 Internal Server Error\n") end
+  ticket:failed()
   if node.policy == "raise" then error(err, 0) end
   host.say(("%s: %s"):format(tostring(node), tostring(err)))
 end

@@ -135,7 +135,6 @@ local function attend(S)
     if not S.stopped then S.failed = mqtt.keep_up(S, mqtt.most(S, math.huge)) end
     if not S.native then break end
     if through(S) or lib.tw_mqtt_state(S.native) == CLOSED then return leave(S) end
-    look_at_window(S)
     wake(S)
     sched.wait(S.id)
   end
@@ -215,7 +214,7 @@ that breaks is made again, without end. tw.metadata() has topic.]],
     { "expiry", "duration?", "how long the broker keeps that when we are away (MQTT 5); default: for ever" },
     { "maxsize", "count?", "messages of QoS 1 and 2 that may be unacknowledged (MQTT 5); default 65535" },
     { "max_message", "count?", "bytes; a larger one is an error; default: what MQTT allows" },
-    { "retries", "number?", "further attempts to connect; default 5 at the start, later without end" },
+    { "retries", "number?", "further attempts to connect; default 7 at the start, later without end" },
   },
   outputs = "1",
   example = [[ (function()
@@ -276,6 +275,7 @@ end)() ]],
         return n
       end
       if S.failed then error(("%s: %s"):format(node.kind, S.failed), 0) end
+      look_at_window(S)
       S.waiter = {}
       sched.suspend(S.waiter, node.kind)
       S.waiter = nil

@@ -27,10 +27,14 @@ end
 local function reconnect(node, S)
   local ws, place = S.ws, node.place
   if lib.tw_ws_code(ws) == NORMAL then return false end
-  if S.attempt >= place.retries or lib.tw_ws_status(ws) >= GOING_ON and websocket.refused(ws) then
+  local opened = lib.tw_ws_count(ws, C.TW_WS_CONNECTIONS)
+  S.failed = opened == S.opened and S.failed + 1 or 0
+  S.opened = opened
+  if place.retries == 0 or S.failed > place.retries
+    or lib.tw_ws_status(ws) >= GOING_ON and websocket.refused(ws) then
     websocket.fail(node, ffi.string(lib.tw_ws_error(ws)))
   end
-  S.attempt = S.attempt + 1
+  S.attempt = S.attempt + 1 -- since a message has come: who opens only to close is not asked at once
   local till = clock.now() + websocket.pause(place, S.attempt) * 1e9
   while not S.stopped and clock.now() < till do
     websocket.wait(S.id, (till - clock.now()) / 1e9)
@@ -98,7 +102,8 @@ end)() ]],
     node.bound = nil
     if node.place.server then websocket.listen(node, ws) else lib.tw_ws_dial(ws) end
     node.state = {
-      ws = ws, id = lib.tw_ws_id(ws), messages = lib.tw_ws_messages(ws), attempt = 0, stopped = false,
+      ws = ws, id = lib.tw_ws_id(ws), messages = lib.tw_ws_messages(ws), attempt = 0, failed = 0,
+      opened = lib.tw_ws_count(ws, C.TW_WS_CONNECTIONS), stopped = false,
       view = node.view, epoch = view.epoch, server = node.place.server,
     }
   end,

@@ -265,6 +265,7 @@ static void refuses_what_is_not_http(void) {
       {400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
       {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
+      {501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
       {405, "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"},
       {417, "POST / HTTP/1.1\r\nHost: a\r\nExpect: the-worst\r\n\r\n"},
       {413, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n"},
