@@ -43,12 +43,13 @@ struct tw__tail {
   dev_t dev;
   ino_t ino;
   int64_t position, searched;
-  tw__tail *before;         /* its records come first */
-  int dirty;                /* there may be more to read */
-  int left;                 /* no longer at its path */
-  int copy;                 /* nothing will be appended */
-  int final;                /* a last record without an end counts */
-  int seen;                 /* by the look that is under way */
+  tw__tail *before; /* its records come first */
+  int dirty;        /* there may be more to read */
+  int left;         /* no longer at its path */
+  int copy;         /* nothing will be appended */
+  int emptied;      /* by truncation: it may have been filled and copied since */
+  int final;        /* a last record without an end counts */
+  int seen;         /* by the look that is under way */
   int64_t size, changed_ns; /* at the last look */
   int64_t since_ns;         /* left and silent since, 0: not */
   int64_t head_len;
@@ -175,6 +176,11 @@ void tw__look_scan(tw_follow *f, int from_end);
 
 /* Has the file changed since the last look? */
 void tw__look_compare(tw_follow *f, tw__tail *t);
+
+/* A file that was truncated, and has nothing known in it yet: has it been filled, copied and
+ * truncated again since the last look? Then the copies are tails before it. To be called before
+ * its head is looked at. */
+void tw__look_refilled(tw_follow *f, tw__tail *t);
 
 /* The file was truncated: the tail goes on with its copy, the path with a new tail. */
 void tw__look_truncated(tw_follow *f, tw__tail *t);

@@ -39,6 +39,24 @@ static tw__tail *take_in(tw_follow *f, const char *path, int fd,
   return tw__tail_add(f, path, fd, st, old);
 }
 
+/* The file has been truncated: st is what it was then, or a little after. */
+static void note_empty(tw__tail *t, const struct stat *st) {
+  t->emptied = st->st_size == 0;
+  t->size = st->st_size;
+  t->changed_ns = tw__tail_changed_ns(st);
+}
+
+void tw__look_refilled(tw_follow *f, tw__tail *t) {
+  struct stat st;
+  if (!t->emptied || t->left || t->fd < 0 || fstat(t->fd, &st)) return;
+  const int64_t at = tw__tail_changed_ns(&st);
+  if (at == t->changed_ns) return;
+  t->before = tw__beside_missed(f, t->before, t->path, t->changed_ns, at);
+  t->dirty = 1;
+  t->emptied = st.st_size == 0;
+  t->changed_ns = at;
+}
+
 void tw__look_truncated(tw_follow *f, tw__tail *t) {
   tw__wanted w = {.f = f,
                   .position = t->position,
@@ -54,6 +72,7 @@ void tw__look_truncated(tw_follow *f, tw__tail *t) {
   }
   if (t->head_len) tw__beside_copy(t->path, &w);
   if (w.found.fd < 0 && t->held == 0) { /* nothing to be kept of it */
+    note_empty(t, &st);
     tw__tail_restart(f, t);
     t->dirty = 1;
     return;
@@ -69,6 +88,7 @@ void tw__look_truncated(tw_follow *f, tw__tail *t) {
   tw__tail *n = tw__tail_add(f, t->path, fd, &st, t);
   if (!n) return;
   n->left = left;
+  note_empty(n, &st);
   for (int i = 0; i < f->tails; i++)
     if (f->tail[i]->before == t && f->tail[i] != n) f->tail[i]->before = n;
   if (t->fd >= 0)
@@ -154,6 +174,7 @@ void tw__look_scan(tw_follow *f, int from_end) {
 void tw__look_compare(tw_follow *f, tw__tail *t) {
   struct stat st;
   if (t->fd < 0 || fstat(t->fd, &st)) return;
+  tw__look_refilled(f, t);
   if (t->head_len < TW__FOLLOW_HEAD) (void)tw__tail_same(f, t);
   const int64_t at = tw__tail_changed_ns(&st);
   if (st.st_size != t->size || at != t->changed_ns) t->dirty = 1;
@@ -201,6 +222,7 @@ void tw__look_seen(void *data, int wd, const char *name) {
     for (int i = 0; i < f->tails; i++)
       if (f->tail[i]->wd == wd) {
         f->tail[i]->dirty = 1;
+        tw__look_refilled(f, f->tail[i]);
         if (f->tail[i]->head_len < TW__FOLLOW_HEAD) (void)tw__tail_same(f, f->tail[i]);
       }
   } else if (wd < 0 || !*name || !fnmatch(base, name, 0) || !strcmp(base, name)) {

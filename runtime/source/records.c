@@ -40,6 +40,10 @@ static int shrunk(const tw__tail *t) {
 /* Bytes of the file from position + skip, up to room. Returns how many, 0: none, and then there
  * is nothing to be read now; < 0 status. */
 static int64_t get(tw_follow *f, tw__tail *t, int64_t skip, int64_t room) {
+  if (t->emptied) {
+    tw__look_refilled(f, t);
+    if (t->before && t->before->dirty) return TW_AGAIN; /* its turn is later */
+  }
   const ssize_t n = tw__tail_read(t->fd, f->buf, room, t->position + skip);
   if (n < 0)
     return tw__follow_fail(f, TW_EIO, "%s: byte %lld: %s", t->path,

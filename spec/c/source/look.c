@@ -99,6 +99,40 @@ static void copied(void) {
   clean();
 }
 
+/* All between two looks: filled, copied and truncated, once more, and filled. */
+static void copied_meanwhile(void) {
+  const struct timespec step = {.tv_nsec = 12000000}; /* of the file system's clock */
+  char command[300];
+  put("log", "a\n");
+  follow("log");
+  CHECK(!strcmp(next(), "a"));
+  for (int i = 0; i < 3; i++) {
+    snprintf(command, sizeof command, "cp %s %s", at("log"),
+             at(i == 0   ? "log.3"
+                : i == 1 ? "log.2"
+                         : "log.1"));
+    CHECK(!system(command));
+    nanosleep(&step, NULL);
+    CHECK(!truncate(at("log"), 0));
+    if (i == 0) {
+      tw_follow_look(f, 1);
+      CHECK(!strcmp(next(), "")); /* it is seen that it is empty */
+    }
+    nanosleep(&step, NULL);
+    put("log", i == 0 ? "b\n" : i == 1 ? "c\n" : "d\n");
+    nanosleep(&step, NULL);
+  }
+  if (check_below(2)) tw_follow_look(f, 2);
+  const char *came = next();
+  if (!*came) { /* without a look it is told by events, or the next look */
+    tw_follow_look(f, 3);
+    came = next();
+  }
+  CHECKF(!strcmp(came, "b"), "%s", came);
+  CHECK(!strcmp(next(), "c") && !strcmp(next(), "d") && !strcmp(next(), ""));
+  clean();
+}
+
 static void globbed(void) {
   put("x1", "a\n");
   follow("x*");
@@ -145,6 +179,7 @@ int main(int argc, char **argv) {
   loop = tw_loop_open();
   renamed();
   copied();
+  copied_meanwhile();
   globbed();
   told();
   tw_loop_close(loop);
