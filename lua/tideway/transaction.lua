@@ -21,6 +21,7 @@
 --     dirty             messages have been handed out since the transaction has begun
 --     due               when it is to end
 --     tries, aborts     of those that were aborted: in a row, and ever
+--     lost              the run has failed with elements on their way
 --     over              nothing is committed any more; failed: why, if that is an error
 jit.off(true, true)
 
@@ -123,8 +124,8 @@ local function undo(S, clear, final)
   S.tries, S.aborts, S.dirty = S.tries + 1, S.aborts + 1, false
   producer.start(P, ABORT, S.consumer)
   local status, problem = producer.await(P)
-  if status ~= C.TW_OK then return fail(S, S.stopped and not S.finished and ABANDONED .. why or problem) end
-  if S.finished then
+  if status ~= C.TW_OK then return fail(S, S.stopped and not S.lost and ABANDONED .. why or problem) end
+  if S.lost then
     S.over = true -- the run has failed, and says why
   elseif S.stopped then
     fail(S, ABANDONED .. why)
@@ -143,7 +144,7 @@ end
 local function conclude(S)
   local P = S.producer
   if S.over or not (S.dirty or P.doomed) then return end
-  local clear, final = not S.finished and settle(S), false
+  local clear, final = not S.lost and settle(S), false
   if not S.consumer then return end
   if not clear and not P.doomed then
     -- it would be so again, but when partitions are to go: the others who have them do it then
@@ -254,7 +255,10 @@ end
 function transaction.before_close(S)
   local P = S.producer
   -- the element that failed, and what came before it since the last commit, is undone
-  if S.finished then producer.doom(P, "the run has failed") end
+  if S.finished and S.consumer and (S.out or lib.tw_consumer_kept(S.consumer) > 0) then
+    S.lost = true
+    producer.doom(P, "the run has failed")
+  end
   if not quiet(S) then
     consumer.wake(S)
     return false
