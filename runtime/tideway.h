@@ -1639,6 +1639,9 @@ typedef struct tw_kafka_record {
 
 typedef struct tw_kafka_report {
   uint64_t id;
+  const char
+      *topic; /* of one that has failed, borrowed from the producer; NULL: unknown */
+  int32_t partition;
   int error; /* librdkafka's; 0: it has arrived */
 } tw_kafka_report;
 

@@ -104,6 +104,7 @@ function kafka.conf(op, opts, values, fixed)
   elseif opts.brokers then
     all["bootstrap.servers"] = opts.brokers
   end
+  if all["bootstrap.servers"] == "" then misuse('%s: brokers must name at least one "host:port"', op) end
   if not all["bootstrap.servers"] and not all["metadata.broker.list"] then
     misuse('%s: needs brokers = "host:port" (or "embedded")', op)
   end
@@ -118,7 +119,10 @@ function kafka.conf(op, opts, values, fixed)
     if not ok or lib.tw_kafka_conf_set(conf, name, text, message, ERROR_SIZE) ~= 0 then
       lib.tw_kafka_conf_close(conf)
       if not ok then error(text, 0) end
-      misuse("%s: conf: %s", op, ffi.string(message))
+      local why = ffi.string(message):gsub("%s+$", "")
+      local shown = ("%q"):format(text)
+      if why:find "^Invalid value" and not why:find(shown, 1, true) then why = why .. ": " .. shown end
+      misuse("%s: conf: %s", op, why)
     end
   end
   return conf

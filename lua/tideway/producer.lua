@@ -105,10 +105,15 @@ local function put_headers(node, P, map)
   if type(map) ~= "table" then
     error(("%s: headers must be a table name -> text, got %s"):format(node.kind, check.show(map)), 0)
   end
-  for name, value in pairs(map) do header_text(node, name, value) end -- all or none
+  for name, value in pairs(map) do -- all or none
+    if type(name) ~= "string" then
+      error(("%s: the name of a header must be text, got %s"):format(node.kind, check.show(name)), 0)
+    end
+    header_text(node, name, value)
+  end
   for name, value in pairs(map) do
     local text, len = header_text(node, name, value)
-    if lib.tw_producer_header(P.native, tostring(name), text, len) ~= 0 then error("kafka: no memory", 0) end
+    if lib.tw_producer_header(P.native, name, text, len) ~= 0 then error("kafka: no memory", 0) end
   end
 end
 
@@ -148,10 +153,9 @@ local function dispose(P, record, rule, err)
 end
 
 --- A record has not arrived. record: what is known of it, if anything. Raises where the policy says so.
-local function lost(P, record, why)
+local function lost(P, record, why, place)
   local node = record and record.node or P.node
-  local err = ("%s: a record was not delivered%s: %s"):format(node.kind,
-    record and record.topic and (" to %s"):format(record.topic) or "", why)
+  local err = ("%s: a record was not delivered%s: %s"):format(node.kind, place, why)
   if P.on_lost then return P.on_lost(P, err) end
   local rule = record and record.node and rule_of(node) or "raise"
   if rule == "raise" then error(err, 0) end
@@ -173,7 +177,7 @@ local function reports(P)
       held[id] = nil
       if code ~= 0 or record.waiter then
         failed = failed or {}
-        failed[#failed + 1] = { record, code }
+        failed[#failed + 1] = { record, code, list[i].topic, list[i].partition }
       elseif record.list then
         metadata.release(record.list)
       else
@@ -193,17 +197,24 @@ local function occupy(P, busy)
   end
 end
 
---- Deal with what has failed, or is waited for: { record, code } each.
+--- " to topic[partition]", as far as it is known.
+local function place_of(topic, partition)
+  if topic == nil then return "" end
+  return partition < 0 and " to " .. ffi.string(topic) or (" to %s[%d]"):format(ffi.string(topic), partition)
+end
+
+--- Deal with what has failed, or is waited for: { record, code, topic, partition } each.
 local function sort_out(P, failed)
   local raised
   for _, item in ipairs(failed) do
     local record, code = item[1], item[2]
     if record and record.waiter then
-      record.code = code
+      record.code, record.place = code, place_of(item[3], item[4])
       sched.wake(record.waiter)
     else
       if record and not record.list then record = { list = record } end
-      local ok, err = pcall(lost, P, record, ffi.string(lib.tw_kafka_error_text(code)))
+      local why = ffi.string(lib.tw_kafka_error_text(code))
+      local ok, err = pcall(lost, P, record, why, place_of(item[3], item[4]))
       -- it stops the run; we go on with what is still on its way
       if not ok and not raised then sched.spawn(error, true, err, 0) end
       raised = raised or not ok
@@ -400,7 +411,7 @@ function deliver(node, x)
   while not watch.code do sched.suspend(watch.waiter, "to_kafka") end
   if watch.code ~= 0 then
     local why = ffi.string(lib.tw_kafka_error_text(watch.code))
-    error(("%s: a record was not delivered: %s"):format(node.kind, why), 0)
+    error(("%s: a record was not delivered%s: %s"):format(node.kind, watch.place, why), 0)
   end
 end
 

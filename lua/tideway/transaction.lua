@@ -73,18 +73,26 @@ local function settled(S)
     and (P.doomed or lib.tw_producer_waiting(P.native) == 0)
 end
 
+--- Do records wait for room? That a broker takes none is no fault of the operators'.
+local function jammed(S)
+  local P = S.producer
+  return not (P.doomed or S.stopped) and (P.waiters or lib.tw_producer_waiting(P.native) > 0)
+end
+
 --- Wait for it. Returns whether.
 local function settle(S)
   local deadline = now() + S.drain
   while S.consumer and not settled(S) and now() < deadline do
     lib.tw_consumer_watch(S.consumer, 1)
     consumer.pause(S, "exactly_once")
+    if jammed(S) then deadline = now() + S.drain end
   end
   return S.consumer and settled(S)
 end
 
 local function held(S)
   local kept = tonumber(lib.tw_consumer_kept(S.consumer))
+  if S.stopped then return ("records could not be sent within %g s"):format(S.drain) end
   return ("%d messages are still held after %g s: operators that keep elements until others come (partition, "
     .. "windows, zip) cannot be part of a transaction"):format(kept + (S.out and 1 or 0), S.drain)
 end
@@ -118,10 +126,10 @@ local function undo(S, clear, final)
   if status ~= C.TW_OK then return fail(S, S.stopped and not S.finished and ABANDONED .. why or problem) end
   if S.finished then
     S.over = true -- the run has failed, and says why
-  elseif final then
-    fail(S, why)
   elseif S.stopped then
     fail(S, ABANDONED .. why)
+  elseif final then
+    fail(S, why)
   elseif not clear and not settle(S) then
     if S.consumer then fail(S, held(S)) end
   else

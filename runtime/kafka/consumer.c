@@ -858,16 +858,19 @@ static rd_kafka_resp_err_t assign_here(tw_consumer *c) {
     topics[i] = rd_kafka_topic_new(c->rk, list->elems[i].topic, NULL);
   if (topics && !rd_kafka_metadata(c->rk, 0, NULL, &found, LOOK_UP))
     rd_kafka_metadata_destroy(found);
-  int unknown = rd_kafka_committed(c->rk, list, LOOK_UP) != 0;
+  rd_kafka_resp_err_t err = rd_kafka_committed(c->rk, list, LOOK_UP);
+  int refused = err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
   for (int i = 0; i < list->cnt; i++) {
     rd_kafka_topic_partition_t *tp = &list->elems[i];
-    if (unknown || tp->err)
+    if (err || tp->err)
       tp->offset = RD_KAFKA_OFFSET_INVALID;
     else if (tp->offset < 0)
       tp->offset = c->begin;
+    if (tp->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) refused = 1;
     tp->err = RD_KAFKA_RESP_ERR_NO_ERROR;
   }
-  rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, list);
+  err = refused ? RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+                : rd_kafka_assign(c->rk, list);
   for (int i = 0; topics && i < list->cnt; i++)
     if (topics[i]) rd_kafka_topic_destroy(topics[i]);
   tw__free(topics);

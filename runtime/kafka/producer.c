@@ -141,7 +141,7 @@ tw_producer *tw_producer_open(tw_loop *loop, tw_kafka_conf *given, int loud,
   }
   rd_kafka_conf_set_opaque(conf, p);
   rd_kafka_conf_set_error_cb(conf, note_error);
-  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
+  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
   if (!loud) rd_kafka_conf_set_log_cb(conf, NULL);
   p->transactional = has_transactions(conf);
   p->patience_ns = INT64_MAX;
@@ -232,8 +232,10 @@ static int hand_over(tw_producer *p, const tw_kafka_record *r, void *id) {
   if (!err) return TW_OK;
   if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) return TW_AGAIN;
   if (!p->broken)
-    snprintf(p->error, sizeof p->error, "topic %.200s: %s", p->topics[r->topic].name,
-             rd_kafka_err2str(err));
+    snprintf(p->error, sizeof p->error, "topic %.200s: %s%s", p->topics[r->topic].name,
+             rd_kafka_err2str(err),
+             err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? " (see message.max.bytes)"
+                                                         : "");
   p->refused = err;
   int never = err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
               err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
@@ -322,6 +324,14 @@ static void arrived(tw_producer *p, struct tw__kept *kept, int err) {
   give_kept(p, kept);
 }
 
+/* A topic's name as long as the producer lives; NULL: none of ours. */
+static const char *topic_of(const tw_producer *p, const rd_kafka_topic_t *rkt) {
+  for (int k = 0; k < p->topic_count; k++)
+    if (p->topics[k].rkt == rkt || !strcmp(p->topics[k].name, rd_kafka_topic_name(rkt)))
+      return p->topics[k].name;
+  return NULL;
+}
+
 int tw_producer_reports(tw_producer *p) {
   int n = 0;
   while (n < TW_REPORTS) {
@@ -338,8 +348,15 @@ int tw_producer_reports(tw_producer *p) {
           id = 0;
         }
         if (m->err || id)
-          p->report[n++] = (tw_kafka_report){.id = id >> 1, .error = m->err};
+          p->report[n++] =
+              (tw_kafka_report){.id = id >> 1,
+                                .topic = m->err && m->rkt ? topic_of(p, m->rkt) : NULL,
+                                .partition = m->partition,
+                                .error = m->err};
       }
+    if (rd_kafka_event_type(p->event) == RD_KAFKA_EVENT_ERROR)
+      note_error(p->rk, rd_kafka_event_error(p->event),
+                 rd_kafka_event_error_string(p->event), p);
     if (!m) {
       rd_kafka_event_destroy(p->event);
       p->event = NULL;

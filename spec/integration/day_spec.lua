@@ -3,9 +3,9 @@
 --
 -- An hour takes as long as it takes: whoever needs something waits for it. Two things need a clock
 -- that goes on as in a day: what tells rotated files from each other is the time of their last
--- change, so that a TICK of the file system's clock passes between turns; and what is empty when it
--- is looked at, then filled and copied and truncated before the next look, cannot be told from what
--- has always been empty, so that a copy waits until something of the file has been seen.
+-- change, so that a TICK of the file system's clock passes between turns; and a new file that is
+-- empty when it is looked at, then filled and copied and truncated before the next look, cannot be
+-- told from one that has always been empty, so that a copy waits until something of it has been seen.
 local helper = require "helper"
 local process = require "support.process"
 local scratch = require "support.scratch"

@@ -295,7 +295,7 @@ async def main():
         print(await done, flush=True)
 asyncio.run(main())
 ]])
-    local child = process.start("timeout -s KILL 60 /usr/bin/python3 " .. script)
+    local child = process.start("/usr/bin/python3 " .. script)
     local port = process.eventually("its port", function() return child:output():match "^(%d+)\n" end)
     tw.from_range(1, 5000)
       :map(function(i) return i % 2 == 0 and { data = ("x"):rep(i), binary = true } or tostring(i) end)
@@ -345,7 +345,7 @@ asyncio.run(main())
     tw.from_iterable { "x" }:to_websocket("wss://127.0.0.1:" .. plain, { retries = 0, timeout = "1s" })
     assert.matches("to_websocket: wss://", raised(tw.run))
     local port = free_port()
-    local server = process.start(("timeout -s KILL 30 openssl s_server -quiet -accept 127.0.0.1:%d -cert %s " ..
+    local server = process.start(("openssl s_server -quiet -accept 127.0.0.1:%d -cert %s " ..
       "-key %s -www"):format(port, cert, key))
     tw.from_iterable { "x" }
       :to_websocket("wss://localhost:" .. port, { ca_file = cert, retries = 50, backoff = "10ms" })
@@ -522,7 +522,7 @@ async def main():
         print(n, ws.close_code)
 asyncio.run(main())
 ]])
-    local child = process.start("timeout -s KILL 60 /usr/bin/python3 " .. script .. " " .. sink:port())
+    local child = process.start("/usr/bin/python3 " .. script .. " " .. sink:port())
     tw.run()
     local _, text = child:wait(20)
     os.remove(script)
@@ -546,7 +546,7 @@ feed.onclose = (e) => {
 </script>]]):format(sink:port(), back:port()), ".html")
     local folder = os.tmpname()
     os.remove(folder)
-    local child = process.start(("timeout -s KILL 60 chromium --headless --no-sandbox --disable-gpu " ..
+    local child = process.start(("chromium --headless --no-sandbox --disable-gpu " ..
       "--disable-dev-shm-usage --user-data-dir=%s --remote-debugging-port=0 file://%s 2> /dev/null")
       :format(folder, page))
     tw.run()

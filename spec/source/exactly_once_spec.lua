@@ -138,6 +138,24 @@ describe("exactly_once", function()
     assert.same({ nil, N }, { got.err, got.committed })
   end)
 
+  it("waits for a broker that takes nothing for longer than elements may be held", function()
+    local got = copy(nil, function(s)
+      return s:buffer(500):map(function(x)
+        if x == "100" then
+          kafka.down()
+          tw.spawn(function()
+            tw.sleep "700ms"
+            kafka.up()
+          end)
+        end
+        if x == tostring(N) then tw.stop() end
+        return x
+      end)
+    end, { until_end = false, conf = { ["queue.buffering.max.messages"] = 5, ["reconnect.backoff.max.ms"] = 100 } })
+    assert.same({ nil, N }, { got.err, got.committed })
+    assert.is_true(every_one(got.values))
+  end)
+
   it("raises for a record that can never be sent, which a policy may skip", function()
     local function long(x) return x == "70" and ("x"):rep(3000) or x end
     local small = { conf = { ["message.max.bytes"] = 1000, ["retry.backoff.ms"] = 10 } }

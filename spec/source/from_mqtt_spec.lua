@@ -286,6 +286,23 @@ describe("from_mqtt", function()
     assert.is_true(held < 4e6, held) -- of 30 MB
   end)
 
+  it("says so when the pipeline holds as many as it may", function()
+    local out
+    local text = mosquitto.silently(function()
+      local source = tw.from_mqtt(settings(broker, { maxsize = 3 }))
+      out = source:partition(5):sink_to_list()
+      tw.run(function()
+        while broker:logged "Sending SUBACK" == 0 do tw.sleep "5ms" end
+        broker:lines("t", numbers(1, 5))
+        tw.sleep "100ms"
+        source:stop()
+      end)
+    end)
+    assert.same({}, out)
+    assert.equal(3, broker:logged "Sending PUBLISH")
+    assert.matches("from_mqtt.*3 messages are held; the broker sends no more", text)
+  end)
+
   it("says that the broker is not there, or what it refuses", function()
     broker:halt()
     local err = raised(take, broker, 1, { retries = 1, backoff = "5ms" })

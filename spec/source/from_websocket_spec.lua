@@ -677,13 +677,11 @@ async def main():
         await asyncio.sleep(60)
 asyncio.run(main())
 ]])
-    local child = io.popen("exec timeout -s KILL 60 /usr/bin/python3 " .. script .. " & echo $! && wait")
-    local pid = child:read "*l"
-    local port = child:read "*l"
+    local child = process.start("/usr/bin/python3 " .. script)
+    local port = process.eventually("its port", function() return child:output():match "^(%d+)\n" end)
     local out = tw.from_websocket("ws://127.0.0.1:" .. port):sink_to_list()
     tw.run()
-    os.execute("kill -9 " .. pid)
-    child:close()
+    child:signal("KILL"):wait()
     os.remove(script)
     assert.equal(1001, #out)
     assert.equal("m999", out[1000])
@@ -719,7 +717,7 @@ ws.onopen = () => { ws.send("from the page"); ws.send(new Blob(["blob"])); ws.se
 </script>]]):format(source:port()), ".html")
     local folder = os.tmpname()
     os.remove(folder)
-    local child = process.start(("timeout -s KILL 60 chromium --headless --no-sandbox --disable-gpu " ..
+    local child = process.start(("chromium --headless --no-sandbox --disable-gpu " ..
       "--disable-dev-shm-usage --user-data-dir=%s --remote-debugging-port=0 file://%s 2> /dev/null")
       :format(folder, page))
     tw.run()

@@ -6,7 +6,9 @@ return {
 key and headers, such as from_kafka{full = true} gives. Its metadata is released when the broker has it: what a
 from_kafka above commits has arrived. While librdkafka's queue is full the emitter waits
 (queue.buffering.max.messages); the run ends when everything has arrived. What does not
-arrive goes by the error policy. Below tw.exactly_once records are part of its transactions.]],
+arrive within conf["message.timeout.ms"] (5 minutes) goes by the error policy. The client, threads and
+connections of its own, is opened with the first element and closed at the end of the stream.
+Below tw.exactly_once records are part of its transactions.]],
   args = {},
   opts = producer.SETTINGS,
   outputs = "0",

@@ -39,8 +39,11 @@ return {
   doc = [[The values of the messages of Kafka topics, as strings (null: a tombstone); with full = true tables
 {topic =, partition =, offset =, key =, value =, timestamp =, headers =}. Offsets are committed when everything
 made of a message, and of all before it in its partition, has left the pipeline: at least once. Members
-of a group share the partitions. brokers = "embedded" is a cluster in this process, for tests and
-examples. tw.metadata() has topic, partition and offset.]],
+of a group share the partitions; one that is not heard of for conf["session.timeout.ms"] is taken for dead; below
+about 2000 members fall out, as librdkafka looks at its heartbeats once a second. A topic that is not there, and brokers
+that cannot be reached, are waited for, and named on standard error. It reads ahead up to 256 MB
+(conf["queued.max.messages.kbytes"]); while the pipeline waits, partitions are paused. brokers = "embedded" is a
+cluster in this process, for tests and examples. tw.metadata() has topic, partition and offset.]],
   args = {},
   opts = consumer.settings {
     { "full", "boolean?", "give tables, not only values" },

@@ -135,7 +135,6 @@ local function attend(S)
     if not S.stopped then S.failed = mqtt.keep_up(S, mqtt.most(S, math.huge)) end
     if not S.native then break end
     if through(S) or lib.tw_mqtt_state(S.native) == CLOSED then return leave(S) end
-    look_at_window(S)
     wake(S)
     sched.wait(S.id)
   end
@@ -276,6 +275,7 @@ end)() ]],
         return n
       end
       if S.failed then error(("%s: %s"):format(node.kind, S.failed), 0) end
+      look_at_window(S)
       S.waiter = {}
       sched.suspend(S.waiter, node.kind)
       S.waiter = nil
