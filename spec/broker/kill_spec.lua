@@ -1,5 +1,5 @@
 --- kill -9 of members at random moments, while numbers flow through them: at-least-once loses
--- nothing, exactly once shows each record once. TIDEWAY_KILLS=100 kills as often (default 12).
+-- nothing, exactly once shows each record once. TIDEWAY_KILLS=100 kills as often (default 9).
 local broker = require "support.broker"
 local helper = require "helper"
 local pipeline = require "support.pipeline"
@@ -7,7 +7,7 @@ local process = require "support.process"
 
 if not broker.address then return pending "a real broker (make test-broker)" end
 
-local KILLS = tonumber(os.getenv "TIDEWAY_KILLS") or 12
+local KILLS = tonumber(os.getenv "TIDEWAY_KILLS") or 9
 local MEMBERS, PARTITIONS = 3, 6
 local SLOWEST = 2.5 -- seconds from one kill to the next
 
