@@ -17,9 +17,9 @@ enum {
   CALL_MS = 500,     /* of one call */
   OFFSETS_MS = 5000, /* of the one that cannot be resumed */
   FLUSH_MS = 2000,   /* of records that are to be aborted */
-  REWIND_MS = 10000,
-  AGAIN_US = 20000, /* until the next call */
-  ABORTS = 20,      /* calls that say that another abort is needed */
+  REWIND_MS = 10000, /* of one call */
+  AGAIN_US = 20000,  /* until the next call */
+  ABORTS = 20,       /* calls that say that another abort is needed */
 };
 
 struct tw__step {
@@ -121,11 +121,17 @@ static int undo(struct tw__step *step) {
   return result == TW_ECORRUPT && step->aborts++ < ABORTS ? TW_AGAIN : result;
 }
 
+/* A broker that comes back takes longer than one call. */
 static int rewind_consumer(struct tw__step *step) {
-  if (!step->offsets || is_late(step)) return TW_OK;
-  int result =
-      judge(step, rd_kafka_seek_partitions(step->group, step->offsets, REWIND_MS));
-  for (int i = 0; !result && i < step->offsets->cnt; i++)
+  int result = TW_OK, timed_out = 1;
+  while (step->offsets && timed_out) {
+    if (is_late(step)) return TW_OK;
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(step->group, step->offsets,
+                                                       time_left(step, REWIND_MS));
+    timed_out = error && rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT;
+    result = judge(step, error);
+  }
+  for (int i = 0; !result && step->offsets && i < step->offsets->cnt; i++)
     if (step->offsets->elems[i].err) {
       snprintf(step->error, sizeof step->error, "%s",
                rd_kafka_err2str(step->offsets->elems[i].err));
