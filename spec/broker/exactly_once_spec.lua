@@ -118,10 +118,15 @@ describe("exactly once", function()
     ]](group, from, to)
     process.eventually("the sleep", function() return one:output():find "now" end)
     broker.kill()
-    local status, _, err = one:signal("TERM"):wait(20)
+    one:signal "TERM"
+    -- librdkafka 2.0 may not return from sending offsets, whatever time it is given, before the broker is back
+    local ended = pcall(process.eventually, "the end", function() return not one:running() end, 20)
     broker.start()
-    assert.equal(1, status)
-    assert.truthy(err:find "exactly_once: what came last has not been committed, the next run does it again", err)
+    local status, _, err = one:wait(60)
+    if ended or status ~= 0 then
+      assert.equal(1, status)
+      assert.truthy(err:find "exactly_once: what came last has not been committed, the next run does it again", err)
+    end
     plain(group, from, to)
     all_once()
   end)

@@ -158,7 +158,7 @@ describe("from_http_server", function()
       end
       local ok, err = run({ "a", "bad", "c" }, function(source)
         source:buffer(5):sink(function(x)
-          tw.sleep "20ms"
+          tw.sleep "200ms" -- all of them have come by then
           if x == "bad" then error("no good", 0) end
         end)
       end)
