@@ -34,9 +34,9 @@ takes; when it goes on, standard error says why. What cannot pass ends the run: 
 transactional_id, something is not allowed, a record can never be sent. An abort takes back records and offsets,
 nothing else: a function of yours, accumulate, unique, a window has seen the messages, and sees them again.
 Operators that hold elements back until others come cannot be committed, and raise. When the run is stopped,
-what came last is committed; what cannot be within 5 s is an error, and comes again in the next run. (While the
+what came last is committed; what cannot be within 5 s is an error, and comes again in the next run. While the
 broker is gone, librdkafka 2.0 may not return from sending offsets; then the stop waits for the broker, and a
-second signal ends the process.)]],
+second signal ends the process.]],
   args = {},
   opts = consumer.settings {
     { "transactional_id", "string?", "one per running process, the same after a restart; default: the group's name" },
