@@ -3,6 +3,7 @@
  *     embed open N            opens and closes N runtimes: median us to open, KB of each while 100 are open
  *     embed push BATCH        10^6 pushes (10^5 with 1) of 100 bytes, a step after each BATCH: ns each
  *     embed shared BATCH      the same into a shared input
+ *     embed view BATCH        the same, the filter gets views instead of strings
  *     embed call              10^6 calls of a Lua function with 100 bytes by the C API: ns each
  *     embed bare N            N bare Lua states with their libraries: median us
  */
@@ -45,9 +46,12 @@ static long resident_kb(void) {
   return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static tw_runtime *open_one(void) {
-  tw_runtime *rt = tw_open(&(tw_options){
-      .code = "require('tideway').input('in'):filter(" FILTER "):output('out')"});
+static tw_runtime *open_one(int view) {
+  static const char *const code[] = {
+      "require('tideway').input('in'):filter(" FILTER "):output('out')",
+      "require('tideway').input('in', {view = true}):filter(" FILTER "):output('out')",
+  };
+  tw_runtime *rt = tw_open(&(tw_options){.code = code[view]});
   if (!tw_error(rt)) return rt;
   fprintf(stderr, "%s\n", tw_error(rt));
   exit(1);
@@ -58,12 +62,12 @@ static void opens(int n) {
   tw_runtime *kept[OPEN];
   for (int i = 0; i < n; i++) {
     const double began = now_us();
-    tw_runtime *rt = open_one();
+    tw_runtime *rt = open_one(0);
     took[i] = now_us() - began;
     tw_close(rt);
   }
   const long before = resident_kb();
-  for (int i = 0; i < OPEN; i++) kept[i] = open_one();
+  for (int i = 0; i < OPEN; i++) kept[i] = open_one(0);
   const long after = resident_kb();
   for (int i = 0; i < OPEN; i++) tw_close(kept[i]);
   printf("%g %g\n", median(took, n), (double)(after - before) / OPEN);
@@ -90,10 +94,10 @@ static void hear(void *ctx, const char *data, size_t len) {
   heard += len == LENGTH;
 }
 
-static void pushes(int batch, int flags) {
+static void pushes(int batch, int flags, int view) {
   char record[LENGTH];
   memset(record, 'x', sizeof record);
-  tw_runtime *rt = open_one();
+  tw_runtime *rt = open_one(view);
   tw_input *in = tw_input_open(rt, "in", flags);
   tw_output_listen(rt, "out", hear, NULL);
   const int total = batch > 1 ? PUSHES : PUSHES / 10;
@@ -133,8 +137,9 @@ int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   const int n = argc > 2 ? atoi(argv[2]) : 1;
   if (!strcmp(what, "open")) opens(n);
-  if (!strcmp(what, "push")) pushes(n, 0);
-  if (!strcmp(what, "shared")) pushes(n, TW_SHARED);
+  if (!strcmp(what, "push")) pushes(n, 0, 0);
+  if (!strcmp(what, "shared")) pushes(n, TW_SHARED, 0);
+  if (!strcmp(what, "view")) pushes(n, 0, 1);
   if (!strcmp(what, "call")) calls();
   if (!strcmp(what, "bare")) bare(n);
   return 0;

@@ -8,7 +8,8 @@ local OPENS = 50
 
 local ways = {
   { "C API: pcall of the filter", "call" },
-  { "tideway: a step after 1,000 pushes", "push 1000", limit = 100 },
+  { "tideway: views, a step after 1,000 pushes", "view 1000", limit = 100 },
+  { "tideway: strings, a step after 1,000", "push 1000" },
   { "tideway: after 100", "push 100" },
   { "tideway: after each", "push 1" },
   { "tideway: shared input, after 1,000", "shared 1000" },

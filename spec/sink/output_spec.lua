@@ -28,7 +28,35 @@ describe("output", function()
   before_each(function() clock = tw.testing.clock() end)
   after_each(function() clock:restore() end)
 
-  it("gives the host strings, numbers and views, in order", function()
+  it("gives the host what views show, also when it had to wait", function()
+    local name, take = fresh()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    local total = outlet.MAX_RECORDS + 100
+    for i = 1, total do file:write("line ", i, "\n") end
+    file:close()
+    local sink = tw.from_textfile(path, { view = true }):output(name)
+    sink:start()
+    local box = outlet.open(outlet.named(name))
+    local function step_until(count)
+      for _ = 1, 10000 do
+        if C.tw_mailbox_count(box) == count then return end
+        tw.step "10ms"
+      end
+      error(("%d are there, not %d"):format(tonumber(C.tw_mailbox_count(box)), count))
+    end
+    step_until(outlet.MAX_RECORDS)
+    clock:advance(0)
+    local taken = take()
+    step_until(100)
+    for _, text in ipairs(take()) do taken[#taken + 1] = text end
+    assert.equal(total, #taken)
+    for i = 1, total do assert(taken[i] == "line " .. i) end
+    sink:destroy()
+    os.remove(path)
+  end)
+
+  it("gives the host strings and numbers, in order", function()
     local name, take = fresh()
     local source = tw.stream()
     local sink = source:output(name)

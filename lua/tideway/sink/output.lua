@@ -1,8 +1,11 @@
 local C = require "tideway.ffi"
+local ffi = require "ffi"
 local outlet = require "tideway.outlet"
 local sched = require "tideway.sched"
 local sending = require "tideway.sending"
+local view = require "tideway.view"
 
+local istype, ctype = ffi.istype, view.ctype
 local TW_OK, TW_AGAIN, TW_EINVAL = C.TW_OK, C.TW_AGAIN, C.TW_EINVAL
 
 --- Wait until the host has taken what is there. One waits for the mailbox, the others for that one.
@@ -15,8 +18,9 @@ local function wait(out)
   if not ok then error(err, 0) end
 end
 
---- There was no room, or no memory.
-local function put_anew(out, text, status)
+--- There was no room, or no memory. A view is a text before it waits, as then it ends.
+local function put_anew(out, x, status)
+  local text = sending.text("output", x)
   while status == TW_AGAIN do
     wait(out)
     status = C.tw_mailbox_put(out.box, text, #text)
@@ -27,6 +31,13 @@ local function put_anew(out, text, status)
   if status ~= TW_OK then error(("output '%s': no memory"):format(out.name), 0) end
 end
 jit.off(put_anew, true)
+
+local function put(box, x)
+  if type(x) == "string" then return C.tw_mailbox_put(box, x, #x) end
+  if istype(ctype, x) then return C.tw_mailbox_put(box, x.ptr, #x) end
+  local text = sending.text("output", x)
+  return C.tw_mailbox_put(box, text, #text)
+end
 
 return {
   name = "output",
@@ -44,9 +55,8 @@ tw_output_listen for this name. The host gets them when the turn is over in whic
   emit = function(b, node, x)
     local out = node.state
     b:effect(node, function(element)
-      local text = type(element) == "string" and element or sending.text("output", element)
-      local status = C.tw_mailbox_put(out.box or outlet.open(out), text, #text)
-      if status ~= TW_OK then put_anew(out, text, status) end
+      local status = put(out.box or outlet.open(out), element)
+      if status ~= TW_OK then put_anew(out, element, status) end
     end, x)
   end,
 }
