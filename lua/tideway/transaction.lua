@@ -80,13 +80,14 @@ local function jammed(S)
   return not (P.doomed or S.stopped) and (P.waiters or lib.tw_producer_waiting(P.native) > 0)
 end
 
---- Wait for it. Returns whether.
+--- Wait for it, as long as there are fewer every S.drain seconds. Returns whether.
 local function settle(S)
-  local deadline = now() + S.drain
+  local deadline, least = now() + S.drain, math.huge
   while S.consumer and not settled(S) and now() < deadline do
     lib.tw_consumer_watch(S.consumer, 1)
     consumer.pause(S, "exactly_once")
-    if jammed(S) then deadline = now() + S.drain end
+    local kept = S.consumer and tonumber(lib.tw_consumer_kept(S.consumer)) or 0
+    if jammed(S) or kept < least and not S.stopped then deadline, least = now() + S.drain, kept end
   end
   return S.consumer and settled(S)
 end

@@ -17,6 +17,7 @@ enum {
   CLOSE_PATIENCE = 5,     /* s to deliver what is left */
   LATER_BYTES = 64 << 20, /* of records that wait for a transaction */
   CATCH_UP = 20000,       /* of them in one turn */
+  CAREFUL = 100,          /* transactions, see hand_over */
 };
 
 struct tw__topic {
@@ -220,7 +221,10 @@ static rd_kafka_resp_err_t send_full(tw_producer *p, const tw_kafka_record *r,
   return err;
 }
 
-/* Hand it to librdkafka. The headers are used up, but with TW_AGAIN. */
+/* Hand it to librdkafka. The headers are used up, but with TW_AGAIN. One that is refused because of
+ * what it is has waited in `later`, perhaps; then nobody is there who could be told, and its
+ * transaction is aborted. So that it is its element that fails when it comes again, and the next of
+ * its like, who sends waits for a transaction for some time. */
 static int hand_over(tw_producer *p, const tw_kafka_record *r, void *id) {
   rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
   if (p->headers || r->timestamp)
@@ -239,6 +243,7 @@ static int hand_over(tw_producer *p, const tw_kafka_record *r, void *id) {
   p->refused = err;
   int never = err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
               err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+  if (never) p->careful = CAREFUL;
   return never ? TW_EINVAL : TW_EIO;
 }
 
@@ -249,7 +254,7 @@ static void drop_headers(tw_producer *p) {
 
 /* Until there is a transaction, and behind those that wait for it. */
 static int put_off(tw_producer *p, const tw_kafka_record *r) {
-  if (p->later.bytes >= LATER_BYTES) return TW_AGAIN;
+  if (p->careful || p->later.bytes >= LATER_BYTES) return TW_AGAIN;
   if (tw__later_push(&p->later, r, p->headers)) {
     snprintf(p->error, sizeof p->error, "no memory");
     return TW_EIO;

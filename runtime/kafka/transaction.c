@@ -186,6 +186,7 @@ static void worked(uv_work_t *done, int status) {
   p->state = step->result;
   p->step = NULL;
   p->begun = !step->result;
+  if (p->begun && step->kind == TW_TXN_COMMIT && p->careful) p->careful--;
   free_step(step);
   if (p->begun) tw__producer_catch_up(p);
   tw__loop_ready(&p->handle);

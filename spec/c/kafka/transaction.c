@@ -89,7 +89,8 @@ static void bounds_what_waits(void) {
   tw_producer_close(p);
 }
 
-/* One that librdkafka refuses when its time has come is reported. */
+/* One that librdkafka refuses when its time has come is reported; after that none waits, and who sends
+ * it again is told. */
 static void reports_what_could_not_be_sent_later(void) {
   static char large[3000];
   tw_kafka_conf *conf = settings("transactional.id", "refused");
@@ -109,6 +110,17 @@ static void reports_what_could_not_be_sent_later(void) {
   }
   CHECKF(reported == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "%d", reported);
   CHECK(tw_producer_pending(p) == 0);
+  tw_producer_step(p, TW_TXN_ABORT, NULL);
+  CHECK(tw_producer_send(p, &r) == TW_AGAIN);
+  CHECKF(finished(p) == TW_OK, "%s", tw_producer_error(p));
+  CHECK(tw_producer_send(p, &r) == TW_EINVAL);
+  r.value_len = 1;
+  for (int i = 0; i <= 100; i++) {
+    tw_producer_step(p, TW_TXN_COMMIT, NULL);
+    int status = tw_producer_send(p, &r);
+    CHECKF(status == (i < 100 ? TW_AGAIN : TW_OK), "%d: %d", i, status);
+    CHECKF(finished(p) == TW_OK, "%s", tw_producer_error(p));
+  }
   tw_producer_close(p);
 }
 
