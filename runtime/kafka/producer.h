@@ -30,10 +30,10 @@ struct tw_producer {
   int begun; /* records can be produced */
   struct tw__later later;
   rd_kafka_resp_err_t lost_later; /* one of them was refused */
-  int careful;                    /* transactions for which no record waits in `later` */
-  struct tw__step *step;          /* under way */
-  int state;                      /* of the last step */
-  int64_t patience_ns;            /* that a step may take */
+  int careful;           /* transactions for which no record waits in `later` */
+  struct tw__step *step; /* under way */
+  int state;             /* of the last step */
+  int64_t patience_ns;   /* that a step may take */
 };
 
 /* ---- producer.c ---- */

@@ -151,7 +151,10 @@ describe("exactly_once", function()
         if x == tostring(N) then tw.stop() end
         return x
       end)
-    end, { until_end = false, drain = "500ms", conf = { ["queue.buffering.max.messages"] = 5, ["reconnect.backoff.max.ms"] = 100 } })
+    end, {
+      until_end = false, drain = "500ms",
+      conf = { ["queue.buffering.max.messages"] = 5, ["reconnect.backoff.max.ms"] = 100 },
+    })
     assert.same({ nil, N }, { got.err, got.committed })
     assert.is_true(every_one(got.values))
   end)
