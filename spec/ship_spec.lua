@@ -95,6 +95,17 @@ describe("ship", function()
     end)))
   end)
 
+  it("keeps them shared in compiled loops", function()
+    local n = 0
+    local both = copy { up = function() n = n + 1 end, get = function() return n end }
+    local sum = 0
+    for _ = 1, 1000 do
+      both.up()
+      sum = sum + both.get()
+    end
+    assert.equal(500500, sum)
+  end)
+
   it("copies functions that call themselves and each other", function()
     local even, odd
     function even(n) return n == 0 or odd(n - 1) end

@@ -208,12 +208,8 @@ end
 
 --- The value of a name in this state. Raises a text when it has none.
 function everywhere.find(module, key)
-  local x
-  if module == "_G" then
-    x = _G
-  elseif metatables[module] then
-    x = metatables[module]
-  else
+  local x = module == "_G" and _G or metatables[module]
+  if not x then
     local ok, loaded = pcall(require, module)
     if not ok then
       error(("the module '%s' cannot be loaded in another thread: %s"):format(module, tostring(loaded)), 0)

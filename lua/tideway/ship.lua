@@ -207,8 +207,8 @@ function fillers.fields(self, t, object, step)
   if mt then object[2] = value(self, mt, { up = step, how = "metatable" }) end
   local n = 2
   for key, x in next, t do
-    object[n + 1] = value(self, key, { up = step, how = "key" })
-    object[n + 2] = value(self, x, { up = step, how = "field", name = key })
+    object[n + 1] = flat[type(key)] and key or value(self, key, { up = step, how = "key" })
+    object[n + 2] = flat[type(x)] and x or value(self, x, { up = step, how = "field", name = key })
     n = n + 2
   end
 end
