@@ -306,6 +306,9 @@ static int numbers_of_strings(struct tw__key *key, const tw_column *col, int64_t
   if (!n) return TW_OK;
   if (!key->names) key->names = tw_dict_retain(col->dict);
   if (!key->own && key->names != col->dict && own_names(key)) return TW_ENOMEM;
+  /* who holds a column of keys may have put strings into its dict */
+  if (key->own && key->names->count != key->table.count && own_names(key))
+    return TW_ENOMEM;
   if (even_numbers(key, col, first, n, number)) return TW_OK;
   struct tw__key_dict *known = know(key, col->dict, n);
   if (!known) return TW_ENOMEM;
