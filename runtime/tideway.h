@@ -325,6 +325,9 @@ int64_t tw_loop_now_ns(void);
  * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
 int tw_loop_wake(tw_loop *loop, uint32_t id);
 
+/* How many threads of this process can run at once: its processors. At least 1. */
+int tw_processors(void);
+
 /* ---- mailbox (loop/mailbox.c) --------------------------------------------- */
 
 /* Records of bytes on their way between a host and a pipeline: one side puts them in, the
