@@ -147,13 +147,15 @@ $(B)/objects: FORCE
 	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
 FORCE:
 
-# The text between the markers of tideway.h, as a Lua module; without comments, which would be
-# half of the time that LuaJIT reads it.
+# The text between the markers of tideway.h, as a Lua module that gives it by its parts; without
+# comments, which would be half of it.
 $(CDEF): runtime/tideway.h
 	@mkdir -p $(@D)
-	@{ echo '-- generated from runtime/tideway.h'; echo 'return [==['; \
-	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $< | \
-	  $(CC) -fpreprocessed -x c -E -P -; echo ']==]'; } > $@.new
+	@awk '/^.. cdef: end/{p=0} sub(/^.. cdef: part /,"tw_part "){sub(/ .\/$$/,"")} p{print} /^.. cdef: begin/{p=1}' $< | \
+	  $(CC) -fpreprocessed -x c -E -P - | \
+	  awk '/^tw_part /{part=$$2; if (!(part in text)) names[++n]=part; next} {text[part]=text[part] $$0 "\n"} \
+	    END{print "-- generated from runtime/tideway.h\nreturn {"; \
+	      for (i=1; i<=n; i++) printf "%s = [==[\n%s]==],\n", names[i], text[names[i]]; print "}"}' > $@.new
 	@mv -f $@.new $@
 
 $(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o
