@@ -20,6 +20,7 @@
 #include <lualib.h>
 
 #include "core/mem.h"
+#include "engine/bytecode.h"
 #include "engine/place.h"
 #include "loop/loop.h"
 
@@ -264,6 +265,7 @@ static int begin(tw_runtime *rt, const tw_options *o) {
   rt->busy = 1; /* the script may run the loop */
   status = enter(rt, do_load, &rt);
   rt->busy = 0;
+  tw__bytecode_rest(rt->L);
   return status;
 }
 
