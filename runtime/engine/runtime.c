@@ -230,6 +230,7 @@ static int do_open(lua_State *L) {
   const open_request *q = lua_touserdata(L, 1);
   tw_runtime *rt = q->rt;
   if (rt->own_state) {
+    lua_gc(L, LUA_GCSTOP, 0); /* next to nothing is garbage yet */
     luaL_openlibs(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "ffi");
@@ -243,6 +244,7 @@ static int do_open(lua_State *L) {
   rt->loop = pointer_at(L, -1);
   lua_pop(L, 1);
   rt->functions = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (rt->own_state) lua_gc(L, LUA_GCRESTART, -1); /* once there is twice as much */
   return 0;
 }
 
