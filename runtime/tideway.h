@@ -370,6 +370,60 @@ int64_t tw_mailbox_take(tw_mailbox *box, const tw_view **records);
 /* Records that wait. Any thread, with TW_SHARED. */
 int64_t tw_mailbox_count(tw_mailbox *box);
 
+/* ---- parcels and lanes: from thread to thread (loop/lane.c) ----------------- */
+
+/* A block of bytes that goes from one thread to another without being copied. What is in it,
+ * and what the fields but len and room say, is between its sender and its receiver. */
+typedef struct tw_parcel {
+  struct tw_parcel *next; /* for whoever has it: lists */
+  int64_t number;         /* which one it is */
+  int64_t len, room;      /* bytes that are used; that there are */
+  int32_t kind, count;    /* how it is encoded; elements in it */
+  int32_t flags, extra;
+  char bytes[]; /* at a multiple of 16 */
+} tw_parcel;
+
+/* A new parcel with at least so many bytes of room, all fields but room 0. NULL: no memory,
+ * or room is below 0. Any thread, like the next two. */
+tw_parcel *tw_parcel_new(int64_t room);
+
+/* The same parcel, taken, with at least so many bytes of room; it may have moved. More than it
+ * had is half as much again at least. NULL: no memory, and then p is as it was. */
+tw_parcel *tw_parcel_grow(tw_parcel *p, int64_t room);
+
+/* Frees it, taken, whoever has made it; NULL is fine. */
+void tw_parcel_free(tw_parcel *p);
+
+/* One end of a lane, which takes parcels in both directions, up to TW_LANE_ROOM at a time in
+ * each, in order. Each end belongs to a thread; what follows is for the worker's end
+ * (tw_worker_open has the other one). */
+typedef struct tw_lane tw_lane;
+
+enum { TW_LANE_ROOM = 1024 };
+
+/* Put the end on the loop of its thread, once and before anything else: from now on its handle
+ * is reported there, and keeps the loop waiting. TW_OK; TW_EINVAL: it is on one; TW_EIO: no
+ * descriptors. */
+int tw_lane_attach(tw_lane *lane, tw_loop *loop);
+
+/* Its id in tw_loop_poll: reported when a receive has found nothing and something has come, or
+ * nothing will; and when a send has found no room and a quarter of it has become free. */
+uint32_t tw_lane_id(const tw_lane *lane);
+
+/* Send a parcel, taken. TW_OK; TW_AGAIN: no room, and p is still the caller's. 10 ns; waking the
+ * other side, when it waits, is a call of the system (2 us). */
+int tw_lane_send(tw_lane *lane, tw_parcel *p);
+
+/* The oldest parcel that has come, new; NULL: none now. */
+tw_parcel *tw_lane_receive(tw_lane *lane);
+
+/* How many parcels have come and are not received; other than a receive that finds nothing this
+ * does not ask for the handle to be reported. */
+int64_t tw_lane_count(const tw_lane *lane);
+
+/* 1 when the other side will send nothing more and everything was received, else 0. */
+int tw_lane_finished(const tw_lane *lane);
+
 /* ---- processes (loop/process.c) ------------------------------------------- */
 /* cdef: part processes */
 
@@ -2348,6 +2402,56 @@ int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
 
 /* Frees it, taken, after tw_thread_finish; NULL is fine. */
 void tw_thread_close(tw_thread *t);
+
+/* ---- worker threads (engine/worker.c) --------------------------------------- */
+
+/* A thread with a Lua state and a loop of its own, and a lane between it and the thread that
+ * has opened it. Nothing else is shared. What fails there ends it and is reported here:
+ * nothing is printed, nothing exits. */
+typedef struct tw_worker tw_worker;
+
+/* Start a thread that runs the code, then steps (as tw_step) until everything there has ended,
+ * something has failed, or it is told to go. Returns at once: that the code does not even run
+ * is a way for the worker to die.
+ * loop    the caller's, on which the handle is
+ * code    Lua text, copied; its ... are two strings: the address of its tw_lane in decimal,
+ *         and number
+ * name    of the code, for messages, copied; NULL: "code"
+ * root    as in tw_options, copied
+ * error   room of `size` bytes for why it has failed
+ * NULL: no memory, no thread, no descriptors. */
+tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
+                          const char *root, int number, char *error, int size);
+
+/* Tells it to go, which it does at the end of its step (so this waits while a function
+ * there computes), and frees it, taken, with the parcels that nobody has received; NULL is fine. */
+void tw_worker_close(tw_worker *w);
+
+/* Its id in tw_loop_poll: as tw_lane_id, and reported when it has ended. */
+uint32_t tw_worker_id(const tw_worker *w);
+
+/* As tw_lane_send; TW_EOF: it has ended, and p is still the caller's. */
+int tw_worker_send(tw_worker *w, tw_parcel *p);
+
+/* As tw_lane_receive and tw_lane_count; what it had sent before it ended can be received after. */
+tw_parcel *tw_worker_receive(tw_worker *w);
+int64_t tw_worker_count(const tw_worker *w);
+
+/* There will be no more parcels: after the last one tw_lane_finished says so. */
+void tw_worker_finish(tw_worker *w);
+
+/* TW_AGAIN: it runs; TW_OK: it has ended in order; TW_EFAILED: it has died. Asked before a
+ * receive that finds nothing, an end means that nothing more will come. */
+int tw_worker_status(tw_worker *w);
+
+/* What it has died of, with a traceback; NULL: it has not. A view, valid until tw_worker_close. */
+const char *tw_worker_error(const tw_worker *w);
+
+/* The oldest parcel that it has not received, new, once it has ended; NULL: none, or it runs. */
+tw_parcel *tw_worker_unread(tw_worker *w);
+
+/* 1 while it waits with nothing to receive, else 0. One load. */
+int tw_worker_hungry(const tw_worker *w);
 
 /* cdef: end */
 
