@@ -331,6 +331,30 @@ int64_t tw_loop_now_ns(void);
  * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
 int tw_loop_wake(tw_loop *loop, uint32_t id);
 
+/* How many threads of this process can run at once: its processors. At least 1. */
+int tw_processors(void);
+
+/* ---- in nginx (loop/nginx.c) ---------------------------------------------- */
+
+/* A descriptor that the event loop of nginx watches beside its own: for who is loaded into a
+ * worker of it. Thread: the worker's, for all of it. */
+typedef struct tw_nginx tw_nginx;
+
+/* How a semaphore of nginx's Lua module is posted. */
+typedef int tw_nginx_post(void *semaphore, int n);
+
+/* Have post(semaphore, 1) called when the descriptor becomes readable, once each time that
+ * this was armed.
+ * fd         borrowed until the close, as is the semaphore
+ * Returns NULL and *why, static text, when we are not in nginx, or it is one that we do not know. */
+tw_nginx *tw_nginx_open(int fd, tw_nginx_post *post, void *semaphore, const char **why);
+
+/* Returns 1: it is readable already, which may or may not be posted; or 0. */
+int tw_nginx_arm(tw_nginx *watch);
+
+/* Ends the watching; the descriptor stays open. Taken; NULL is fine. */
+void tw_nginx_close(tw_nginx *watch);
+
 /* ---- mailbox (loop/mailbox.c) --------------------------------------------- */
 
 /* Records of bytes on their way between a host and a pipeline: one side puts them in, the
@@ -1798,14 +1822,15 @@ enum tw_column_type {
   TW_COL_TIMESTAMP = 5 /* i64: nanoseconds since 1970 */
 };
 
-/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows;
- * counted, shared by the columns of all frames of one source. */
+/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows,
+ * until it is frozen; counted, shared by the columns of all frames of one source. */
 typedef struct tw_dict {
   int64_t count;     /* strings in it */
   const char *bytes; /* string k is bytes + start[k] .. bytes + start[k + 1] */
   const int64_t *start;
   struct tw_dict_index *index;
   int32_t refs;
+  int32_t frozen; /* 1: other threads may have it, nobody changes it */
 } tw_dict;
 
 /* One column: `len` values, contiguous. Never changed once a second holder has it. */
@@ -1849,14 +1874,16 @@ void tw_dict_release(tw_dict *dict);
 
 /* The number of a string, which is put in when it is not there. The bytes are borrowed
  * and copied; bytes and start may move.
- * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings). O(len). */
+ * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings), or TW_EINVAL (new, and the dict
+ * is frozen). O(len). */
 int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len);
 
 /* The number of a string, -1 when it is not there. */
 int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len);
 
 /* The rank of each string among all in the order of their bytes, from 0: rank[k] < rank[j]
- * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order.
+ * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order;
+ * of a frozen dict as long as the dict.
  * O(n log n) after strings were put in, else O(1). NULL: no memory (or empty). */
 const uint32_t *tw_dict_order(tw_dict *dict);
 
@@ -1900,6 +1927,10 @@ int tw_column_put_i64(tw_column *col, int64_t x);
 int tw_column_put_bool(tw_column *col, int x);
 int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len);
 int tw_column_put_null(tw_column *col);
+
+/* The number of a string for the code of a STRING column, as tw_dict_add to its dict; but one
+ * that is frozen is replaced by a copy with the same numbers. Returns it, or TW_ENOMEM. */
+int64_t tw_column_code(tw_column *col, const char *bytes, int64_t len);
 
 /* Make value k (below len) a missing one. TW_OK or TW_EINVAL; takes no memory. */
 int tw_column_set_null(tw_column *col, int64_t k);
@@ -1987,6 +2018,15 @@ int tw_frame_equal(const tw_frame *a, const tw_frame *b);
 
 /* Memory held by the frame and its columns, without dicts. */
 int64_t tw_frame_bytes(const tw_frame *frame);
+
+/* ---- frames for other threads (frame/share.c) ----------------------------------- */
+
+/* A frame of the same columns for another thread: new, with one holder; its schema is 0 until
+ * that thread sets what it calls it. The columns are retained, their dicts frozen; a column
+ * whose dict has many strings for what has been shared of it is copied, with a dict of its own.
+ * NULL: no memory. O(columns), with such a copy O(rows). Thread: that of the frame; then any
+ * may read, retain, share and release what both hold. */
+tw_frame *tw_frame_share(const tw_frame *frame);
 
 /* ---- masks and selections (frame/mask.c) -------------------------------------- */
 
