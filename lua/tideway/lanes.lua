@@ -10,7 +10,7 @@
 -- A *run* is a row of elements that went to one lane, in the order of all.
 jit.off(true, true) -- but for `step`
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "thread"
 local ffi = require "ffi"
 local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
@@ -52,14 +52,30 @@ end
 
 -- Workers -------------------------------------------------------------------------------------------
 
+--- Let go of the frames in parcels that nobody will read.
+local function empty(lane)
+  local worker = lane.worker
+  while C.tw_worker_status(worker) ~= C.TW_AGAIN do
+    local p = C.tw_worker_unread(worker)
+    if p == nil then break end
+    parcel.free(p)
+  end
+  while true do
+    local p = C.tw_worker_receive(worker)
+    if p == nil then return end
+    parcel.free(p)
+  end
+end
+
 local function close_lane(lane)
   if not lane.worker then return end
+  empty(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
-  for _, p in ipairs(lane.parcels) do C.tw_parcel_free(p) end
+  for _, p in ipairs(lane.parcels) do parcel.free(p) end
   for _, group in ipairs(lane.groups) do
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
   end
   lane.parcels, lane.groups = {}, {}
 end
@@ -246,7 +262,7 @@ local function send(S, lane, P, hand)
   S.pending = S.pending + n
   if S.ordered and not S.key then note_run(S, lane, n) end
   -- one that has died does not take it: the reader finds out
-  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then C.tw_parcel_free(p) end
+  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then parcel.free(p) end
   attend(S, lane)
   relay.serve(S.node, serve)
 end
@@ -267,6 +283,14 @@ end
 local function flush_task(S)
   S.flushing = false
   flush_idle(S)
+  sched.occupied(false)
+end
+
+--- The same on the next turn; the run goes on until then.
+local function flush_soon(S)
+  S.flushing = true
+  sched.occupied(true)
+  sched.spawn(flush_task, true, S)
 end
 
 --- How many elements are here, or on their way.
@@ -379,8 +403,7 @@ local function take(node, x)
   elseif P.n >= S.size and lane_free(S, lane) then
     send(S, lane or least(S), P)
   elseif not S.flushing then
-    S.flushing = true
-    sched.spawn(flush_task, true, S)
+    flush_soon(S)
   end
 end
 
@@ -519,7 +542,7 @@ local function advance(S, lane, n)
   end
   S.pending = S.pending - n
   if group.taken == group.count then
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
     table.remove(lane.groups, 1)
     if group.hand then sched.wake(group.hand.waiter) end
   end
