@@ -5,6 +5,8 @@ local command = require "support.command"
 local ship = require "tideway.ship"
 local tw = require "tideway"
 
+ffi.cdef [[ int tw_ship_spec_getpid(void) __asm__("getpid"); struct ship_spec_point { int x; }; ]]
+
 --- A copy, in this state.
 local function copy(x) return ship.unpack(ship.pack(x, "copy")) end
 
@@ -60,6 +62,16 @@ describe("ship", function()
     assert.is_true(copy(2ULL ^ 63) == 2ULL ^ 63)
     local z = copy(ffi.new("complex", 1, 2))
     assert.same({ 1, 2 }, { z.re, z.im })
+    assert.equal(require "cjson".null, copy { require "cjson".null }[1])
+  end)
+
+  it("copies C types that nobody has to declare", function()
+    for _, text in ipairs { "int64_t", "double[?]", "const char *", "unsigned short [3][2]", "complex", "long long" } do
+      local ctype = ffi.typeof(text)
+      assert.equal(tostring(ctype), tostring(copy { ctype }[1]))
+    end
+    local int64 = ffi.typeof "int64_t"
+    assert.is_true(elsewhere(function() return int64(7) end) == 7LL)
   end)
 
   it("copies functions with what they refer to", function()
@@ -83,6 +95,17 @@ describe("ship", function()
     end)))
   end)
 
+  it("keeps them shared in compiled loops", function()
+    local n = 0
+    local both = copy { up = function() n = n + 1 end, get = function() return n end }
+    local sum = 0
+    for _ = 1, 1000 do
+      both.up()
+      sum = sum + both.get()
+    end
+    assert.equal(500500, sum)
+  end)
+
   it("copies functions that call themselves and each other", function()
     local even, odd
     function even(n) return n == 0 or odd(n - 1) end
@@ -90,6 +113,23 @@ describe("ship", function()
     local function factorial(n) return n < 2 and 1 or n * factorial(n - 1) end
     assert.same({ true, false, 120 }, { copy(even)(10), copy(even)(7), copy(factorial)(5) })
     assert.same({ true, 120 }, { elsewhere(function() return even(10), factorial(5) end) })
+  end)
+
+  it("keeps upvalues shared at any depth, and those that are nil", function()
+    local function counter()
+      local n, step
+      local function set(x) step = x end
+      return function() n = (n or 0) + (step or 1) return n end, set
+    end
+    local count, set = counter()
+    count()
+    local other = counter()
+    assert.same({ 2, 12, 1 }, { elsewhere(function()
+      local before = count()
+      set(10)
+      return before, count(), other()
+    end) })
+    assert.equal(2, count())
   end)
 
   it("copies functions with any number of arguments", function()
@@ -145,7 +185,8 @@ describe("ship", function()
   it("takes standard functions, modules and their fields by name", function()
     local things = { print, math.floor, string.format, io.write, io.stdout, io.stdout.write, coroutine.yield, math,
       _G, package.loaded, ffi, ffi.C, ffi.new, bit.band, jit.off, table.remove, tw, tw.null, tw.stream,
-      tw.testing, require "tideway.view", require "tideway.frame".new, helper, helper.run }
+      tw.testing, io.stdout.close, getmetatable "", tw.sum, coroutine.running, table.concat, next, require,
+      require "tideway.view", require "tideway.frame".new, helper, helper.run }
     for i, x in ipairs(things) do assert.equal(x, copy(things)[i]) end
     local floor, format = math.floor, string.format
     assert.same({ "3.0", true, true }, { elsewhere(function()
@@ -153,11 +194,37 @@ describe("ship", function()
     end) })
   end)
 
-  it("prefers Lua's own name to that of a module which has it too", function()
+  it("prefers Lua's own name to one that it has as well", function()
+    string.a_size, package.loaded.a_module, table.unpack = string.len, { len = string.len }, unpack -- luacheck: ignore
     local names = everywhere.names()
-    assert.same({ "_G", "print" }, { names:of(print) })
-    assert.same({ "math", "floor" }, { names:of(math.floor) })
-    assert.same({ "string" }, { names:of(string) })
+    local found = { { names:of(print) }, { names:of(string.len) }, { names:of(string) }, { names:of(unpack) } }
+    string.a_size, package.loaded.a_module, table.unpack = nil, nil, nil -- luacheck: ignore
+    assert.same({ { "_G", "print" }, { "string", "len" }, { "string" }, { "_G", "unpack" } }, found)
+  end)
+
+  it("finds all of Lua's own functions by their own names", function()
+    local names = everywhere.names()
+    for _, module in ipairs(everywhere.libraries()) do
+      for key, fn in pairs(require(module)) do
+        -- busted, or who else, may have replaced it
+        if type(fn) == "function" and everywhere.is_builtin(fn) and fn ~= package.loaded["table." .. key] then
+          assert.same({ module, key }, { names:of(fn) })
+        end
+      end
+    end
+  end)
+
+  it("finds a function of Lua's own whose place is taken", function()
+    local say, floor = print, math.floor
+    print, math.floor = function(...) return say(...) end, function() return "mine" end -- luacheck: ignore
+    local ok, image = pcall(ship.pack, { say, floor, print, function() return math.floor(1.5) end })
+    print, math.floor = say, floor -- luacheck: ignore
+    if not ok then error(image, 0) end
+    local there = ship.unpack(image)
+    local mine = math.floor(1.5)
+    math.floor = floor -- luacheck: ignore
+    assert.same({ say, floor, "mine" }, { there[1], there[2], mine })
+    assert.equal(say, select(2, debug.getupvalue(there[3], 1)))
   end)
 end)
 
@@ -179,14 +246,24 @@ describe("what ship cannot copy", function()
   it("is what belongs to a thread", function()
     local file = io.tmpfile()
     local df = tw.stream():to_dataframe { example = tw.frame { x = { 1 } } }
+    local clock = tw.testing.clock()
+    finally(function() helper.restore(clock) end)
+    local task = tw.spawn(function() tw.sleep "1s" end)
+    local getpid = ffi.C.tw_ship_spec_getpid
     for what, x in pairs {
       ["a stream"] = tw.stream(), ["a file"] = file, ["a dataframe"] = df, ["a view"] = require "tideway.view".new(),
-      ["a frame"] = tw.frame { x = { 1, 2 } }, ["a cdata<int [3]>"] = ffi.new "int[3]",
+      ["a frame"] = tw.frame { x = { 1, 2 } }, ["a C value of type 'int [3]'"] = ffi.new "int[3]",
       ["a C function that is in no module"] = string.gmatch("a", "a"),
+      ["a C value of type 'int ()'"] = getpid, ["a C value of type 'char *'"] = ffi.cast("char *", 0),
+      ["a channel"] = tw.channel(1), ["a task"] = task, ["a ref_counter"] = tw.ref_counter(),
+      ["a virtual clock"] = clock, ["a column of a frame"] = tw.frame { x = { 1, 2 } }.x,
+      ["a coroutine"] = coroutine.create(print),
     } do
       refuses(("map: upvalue 'x' of the function at HERE:N: %s cannot be copied to another thread"):format(what),
         function() return x end)
     end
+    refuses("map: field 'ctype': the C type 'struct ship_spec_point' cannot be copied to another thread",
+      { ctype = ffi.typeof "struct ship_spec_point" })
     file:close()
   end)
 
@@ -226,9 +303,10 @@ describe("globals", function()
   end)
 
   it("that cannot be copied are named", function()
-    with({ conn = newproxy() }, function()
+    with({ conn = newproxy(), source = tw.stream() }, function()
       refuses("map: global 'conn' of the function at [string \"return function() return conn end\"]:1: "
         .. "a userdata cannot be copied to another thread", loadstring "return function() return conn end" ())
+      ship.check(loadstring "return function() conn = 5 end"(), "map") -- what is only set there
     end)
   end)
 
@@ -247,6 +325,83 @@ describe("globals", function()
   end)
 end)
 
+describe("what a script has added to modules", function()
+  --- Call body while a module of this text can be required. Returns its results.
+  local function with_module(text, body)
+    local path = command.file(text, ".lua")
+    local folder, name = path:match "^(.*)/(.*)%.lua$"
+    local before = package.path
+    package.path = folder .. "/?.lua;" .. before
+    local results = { pcall(body, name) }
+    package.path, package.loaded[name] = before, nil
+    os.remove(path)
+    if not results[1] then error(results[2], 2) end
+    return unpack(results, 2)
+  end
+
+  it("goes along with the functions that name it", function()
+    function string.ship_trim(s) return (s:match "^%s*(.-)%s*$") end -- luacheck: ignore
+    function string.ship_word(s) return s:ship_trim():match "%S+" end -- luacheck: ignore
+    string.ship_unused, table.ship_unpack = newproxy(), unpack -- luacheck: ignore
+    local ok, a, b = pcall(elsewhere, function()
+      return (" some text "):ship_word(), table.ship_unpack { 7 } -- luacheck: ignore
+    end)
+    for _, name in ipairs { "trim", "word", "unused" } do string["ship_" .. name] = nil end -- luacheck: ignore
+    table.ship_unpack = nil -- luacheck: ignore
+    assert.same({ true, "some", 7 }, { ok, a, b })
+  end)
+
+  it("is named when it cannot be copied", function()
+    string.ship_conn = newproxy() -- luacheck: ignore
+    local ok, err = pcall(ship.pack, function(s) return s.ship_conn end, "map")
+    string.ship_conn = nil -- luacheck: ignore
+    assert.is_false(ok)
+    assert.equal("map: string.ship_conn, which was added to the module: a userdata cannot be copied to another thread",
+      err)
+  end)
+
+  it("may be a function in C of another module", function()
+    local cjson = require "cjson"
+    string.ship_json = cjson.encode -- luacheck: ignore
+    local ok, text = pcall(elsewhere, function() return string.ship_json { 1 } end) -- luacheck: ignore
+    string.ship_json = nil -- luacheck: ignore
+    assert.same({ true, "[1]" }, { ok, text })
+  end)
+
+  it("is found through _G, too", function()
+    _G.ship_rate = 7
+    local ok, err = pcall(elsewhere, setfenv(function() return _G.ship_rate end, _G))
+    _G.ship_rate = nil
+    assert.same({ true, 7 }, { ok, err })
+  end)
+
+  it("is told from what is the module's own", function()
+    with_module([[
+      local module, calls = { limits = { 3 } }, 0
+      function module.count() calls = calls + 1 return calls end
+      return module
+    ]], function(name)
+      local module = require(name)
+      module.count()
+      function module.twice() return 2 * module.count() end
+      local count, twice, limits = module.count, module.twice, module.limits
+      -- a state of the module's own there, in which nothing has been counted yet
+      assert.same({ 1, 4, 6, 3 }, { elsewhere(function() return count(), twice(), module.twice(), limits[1] end) })
+      assert.equal(2, module.count())
+      assert.same({ module, count, limits }, copy { module, count, limits })
+    end)
+  end)
+
+  it("is copied where the module cannot be found again", function()
+    local module = { name = "by hand" }
+    function module.get() return module.name end
+    package.loaded.ship_by_hand = module
+    local ok, a = pcall(elsewhere, function() return module.get() end)
+    package.loaded.ship_by_hand = nil
+    assert.same({ true, "by hand" }, { ok, a })
+  end)
+end)
+
 describe("an image", function()
   it("that is cut short is refused", function()
     local x = 5
@@ -256,6 +411,29 @@ describe("an image", function()
       assert.is_false(ok)
       assert.equal("ship: the image is cut short, or none", err)
     end
+  end)
+
+  it("holds the bytecode of functions that differ in their upvalues once", function()
+    local text = ("x"):rep(10000)
+    local function make(i) return loadstring(("local i = ... return function() return i, %q end"):format(text))(i) end
+    local list = {}
+    for i = 1, 50 do list[i] = make(i) end
+    local image = ship.pack(list, "map")
+    assert.is_true(#image < 30000)
+    assert.equal(50, (ship.unpack(image)[50]()))
+  end)
+
+  it("keeps nothing alive", function()
+    local seen = setmetatable({}, { __mode = "k" })
+    do
+      local held = {}
+      local fn = function() return held end
+      seen[held], seen[fn] = true, true
+      ship.pack(fn, "map")
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(seen))
   end)
 
   it("keeps the lines of its functions", function()
@@ -347,5 +525,12 @@ describe("random objects", function()
       local objects = graph(rng)
       assert(alike(objects, copy(objects), {}, {}), "not alike")
     end, 200)
+  end)
+
+  it("come back from another state as they were", function()
+    helper.seeded(function(rng)
+      local objects = graph(rng)
+      assert(alike(objects, elsewhere(function() return objects end), {}, {}), "not alike")
+    end, 3)
   end)
 end)

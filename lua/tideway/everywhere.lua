@@ -1,11 +1,12 @@
 --- tideway.everywhere -- what every Lua state has, by name: Lua's own functions, modules and their fields.
 --
 -- A name is { module, key }: the module itself where there is no key. "_G" stands for the globals,
--- "=file" for the metatable of files. Looked for once for each value that is shipped somewhere
--- (tideway.ship), so nothing is kept: a map is made, used and dropped.
+-- "=file" and "=string" for the metatables of files and strings. The map of all names is made for
+-- each image (tideway.ship) and dropped again, so nothing is kept alive by it.
 jit.off(true, true) -- never hot
 
 local errors = require "tideway.errors"
+local util = require "jit.util"
 
 local everywhere = {}
 
@@ -18,9 +19,17 @@ local FUNCTIONS = {
 local LIBRARIES = {
   "bit", "coroutine", "debug", "ffi", "io", "jit", "math", "os", "package", "string", "table",
 }
-for _, name in ipairs(LIBRARIES) do LIBRARIES[name] = true end
+local FIELDS = { -- of these, but for functions, numbers and texts
+  "io.stdin", "io.stdout", "io.stderr", "ffi.C", "package.loaded", "package.preload", "package.loaders",
+  "package.searchers",
+}
+for _, list in ipairs { FUNCTIONS, LIBRARIES, FIELDS } do
+  for _, name in ipairs(list) do list[name] = true end
+end
 
-local function is_library(module) return LIBRARIES[module] or module == "_G" or module == "=file" end
+local metatables = { ["=file"] = debug.getmetatable(io.stdout), ["=string"] = debug.getmetatable "" }
+
+local function is_library(module) return LIBRARIES[module] or module == "_G" or metatables[module] ~= nil end
 local function is_own(module) return module == "tideway" or module:sub(1, 8) == "tideway." end
 
 --- Is this function Lua's own: in C, or in the bytecode that LuaJIT brings along?
@@ -57,25 +66,67 @@ local function loaded_files(self)
   return self.files
 end
 
+--- LuaJIT's table of its functions, "string.format" and "print", by number and by name; false where
+-- it is not installed.
+local function functions(self)
+  if self.functions == nil then
+    local ok, vmdef = pcall(require, "jit.vmdef")
+    self.functions = ok and vmdef.ffnames[util.funcinfo(string.format).ffid] == "string.format" and {}
+    for id, name in pairs(self.functions and vmdef.ffnames or {}) do
+      self.functions[id], self.functions[name] = name, id
+    end
+  end
+  return self.functions
+end
+
+--- Is this builtin what a new state has there, too, and not something else in C that a script has
+-- put into a library?
+local function is_own_name(self, module, key, fn)
+  local name = debug.getinfo(fn, "S").short_src:match "^%[builtin:(.*)%]$"
+  if name then return name == key end
+  local known, id, full = functions(self), util.funcinfo(fn).ffid, module .. "." .. key
+  if not known or module == "package" then return true end
+  if id then return known[id] == full end
+  return known[full] ~= nil -- nginx has replaced some by its own
+end
+
 --- Has this field been given its value by the modules themselves? Not so a function that a
 -- script has added to a module, which nobody else's copy of the module has.
-local function is_original(self, module, x)
-  if type(x) == "table" then return not LIBRARIES[module] or module == "package" or module == "jit" end
-  if type(x) ~= "function" or is_builtin(x) then return true end
+local function is_original(self, module, key, x)
+  if type(x) ~= "function" then return not LIBRARIES[module] or FIELDS[module .. "." .. key] ~= nil end
+  if is_builtin(x) then return not LIBRARIES[module] or is_own_name(self, module, key, x) end
   if LIBRARIES[module] then return false end
   local source = debug.getinfo(x, "S").source
   if is_own(module) then return errors.internal(source) end
   return source:sub(1, 1) ~= "@" or loaded_files(self)[source] ~= nil
 end
 
+--- The name of a function of Lua's own in whose place a script has put another one: `local say =
+-- print; function print(...) ... end`.
+local function replaced(self, fn)
+  local known, id = functions(self), util.funcinfo(fn).ffid
+  if not known or not id then return nil end
+  local module, key = known[id]:match "^(%l+)%.([%w_]+)$"
+  if not module then return FUNCTIONS[known[id]] and { "_G", known[id] } end
+  -- others never had one: what gmatch gives is a "string.gmatch_aux"
+  return LIBRARIES[module] and type(package.loaded[module]) == "table"
+    and type(rawget(package.loaded[module], key)) == "function" and { module, key }
+end
+
+local function is_good(self, x, module, key)
+  if self.found[module] == nil then self.found[module] = can_be_found(module) and true or false end
+  return self.found[module] and (key == nil or is_original(self, module, key, x))
+end
+
 --- The module and the key under which x can be found in any state; nil: under none.
 function Names:of(x)
-  local name = self.map[x]
-  if not name then return nil end
-  local module, key = name[1], name[2]
-  if self.found[module] == nil then self.found[module] = can_be_found(module) and true or false end
-  if not self.found[module] or key ~= nil and not is_original(self, module, x) then return nil end
-  return module, key
+  local names = self.map[x]
+  for i = 1, names and #names or 0, 2 do
+    local module, key = names[i], names[i + 1] or nil
+    if is_good(self, x, module, key) then return module, key end
+  end
+  local name = type(x) == "function" and is_builtin(x) and replaced(self, x)
+  if name then return name[1], name[2] end
 end
 
 --- Is x what a state that is new has under this global name?
@@ -85,16 +136,46 @@ function Names:is_standard(global, x)
     or module == global and key == nil and LIBRARIES[module] ~= nil
 end
 
+--- What a script has put into a table of Lua's own or of a module, where a new state has something
+-- else or nothing. nil: nothing.
+function Names:added(module, key)
+  local fields = package.loaded[module]
+  local x
+  if type(fields) == "table" then x = rawget(fields, key) end
+  if module == "_G" then return not self:is_standard(key, x) and x or nil end
+  if LIBRARIES[module] then
+    local in_module, in_key = self:of(x)
+    if in_module == module and in_key == key or module == "package" then return nil end
+    return x
+  end
+  return type(x) == "function" and not is_original(self, module, key, x) and x or nil
+end
+
+--- Those of Lua's own tables.
+function everywhere.libraries()
+  local list = {}
+  for i, name in ipairs(LIBRARIES) do list[i] = name end
+  return list
+end
+
 local nameable = { table = true, ["function"] = true, userdata = true, cdata = true }
 
 local function rank(module) return LIBRARIES[module] and 1 or is_own(module) and 2 or 3 end
 
---- The names that values have now; of several, Lua's own, then ours, then the first.
+--- The names that values have now; of several Lua's own come first, then ours.
 function everywhere.names()
-  local map = { [_G] = { "_G" } }
+  local map = {} -- value -> { module, key or false, module, key, ... }
   local function name(x, module, key)
-    if nameable[type(x)] and map[x] == nil then map[x] = { module, key } end
+    if not nameable[type(x)] then return end
+    local list = map[x]
+    if not list then
+      list = {}
+      map[x] = list
+    end
+    list[#list + 1] = module
+    list[#list + 1] = key or false
   end
+  name(_G, "_G")
   for _, global in ipairs(FUNCTIONS) do
     local fn = rawget(_G, global)
     if type(fn) == "function" and is_builtin(fn) then name(fn, "_G", global) end
@@ -118,20 +199,17 @@ function everywhere.names()
       end
     end
   end
-  local files = debug.getmetatable(io.stdout)
-  name(files, "=file")
-  for key, x in next, files do name(x, "=file", key) end
+  for module, fields in pairs(metatables) do
+    name(fields, module)
+    for key, x in next, fields do name(x, module, key) end
+  end
   return setmetatable({ map = map, found = {} }, Names)
 end
 
 --- The value of a name in this state. Raises a text when it has none.
 function everywhere.find(module, key)
-  local x
-  if module == "_G" then
-    x = _G
-  elseif module == "=file" then
-    x = debug.getmetatable(io.stdout)
-  else
+  local x = module == "_G" and _G or metatables[module]
+  if not x then
     local ok, loaded = pcall(require, module)
     if not ok then
       error(("the module '%s' cannot be loaded in another thread: %s"):format(module, tostring(loaded)), 0)

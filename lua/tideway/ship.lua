@@ -19,8 +19,9 @@
 -- Bytecode is not checked when it is loaded: an image is to be unpacked by the process that packed it.
 jit.off(true, true) -- never hot
 
+local bound = require "tideway.bound"
 local buffer = require "string.buffer"
-local check = require "tideway.check"
+local ctypes = require "tideway.ctypes"
 local everywhere = require "tideway.everywhere"
 local ffi = require "ffi"
 local globals = require "tideway.globals"
@@ -30,88 +31,15 @@ local ship = {}
 local VERSION = "tideway.ship 1"
 local NIL = {} -- where a value may be nil
 
--- What cannot be copied ---------------------------------------------------------------------
-
---- "script.lua:12", where a function begins.
-local function place(fn)
-  local info = debug.getinfo(fn, "S")
-  if info.what == "main" then return info.short_src end
-  return ("%s:%d"):format(info.short_src, info.linedefined)
-end
-
-local function key_text(key)
-  if type(key) == "string" then return "'" .. key .. "'" end
-  return ("[%s]"):format(check.show(key))
-end
-
--- How an object was come to: what stands in a message.
-local steps = {
-  upvalue = function(fn, name, i)
-    name = name == "" and tostring(i) or "'" .. name .. "'"
-    return ("upvalue %s of the function at %s"):format(name, place(fn))
-  end,
-  global = function(fn, name) return ("global '%s' of the function at %s"):format(name, place(fn)) end,
-  environment = function(fn) return "the environment of the function at " .. place(fn) end,
-  field = function(_, key) return "field " .. key_text(key) end,
-  key = function() return "a key" end,
-  metatable = function() return "its metatable" end,
-}
-
---- The way to an object from the value that is packed: texts, outermost first.
-local function path_of(trail)
-  local list = {}
-  while trail do
-    table.insert(list, 1, steps[trail.how](trail.from, trail.name, trail.i))
-    trail = trail.up
-  end
-  return list
-end
-
---- Raise what the user is told: "map: upvalue 'conn' of the function at a.lua:12: a file cannot ...".
-local function refuse(self, what, trail)
-  local parts, subject = path_of(trail), self.what
-  if type(subject) == "function" then subject = subject() end
-  local path = table.concat(parts, ", ")
-  error(("%s: %s%s%s cannot be copied to another thread"):format(
-    subject, path, path == "" and "" or ": ", what), 0)
-end
-
---- Does a metatable belong to an object of tideway's?
-local function is_of(mt, module, ...)
-  local loaded = package.loaded[module]
-  for _, name in ipairs { ... } do
-    if loaded and rawequal(mt, loaded[name]) then return true end
-  end
-  return false
-end
-
---- What a table is that only means something in its own thread; nil: one that can be copied.
-local function bound(x)
-  if check.is_stream(x) then return "a stream" end
-  local mt = debug.getmetatable(x)
-  if type(mt) ~= "table" then return nil end
-  if is_of(mt, "tideway.dataframe.object", "Frame", "Window", "Rolling", "GroupBy", "Ewm") then
-    return "a dataframe"
-  end
-  if is_of(mt, "tideway.sched", "Task") then return "a task" end
-end
-
---- What a cdata is, in words.
-local function cdata_text(x)
-  local view, frame = package.loaded["tideway.view"], package.loaded["tideway.frame"]
-  if view and view.is(x) then return "a view" end
-  if frame and frame.is(x) then return "a frame" end
-  return ("a %s"):format(tostring(ffi.typeof(x)):gsub("^ctype", "cdata"))
-end
-
 -- Packing -----------------------------------------------------------------------------------
 
-local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
-local complex, complex_float = ffi.typeof "complex", ffi.typeof "complex float"
-
-local function is_scalar(x)
-  return ffi.istype(int64, x) or ffi.istype(uint64, x) or ffi.istype(complex, x)
-    or ffi.istype(complex_float, x)
+--- Raise what the user is told: "map: upvalue 'conn' of the function at a.lua:12: a file cannot ...".
+-- step  the last one of the way to it, see tideway.bound
+local function refuse(self, what, step)
+  local subject, way = self.what, bound.way(step)
+  if type(subject) == "function" then subject = subject() end
+  error(("%s: %s%s%s cannot be copied to another thread"):format(
+    subject, way, way == "" and "" or ": ", what), 0)
 end
 
 local flat = { number = true, string = true, boolean = true }
@@ -134,40 +62,42 @@ local function add(self, x, object)
 end
 
 --- Add an object whose contents `fill` (of `fillers`) is to find later.
-local function add_later(self, x, object, fill, trail)
-  self.waiting[#self.waiting + 1] = { fill = fill, x = x, object = object, trail = trail }
+local function add_later(self, x, object, fill, step)
+  self.waiting[#self.waiting + 1] = { fill = fill, x = x, object = object, step = step }
   return add(self, x, object)
 end
 
 local describe = {}
 
-describe["function"] = function(self, x, trail)
+describe["function"] = function(self, x, step)
   if everywhere.is_builtin(x) then
-    refuse(self, "a C function that is in no module", trail)
+    refuse(self, "a C function that is in no module", step)
   end
-  return add_later(self, x, { "function" }, "closure", trail)
+  return add_later(self, x, { "function" }, "closure", step)
 end
 
-function describe.table(self, x, trail)
+function describe.table(self, x, step)
   if is_plain(x) then return add(self, x, { "plain", x }) end
-  return add_later(self, x, { "table", NIL }, "fields", trail)
+  return add_later(self, x, { "table", NIL }, "fields", step)
 end
 
-function describe.cdata(self, x, trail)
-  if is_scalar(x) then return add(self, x, { "value", x }) end
-  refuse(self, cdata_text(x), trail)
+function describe.cdata(self, x, step)
+  if ctypes.is_number(x) then return add(self, x, { "value", x }) end
+  local text = ctypes.text(x)
+  if text then return add(self, x, { "ctype", text }) end
+  refuse(self, bound.cdata(x), step)
 end
 
-function describe.userdata(self, x, trail)
-  local light, text = pcall(buffer.encode, x)
-  if light and #text == 1 then return x end -- NULL
-  refuse(self, io.type(x) and "a file" or "a userdata", trail)
+function describe.userdata(self, x, step)
+  local is_light, text = pcall(buffer.encode, x)
+  if is_light and #text == 1 then return x end -- NULL
+  refuse(self, bound.userdata(x), step)
 end
 
-function describe.thread(self, _, trail) refuse(self, "a coroutine", trail) end
+function describe.thread(self, _, step) refuse(self, "a coroutine", step) end
 
 --- What stands for x in a description.
-local function value(self, x, trail)
+local function value(self, x, step)
   local kind = type(x)
   if flat[kind] then return x end
   if kind == "nil" then return NIL end
@@ -176,15 +106,18 @@ local function value(self, x, trail)
     local part = self.parts[x]
     if part then -- an environment that is a table like others, too
       self.parts[x] = nil
-      self.waiting[#self.waiting + 1] = { fill = "fields", x = x, object = part.object, trail = part.trail }
+      self.waiting[#self.waiting + 1] = { fill = "fields", x = x, object = part.object, step = part.step }
     end
     return ref
   end
-  local what = kind == "table" and bound(x)
-  if what then refuse(self, what, trail) end
+  local what = kind == "table" and bound.table(x)
+  if what then refuse(self, what, step) end
   local module, key = self.names:of(x)
-  if module then return add(self, x, { "named", module, key }) end
-  return describe[kind](self, x, trail)
+  if module then
+    if key == nil then self.modules[#self.modules + 1] = module end
+    return add(self, x, { "named", module, key })
+  end
+  return describe[kind](self, x, step)
 end
 
 --- The position of a text in the list of bytecode.
@@ -198,13 +131,13 @@ local function code_of(self, fn)
 end
 
 --- The position of an upvalue in the list of upvalues.
-local function cell_of(self, fn, i, name, x, trail)
+local function cell_of(self, fn, i, name, x, step)
   local id = debug.upvalueid(fn, i)
   local at = self.cell_at[id]
   if not at then
     at = #self.cells + 1
     self.cells[at], self.cell_at[id] = NIL, at
-    self.cells[at] = value(self, x, { up = trail, how = "upvalue", from = fn, name = name, i = i })
+    self.cells[at] = value(self, x, { up = step, how = "upvalue", from = fn, name = name, i = i })
   end
   return at
 end
@@ -216,64 +149,100 @@ local function look_up(env, name)
 end
 
 --- Note a global that fn uses, unless every state has it.
-local function global(self, name, fn, trail)
+local function global(self, name, fn, step)
   local x = look_up(_G, name)
+  if name == "_G" then self.modules[#self.modules + 1] = name end -- _G.name: see additions
   if type(x) == "nil" or self.globals[name] ~= nil or self.names:is_standard(name, x) then return end
   self.globals[name] = NIL
-  self.globals[name] = value(self, x, { up = trail, how = "global", from = fn, name = name })
+  self.globals[name] = value(self, x, { up = step, how = "global", from = fn, name = name })
 end
 
 --- What stands for the environment of fn, a table of its own: only what functions name is copied,
 -- found there or through its metatable. It may well hold the streams of the script, too.
-local function environment(self, env, fn, trail)
-  trail = { up = trail, how = "environment", from = fn }
+local function environment(self, env, fn, step)
+  step = { up = step, how = "environment", from = fn }
   if not self.refs[env] and not self.names:of(env) then
     local object = { "table", NIL }
-    self.parts[env] = { object = object, trail = trail, has = {} }
+    self.parts[env] = { object = object, step = step, has = {} }
     return add(self, env, object)
   end
-  return self.refs[env] or value(self, env, trail)
+  return self.refs[env] or value(self, env, step)
 end
 
---- Note a name that fn uses in its environment.
-local function member(self, env, name, fn, trail)
+--- Note a name that fn uses in its environment, and where it may lead from there.
+local function member(self, env, name, fn, step)
   local part, x = self.parts[env], look_up(env, name)
+  if type(rawget(env, name)) == "nil" then global(self, name, fn, step) end
   if not part or part.has[name] or type(x) == "nil" then return end
   part.has[name] = true
   local object = part.object
-  local ref = value(self, x, { up = trail, how = "global", from = fn, name = name })
+  local ref = value(self, x, { up = step, how = "global", from = fn, name = name })
   object[#object + 1] = name
   object[#object + 1] = ref
 end
 
 local fillers = {}
 
-function fillers.closure(self, fn, object, trail)
+function fillers.closure(self, fn, object, step)
   object[2], object[3] = code_of(self, fn), NIL
   local i = 1
   while true do
     local name, x = debug.getupvalue(fn, i)
     if not name then break end
-    object[3 + i] = cell_of(self, fn, i, name, x, trail)
+    object[3 + i] = cell_of(self, fn, i, name, x, step)
     i = i + 1
   end
   local env = getfenv(fn)
-  if env ~= _G then object[3] = environment(self, env, fn, trail) end
-  for _, name in ipairs(globals.of(fn)) do
-    if env == _G then global(self, name, fn, trail) else member(self, env, name, fn, trail) end
+  if env ~= _G then object[3] = environment(self, env, fn, step) end
+  local names, texts = globals.of(fn)
+  for _, text in ipairs(texts) do self.texts[text] = true end
+  for _, name in ipairs(names) do
+    if env == _G then global(self, name, fn, step) else member(self, env, name, fn, step) end
   end
 end
 
-function fillers.fields(self, t, object, trail)
+function fillers.fields(self, t, object, step)
   for i = #object, 3, -1 do object[i] = nil end -- what was noted of an environment
   local mt = debug.getmetatable(t)
-  if mt then object[2] = value(self, mt, { up = trail, how = "metatable" }) end
+  if mt then object[2] = value(self, mt, { up = step, how = "metatable" }) end
   local n = 2
   for key, x in next, t do
-    object[n + 1] = value(self, key, { up = trail, how = "key" })
-    object[n + 2] = value(self, x, { up = trail, how = "field", name = key })
+    object[n + 1] = flat[type(key)] and key or value(self, key, { up = step, how = "key" })
+    object[n + 2] = flat[type(x)] and x or value(self, x, { up = step, how = "field", name = key })
     n = n + 2
   end
+end
+
+--- Find the contents of all objects that have been added.
+local function fill(self)
+  for at = self.filled + 1, math.huge do
+    local one = self.waiting[at]
+    if not one then break end
+    self.waiting[at], self.filled = false, at
+    fillers[one.fill](self, one.x, one.object, one.step)
+  end
+end
+
+--- Note what a script has added to Lua's own tables, and to the modules that it has, if the
+-- functions have a text in them that is its name: s:trim() is found as string.trim.
+local function additions(self)
+  local done = {}
+  repeat
+    local before = #self.added
+    for _, module in ipairs(self.modules) do
+      for key in pairs(self.texts) do
+        local id = module .. "." .. key
+        local x = not done[id] and self.names:added(module, key)
+        done[id] = true
+        if x then
+          self.added[#self.added + 1] = {
+            module, key, value(self, x, { how = "added", from = module, name = key }),
+          }
+        end
+      end
+    end
+    fill(self)
+  until #self.added == before
 end
 
 --- Make an image of a value and of all that it refers to: what is met twice is one there, too.
@@ -283,20 +252,16 @@ end
 function ship.pack(x, what)
   local self = {
     what = what or "ship", names = everywhere.names(),
-    objects = {}, refs = {}, waiting = {}, parts = {},
+    objects = {}, refs = {}, waiting = {}, filled = 0, parts = {},
     codes = {}, code_at = {}, cells = {}, cell_at = {}, globals = {},
+    texts = {}, modules = everywhere.libraries(), added = {},
   }
   local root = value(self, x)
-  local at = 1
-  while self.waiting[at] do
-    local one = self.waiting[at]
-    self.waiting[at] = false
-    fillers[one.fill](self, one.x, one.object, one.trail)
-    at = at + 1
-  end
+  fill(self)
+  additions(self)
   return buffer.encode {
     version = VERSION, root = root, objects = self.objects, codes = self.codes, cells = self.cells,
-    globals = self.globals,
+    globals = self.globals, added = self.added,
   }
 end
 
@@ -316,6 +281,7 @@ local make = {}
 function make.named(_, object) return everywhere.find(object[2], object[3]) end
 function make.plain(_, object) return object[2] end
 function make.value(_, object) return object[2] end
+function make.ctype(_, object) return ffi.typeof(object[2]) end
 function make.table() return {} end
 make["function"] = function(image, object) return assert(load(image.codes[object[2]], nil, "b")) end
 
@@ -359,6 +325,7 @@ function ship.unpack(text)
     if mt then setmetatable(made[i], mt) end
   end
   for name, x in pairs(image.globals) do rawset(_G, name, meant(made, x)) end
+  for _, one in ipairs(image.added) do rawset(everywhere.find(one[1]), one[2], meant(made, one[3])) end
   return (meant(made, image.root))
 end
 

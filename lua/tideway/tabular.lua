@@ -12,7 +12,7 @@
 -- being filled (S.fresh), S.item the one delivered.
 jit.off(true, true) -- once a batch (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("files", "codecs", "frames")
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
@@ -172,6 +172,9 @@ end
 local function give(S, node)
   local native = S.slot.at[0]
   S.fresh = false
+  for i = 1, S.schema.total do
+    if S.dicts[i] then frame.follow(S.dicts[i], native.column[i - 1]) end
+  end
   if only_dataframes(node) then
     S.item = frame.handle(native)
   else
