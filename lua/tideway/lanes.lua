@@ -10,7 +10,7 @@
 -- A *run* is a row of elements that went to one lane, in the order of all.
 jit.off(true, true) -- but for `step`
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "thread"
 local ffi = require "ffi"
 local key = require "tideway.key"
 local metadata = require "tideway.metadata"
@@ -291,6 +291,14 @@ end
 local function flush_task(S)
   S.flushing = false
   flush_idle(S)
+  sched.occupied(false)
+end
+
+--- The same on the next turn; the run goes on until then.
+local function flush_soon(S)
+  S.flushing = true
+  sched.occupied(true)
+  sched.spawn(flush_task, true, S)
 end
 
 --- How many elements are here, or on their way.
@@ -406,8 +414,7 @@ local function take(node, x)
   elseif P.n >= S.size and lane_free(S, lane) then
     send(S, lane or least(S), P)
   elseif not S.flushing then
-    S.flushing = true
-    sched.spawn(flush_task, true, S)
+    flush_soon(S)
   end
 end
 

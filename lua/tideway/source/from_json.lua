@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local schema = require "tideway.schema"
