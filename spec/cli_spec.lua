@@ -37,9 +37,9 @@ describe("tideway", function()
       assert.equal("", out)
       assert.equal("tideway: " .. name .. " is not there yet\n", err)
     end
-    local status, _, err = tideway("run", "--workers=4", "x.lua")
+    local status, _, err = tideway("run", "--state=dir", "x.lua")
     assert.equal(2, status)
-    assert.equal("tideway: run: --workers is not there yet\n", err)
+    assert.equal("tideway: run: --state is not there yet\n", err)
   end)
 
   it("says in one line that its modules or its library are not where it looks", function()
