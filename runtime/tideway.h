@@ -325,6 +325,9 @@ int64_t tw_loop_now_ns(void);
  * for a handle that was closed. Returns TW_OK or TW_ENOMEM. */
 int tw_loop_wake(tw_loop *loop, uint32_t id);
 
+/* How many threads of this process can run at once: its processors. At least 1. */
+int tw_processors(void);
+
 /* ---- mailbox (loop/mailbox.c) --------------------------------------------- */
 
 /* Records of bytes on their way between a host and a pipeline: one side puts them in, the
@@ -363,6 +366,60 @@ int64_t tw_mailbox_take(tw_mailbox *box, const tw_view **records);
 
 /* Records that wait. Any thread, with TW_SHARED. */
 int64_t tw_mailbox_count(tw_mailbox *box);
+
+/* ---- parcels and lanes: from thread to thread (loop/lane.c) ----------------- */
+
+/* A block of bytes that goes from one thread to another without being copied. What is in it,
+ * and what the fields but len and room say, is between its sender and its receiver. */
+typedef struct tw_parcel {
+  struct tw_parcel *next; /* for whoever has it: lists */
+  int64_t number;         /* which one it is */
+  int64_t len, room;      /* bytes that are used; that there are */
+  int32_t kind, count;    /* how it is encoded; elements in it */
+  int32_t flags, extra;
+  char bytes[]; /* at a multiple of 16 */
+} tw_parcel;
+
+/* A new parcel with at least so many bytes of room, all fields but room 0. NULL: no memory,
+ * or room is below 0. Any thread, like the next two. */
+tw_parcel *tw_parcel_new(int64_t room);
+
+/* The same parcel, taken, with at least so many bytes of room; it may have moved. More than it
+ * had is half as much again at least. NULL: no memory, and then p is as it was. */
+tw_parcel *tw_parcel_grow(tw_parcel *p, int64_t room);
+
+/* Frees it, taken, whoever has made it; NULL is fine. */
+void tw_parcel_free(tw_parcel *p);
+
+/* One end of a lane, which takes parcels in both directions, up to TW_LANE_ROOM at a time in
+ * each, in order. Each end belongs to a thread; what follows is for the worker's end
+ * (tw_worker_open has the other one). */
+typedef struct tw_lane tw_lane;
+
+enum { TW_LANE_ROOM = 1024 };
+
+/* Put the end on the loop of its thread, once and before anything else: from now on its handle
+ * is reported there, and keeps the loop waiting. TW_OK; TW_EINVAL: it is on one; TW_EIO: no
+ * descriptors. */
+int tw_lane_attach(tw_lane *lane, tw_loop *loop);
+
+/* Its id in tw_loop_poll: reported when a receive has found nothing and something has come, or
+ * nothing will; and when a send has found no room and a quarter of it has become free. */
+uint32_t tw_lane_id(const tw_lane *lane);
+
+/* Send a parcel, taken. TW_OK; TW_AGAIN: no room, and p is still the caller's. 10 ns; waking the
+ * other side, when it waits, is a call of the system (2 us). */
+int tw_lane_send(tw_lane *lane, tw_parcel *p);
+
+/* The oldest parcel that has come, new; NULL: none now. */
+tw_parcel *tw_lane_receive(tw_lane *lane);
+
+/* How many parcels have come and are not received; other than a receive that finds nothing this
+ * does not ask for the handle to be reported. */
+int64_t tw_lane_count(const tw_lane *lane);
+
+/* 1 when the other side will send nothing more and everything was received, else 0. */
+int tw_lane_finished(const tw_lane *lane);
 
 /* ---- processes (loop/process.c) ------------------------------------------- */
 
@@ -1748,14 +1805,15 @@ enum tw_column_type {
   TW_COL_TIMESTAMP = 5 /* i64: nanoseconds since 1970 */
 };
 
-/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows;
- * counted, shared by the columns of all frames of one source. */
+/* Distinct strings, numbered from 0 in the order in which they were first seen. Only grows,
+ * until it is frozen; counted, shared by the columns of all frames of one source. */
 typedef struct tw_dict {
   int64_t count;     /* strings in it */
   const char *bytes; /* string k is bytes + start[k] .. bytes + start[k + 1] */
   const int64_t *start;
   struct tw_dict_index *index;
   int32_t refs;
+  int32_t frozen; /* 1: other threads may have it, nobody changes it */
 } tw_dict;
 
 /* One column: `len` values, contiguous. Never changed once a second holder has it. */
@@ -1799,14 +1857,16 @@ void tw_dict_release(tw_dict *dict);
 
 /* The number of a string, which is put in when it is not there. The bytes are borrowed
  * and copied; bytes and start may move.
- * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings). O(len). */
+ * Returns it, or TW_ENOMEM (no memory, or 2^32 - 2 strings), or TW_EINVAL (new, and the dict
+ * is frozen). O(len). */
 int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len);
 
 /* The number of a string, -1 when it is not there. */
 int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len);
 
 /* The rank of each string among all in the order of their bytes, from 0: rank[k] < rank[j]
- * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order.
+ * when string k comes first. A view, valid until the next tw_dict_add or tw_dict_order;
+ * of a frozen dict as long as the dict.
  * O(n log n) after strings were put in, else O(1). NULL: no memory (or empty). */
 const uint32_t *tw_dict_order(tw_dict *dict);
 
@@ -1850,6 +1910,10 @@ int tw_column_put_i64(tw_column *col, int64_t x);
 int tw_column_put_bool(tw_column *col, int x);
 int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len);
 int tw_column_put_null(tw_column *col);
+
+/* The number of a string for the code of a STRING column, as tw_dict_add to its dict; but one
+ * that is frozen is replaced by a copy with the same numbers. Returns it, or TW_ENOMEM. */
+int64_t tw_column_code(tw_column *col, const char *bytes, int64_t len);
 
 /* Make value k (below len) a missing one. TW_OK or TW_EINVAL; takes no memory. */
 int tw_column_set_null(tw_column *col, int64_t k);
@@ -1937,6 +2001,15 @@ int tw_frame_equal(const tw_frame *a, const tw_frame *b);
 
 /* Memory held by the frame and its columns, without dicts. */
 int64_t tw_frame_bytes(const tw_frame *frame);
+
+/* ---- frames for other threads (frame/share.c) ----------------------------------- */
+
+/* A frame of the same columns for another thread: new, with one holder; its schema is 0 until
+ * that thread sets what it calls it. The columns are retained, their dicts frozen; a column
+ * whose dict has many strings for what has been shared of it is copied, with a dict of its own.
+ * NULL: no memory. O(columns), with such a copy O(rows). Thread: that of the frame; then any
+ * may read, retain, share and release what both hold. */
+tw_frame *tw_frame_share(const tw_frame *frame);
 
 /* ---- masks and selections (frame/mask.c) -------------------------------------- */
 
@@ -2391,9 +2464,6 @@ int tw_crew_status(tw_crew *crew);
 /* Have all members stop. reason: up to 15 bytes; the first one that is given counts. */
 void tw_crew_stop(tw_crew *crew, const char *reason);
 
-/* The cores that this process may use, at least 1. */
-int tw_crew_cores(void);
-
 /* ---- what a member calls, in its thread */
 
 /* Have the member's loop report id when the members are to stop, once tw_member_watch(.., 1) has
@@ -2417,6 +2487,56 @@ int tw_member_agree(tw_member *member, const char *key, const char *value, int64
 
 /* End this member with an exit status, as exit() ends a process. Does not return. */
 void tw_member_exit(tw_member *member, int status);
+
+/* ---- worker threads (engine/worker.c) --------------------------------------- */
+
+/* A thread with a Lua state and a loop of its own, and a lane between it and the thread that
+ * has opened it. Nothing else is shared. What fails there ends it and is reported here:
+ * nothing is printed, nothing exits. */
+typedef struct tw_worker tw_worker;
+
+/* Start a thread that runs the code, then steps (as tw_step) until everything there has ended,
+ * something has failed, or it is told to go. Returns at once: that the code does not even run
+ * is a way for the worker to die.
+ * loop    the caller's, on which the handle is
+ * code    Lua text, copied; its ... are two strings: the address of its tw_lane in decimal,
+ *         and number
+ * name    of the code, for messages, copied; NULL: "code"
+ * root    as in tw_options, copied
+ * error   room of `size` bytes for why it has failed
+ * NULL: no memory, no thread, no descriptors. */
+tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
+                          const char *root, int number, char *error, int size);
+
+/* Tells it to go, which it does at the end of its step (so this waits while a function
+ * there computes), and frees it, taken, with the parcels that nobody has received; NULL is fine. */
+void tw_worker_close(tw_worker *w);
+
+/* Its id in tw_loop_poll: as tw_lane_id, and reported when it has ended. */
+uint32_t tw_worker_id(const tw_worker *w);
+
+/* As tw_lane_send; TW_EOF: it has ended, and p is still the caller's. */
+int tw_worker_send(tw_worker *w, tw_parcel *p);
+
+/* As tw_lane_receive and tw_lane_count; what it had sent before it ended can be received after. */
+tw_parcel *tw_worker_receive(tw_worker *w);
+int64_t tw_worker_count(const tw_worker *w);
+
+/* There will be no more parcels: after the last one tw_lane_finished says so. */
+void tw_worker_finish(tw_worker *w);
+
+/* TW_AGAIN: it runs; TW_OK: it has ended in order; TW_EFAILED: it has died. Asked before a
+ * receive that finds nothing, an end means that nothing more will come. */
+int tw_worker_status(tw_worker *w);
+
+/* What it has died of, with a traceback; NULL: it has not. A view, valid until tw_worker_close. */
+const char *tw_worker_error(const tw_worker *w);
+
+/* The oldest parcel that it has not received, new, once it has ended; NULL: none, or it runs. */
+tw_parcel *tw_worker_unread(tw_worker *w);
+
+/* 1 while it waits with nothing to receive, else 0. One load. */
+int tw_worker_hungry(const tw_worker *w);
 
 /* cdef: end */
 

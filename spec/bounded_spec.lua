@@ -108,6 +108,7 @@ local cases = {
 -- and then, or throw away. Their memory stays bounded at the pace of the source.
 local absorbing = {
   through = {}, -- held back by librdkafka's queue, see spec/sink/to_kafka_spec.lua
+  scatter = {}, gather = {}, -- threads do not go by the virtual clock: spec/op/scatter_spec.lua
   reduce = { function(s) return s:reduce(function(a, b) return a + b end) end },
   take_last = { function(s) return s:take_last(100) end },
   collect = {

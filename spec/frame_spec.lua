@@ -202,3 +202,79 @@ describe("frame", function()
     end, 20)
   end)
 end)
+
+describe("a frame that is sent", function()
+  local C = require "tideway.ffi"
+  local frame, schema = require "tideway.frame", require "tideway.schema"
+
+  --- The module as another Lua state has it.
+  local function other_schema() return dofile(package.searchpath("tideway.schema", package.path)) end
+
+  local function sample(names)
+    return tw.frame({ t = { 1, 2, 3 }, s = names or { "a", "b", tw.null }, x = { 1, tw.null, 3 },
+      i = { 1LL, 2LL, 3LL }, ok = { true, false, tw.null } }, { index = "t" })
+  end
+
+  it("is received as it was, also when who sent it is gone", function()
+    local sent, number = frame.send(sample())
+    collectgarbage()
+    collectgarbage()
+    local f = frame.receive(sent, number)
+    assert.is_true(f == sample())
+    assert.equal("t", f:index())
+    assert.equal(2LL, f:int64 "i"[2])
+  end)
+
+  it("shares its columns, and takes native frames as well", function()
+    local f = sample()
+    local sent, number = frame.send(f._frame)
+    assert.equal(f._frame.schema, number)
+    for k = 0, 4 do assert.is_true(sent.column[k] == f._frame.column[k]) end
+    assert.equal(1, sent.refs)
+    C.tw_frame_release(sent)
+  end)
+
+  it("has the schema that the other side learns from its description", function()
+    helper.seeded(function(rng)
+      local there = other_schema()
+      for _ = 1, 20 do
+        local names, types, seen = {}, {}, {}
+        for _ = 1, rng:int(0, 6) do
+          local name = rng:pick { "a", "", "1:x:2", ",@3:", "\0", "long name" } .. rng:int(1, 9)
+          if not seen[name] then names[#names + 1], types[#types + 1] = name, rng:int(1, 5) end
+          seen[name] = true
+        end
+        local index = rng:chance(0.5) and "index" or nil
+        local here = schema.of_columns(names, types, index, index and rng:int(1, 5))
+        local learned = there.of(there.learn(schema.describe(here.number)))
+        for _, key in ipairs { "names", "types", "index", "count", "total", "position" } do
+          assert.same(here[key], learned[key])
+        end
+        assert.equal(learned.number, there.learn(schema.describe(here.number)))
+      end
+    end, 20)
+  end)
+
+  it("keeps its strings while its sender meets new ones", function()
+    local kept = {}
+    for i = 1, 200 do
+      local sent, number = frame.send(sample { "a", "s" .. i % 150, tw.null })
+      kept[i] = frame.receive(sent, number)
+    end
+    for i = 1, 200 do
+      assert.same({ "a", "s" .. i % 150, tw.null }, kept[i].s:to_table())
+    end
+  end)
+
+  it("lets go of all memory", function()
+    local f = sample()
+    C.tw_frame_release((frame.send(f)))
+    local before = tonumber(C.tw_mem_bytes())
+    for _ = 1, 100 do C.tw_frame_release((frame.send(f))) end
+    assert.equal(before, tonumber(C.tw_mem_bytes()))
+    for _ = 1, 20000 do frame.receive(frame.send(f)) end
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(tonumber(C.tw_mem_bytes()) - before < 3e6)
+  end)
+end)

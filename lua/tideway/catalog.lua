@@ -9,6 +9,7 @@ return {
     "decode", "encode",
     "buffer", "rate_limit", "delay", "timed_window", "timed_window_unique", "latest", "map_async",
     "timeout", "to_dataframe", "to_batch", "through",
+    "scatter", "gather",
   },
   source = {
     "from_iterable", "from_range", "from_textfile", "filenames",
@@ -27,7 +28,7 @@ return {
   alias = { scan = "accumulate", concat = "flatten" },
   -- names of API.md that a later release brings: asked for, they say so
   later = {
-    "scatter", "gather", "key_by", "window", "join",
+    "key_by", "window", "join",
     "left_join", "outer_join", "interval_join", "enrich", "pattern",
     "visualize",
   },

@@ -173,7 +173,7 @@ local function worker_count(words, i)
   local value = words[i]:match "^%-%-workers=(.*)$"
   local behind = value and i + 1 or i + 2
   value = value or words[i + 1]
-  if value == "auto" or value == "0" then return require "tideway.workers".cores(), behind end
+  if value == "auto" or value == "0" then return require "tideway.copies".cores(), behind end
   local count = value and value:find "^%d+$" and tonumber(value)
   if not count or count > MOST then
     return nil, misuse("run: --workers takes a number of threads, 1 .. %d, or auto, one a core; got %s", MOST,
@@ -182,11 +182,11 @@ local function worker_count(words, i)
   return count, behind
 end
 
---- The further runner of copies; furnish: see tideway.workers.
+--- The further runner of copies; furnish: see tideway.copies.
 local function run_copies(count, script, words, i, furnish)
   local texts = { script.path, script.text, script.name, tostring(i), words[0] or "tideway" }
   for k = 1, #words do texts[#texts + 1] = words[k] end
-  return require "tideway.workers".run(count, furnish, "tideway.cli", "copy", texts)
+  return require "tideway.copies".run(count, furnish, "tideway.cli", "copy", texts)
 end
 
 function commands.run(words, _, furnish)
@@ -212,11 +212,11 @@ end
 --- What a copy has of its own instead of what is the process's.
 local function settle_in(crew)
   local stdout, tostring = io.stdout, tostring
-  function print(...)
+  rawset(_G, "print", function(...)
     local list = { ... }
     for k = 1, select("#", ...) do list[k] = tostring(list[k]) end
     stdout:write(table.concat(list, "\t"), "\n")
-  end
+  end)
   rawset(os, "exit", function(code)
     stdout:flush()
     crew.exit(exit_status(code))

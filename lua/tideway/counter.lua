@@ -35,7 +35,7 @@ end
 --- How many holders there are.
 function Counter:count() return self._count end
 
-local counter = {}
+local counter = { Counter = Counter }
 
 --- Are these settings what they should be, without looking closer?
 local function plain(opts, initial, callback)

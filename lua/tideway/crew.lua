@@ -50,11 +50,17 @@ crew.owns = owns
 --- What scripts see as tw.worker.
 crew.worker = { id = 1, count = 1, owns = owns }
 
+--- This state works for copy `id` of `count`.
+function crew.be(id, count)
+  crew.id, crew.count = id, count
+  crew.worker.id, crew.worker.count = id, count
+end
+
 --- This state is copy `id` of `count`. native: its tw_member *.
 function crew.join(native, id, count)
   member = ffi.cast("tw_member *", native)
-  crew.id, crew.count, crew.output = id, count, io.stdout
-  crew.worker.id, crew.worker.count = id, count
+  crew.output = io.stdout
+  crew.be(id, count)
 end
 
 --- Are there other copies?

@@ -16,7 +16,8 @@ local finish = {}
 local blocked = setmetatable({}, { __mode = "k" })
 
 local function waits(node)
-  for _, up in ipairs(node.ups) do
+  local follows = node.desc.follows
+  for _, up in ipairs(follows and follows(node) or node.ups) do
     if (not up.ended or up.ending) and not graph.index_of(graph.above(up), node) then return true end
   end
   return false
@@ -33,7 +34,9 @@ end
 --- Call a node's functions; what is below it comes on the list.
 local function below(node, list)
   for _, fn in ipairs(node.on_end or {}) do attempt(list, fn) end
-  for i = #node.downs, 1, -1 do list[#list + 1] = node.downs[i] end
+  local leads = node.desc.leads
+  local downs = leads and leads(node) or node.downs
+  for i = #downs, 1, -1 do list[#list + 1] = downs[i] end
 end
 
 --- End what is on the list, and what is below that, depth first. Raises the first error, in the end.

@@ -52,6 +52,14 @@ frame.slot = slot_of("tw_frame", C.tw_frame_release)
 frame.column_slot = slot_of("tw_column", C.tw_column_release)
 frame.dict_slot = slot_of("tw_dict", C.tw_dict_release)
 
+--- Have a dict's slot go on with what a column that was written with it has now: a copy, when
+-- another thread has that dict and there were new strings.
+function frame.follow(slot, col)
+  if slot.at[0] == col.dict then return end
+  C.tw_dict_release(slot.at[0])
+  slot.at[0] = C.tw_dict_retain(col.dict)
+end
+
 -- Columns as users see them -----------------------------------------------------------------
 
 local function valid_at(valid, k) return band(rshift(valid[rshift(k, 3)], band(k, 7)), 1) == 1 end
@@ -290,6 +298,26 @@ function methods:to_arrow()
   return schema_at, array_at
 end
 
+-- Other threads -------------------------------------------------------------------------------
+
+--- A frame for the Lua state of another thread, without copying columns: what its
+-- frame.receive takes.
+-- x  a native frame, borrowed, or what users hold.
+-- Returns a native frame, whose one hold is the caller's (C.tw_frame_release when it is not
+-- sent after all), and the number of its schema here: see schema.describe.
+function frame.send(x)
+  local pointer = frame.is(x) and x._frame or x
+  local sent = C.tw_frame_share(pointer)
+  if sent == nil then checked(C.TW_ENOMEM) end
+  return sent, pointer.schema
+end
+
+--- What users hold of a frame that was sent. pointer: taken; number: of its schema, here.
+function frame.receive(pointer, number)
+  pointer.schema = number
+  return frame.take(pointer)
+end
+
 -- The preview ---------------------------------------------------------------------------------
 
 local SHOWN = 10 -- rows; of more, the first and the last half of that
@@ -482,14 +510,14 @@ local writers = {
     end
   end,
   [STRING] = function(col, list, n)
-    local at, dict = col.code, col.dict
+    local at = col.code
     for i = 1, n do
       local x = list[i]
       if x == nil or x == null then
         checked(C.tw_column_set_null(col, i - 1))
       else
         if type(x) ~= "string" then x = view.text(x) end
-        at[i - 1] = checked(tonumber(C.tw_dict_add(dict, x, #x)))
+        at[i - 1] = checked(tonumber(C.tw_column_code(col, x, #x)))
       end
     end
   end,
@@ -519,6 +547,7 @@ local function fill(op, name, list, n, kind)
   local slot = frame.column_slot()
   checked(C.tw_column_renew(slot.at, kind, kind == STRING and dict_for(name, n) or nil, n))
   writers[kind](slot.at[0], list, n, op, name)
+  if kind == STRING then frame.follow(dicts[name], slot.at[0]) end
   return C.tw_column_retain(slot.at[0])
 end
 

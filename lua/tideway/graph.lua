@@ -205,6 +205,7 @@ function graph.connect(up, down)
   touch(up)
   graph.touch_below(down)
   if up.carries and not down.carries then graph.carry(down) end
+  if up.section or down.section then require("tideway.section").join(up, down) end
   if down.desc.connected then down.desc.connected(down, up) end
   return true
 end
@@ -220,6 +221,7 @@ function graph.disconnect(up, down)
   graph.touch_below(down)
   if up.ups[1] and not handles[up] then doomed[#doomed + 1] = up end
   if #up.downs == 0 then graph.lost(up) end
+  if down.section or down.gathers then require("tideway.section").leave(down) end
   if down.desc.disconnected and not down.destroyed then down.desc.disconnected(down, up, position) end
   return true
 end

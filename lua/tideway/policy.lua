@@ -96,6 +96,9 @@ function policy.dispose(node, rule, err, element, fn, ...)
   return false
 end
 
+--- Emit a letter that comes from elsewhere (tideway.lanes) into a policy's stream.
+function policy.post(handle, letter, list) emit(handle, letter, list) end
+
 --- The same outside fused text. Returns the result, nil when the element is dropped.
 function policy.settle(node, rule, err, element, fn, ...)
   local ok, value = policy.dispose(node, rule, err, element, fn, ...)

@@ -26,7 +26,10 @@ function schema.of_columns(names, types, index, index_type)
   local signature = table.concat(parts, ",")
   local self = by_signature[signature]
   if self then return self end
-  self = { number = #by_number + 1, names = {}, types = {}, count = #names, index = index, position = {} }
+  self = {
+    number = #by_number + 1, signature = signature, names = {}, types = {}, count = #names, index = index,
+    position = {},
+  }
   for i, name in ipairs(names) do
     self.names[i], self.types[i], self.position[name] = name, types[i], i
   end
@@ -42,6 +45,27 @@ end
 
 --- The schema with a number.
 function schema.of(number) return by_number[number] end
+
+--- A schema as a text for another Lua state, whose schema.learn gives its number there.
+function schema.describe(number) return by_number[number].signature end
+
+function schema.learn(description)
+  local known = by_signature[description]
+  if known then return known.number end
+  local names, types, index, index_type, at = {}, {}, nil, nil, 1
+  while at <= #description do
+    local mark, len, from = description:match("^,?(@?)(%d+):()", at)
+    local name = description:sub(from, from + len - 1)
+    local kind, after = description:match("^:(%d+)()", from + len)
+    if mark == "@" then
+      index, index_type = name, tonumber(kind)
+    else
+      names[#names + 1], types[#types + 1] = name, tonumber(kind)
+    end
+    at = after
+  end
+  return schema.of_columns(names, types, index, index_type).number
+end
 
 --- The names of all columns, the index too, for messages.
 function schema.known(self) return self.names end

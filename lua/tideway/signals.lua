@@ -3,7 +3,7 @@
 --
 -- They are the process's, not ours: taken when tw.run begins, given back when it ends, and after
 -- the first one not taken again. Hosts that step the loop never get here. Of several copies of a
--- script none has them: the first thread has (tideway.workers), and tells the copies.
+-- script none has them: the first thread has (tideway.copies), and tells the copies.
 jit.off(true, true)
 
 local C = require "tideway.ffi"

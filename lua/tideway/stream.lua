@@ -79,6 +79,8 @@ local function method(desc)
     local up = node_of(self, desc.name)
     local args, extra, opts = check.call(desc, ...)
     if desc.above then up = desc.above(self, opts)._node end
+    local there = desc.instead and desc.instead(self, opts, stream)
+    if there then return there end
     local node = graph.node(desc, args, extra, opts, { up })
     local handle = wrap(node)
     if desc.result then return desc.result(node, handle) end

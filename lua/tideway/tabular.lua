@@ -222,6 +222,9 @@ end
 local function give(S, node)
   local native = S.slot.at[0]
   S.fresh = false
+  for i = 1, S.schema.total do
+    if S.dicts[i] then frame.follow(S.dicts[i], native.column[i - 1]) end
+  end
   if only_dataframes(node) then
     S.item = frame.handle(native)
   else

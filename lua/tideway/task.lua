@@ -63,6 +63,8 @@ end
 -- are mostly called by code that is not compiled, where a metatable costs 15 ns.
 local Channel = { __tostring = function(self) return ("<channel: %d>"):format(self._room) end }
 
+task.Channel = Channel
+
 local MOVED = 64 -- places before the head that are not worth moving the rest for
 
 local function wrong(name)

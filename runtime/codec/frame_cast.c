@@ -39,7 +39,7 @@ static int64_t text_of(const tw_column *col, int64_t i, char text[CELL_TEXT]) {
 
 static int put_text(tw_column *to, const tw_column *col, int64_t i) {
   char text[CELL_TEXT];
-  int64_t code = tw_dict_add(to->dict, text, text_of(col, i, text));
+  int64_t code = tw_column_code(to, text, text_of(col, i, text));
   if (code < 0) return TW_ENOMEM;
   to->code[i] = (uint32_t)code;
   return TW_OK;

@@ -58,11 +58,20 @@ static void remember(struct tw__names *names, uint64_t low, uint64_t high, uint6
   *to = (struct tw__names_entry){low, high, len, code};
 }
 
-int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
+/* The table goes on with the copy of its dict, whose numbers are the same. */
+static void follow(struct tw__names *names, tw_dict *dict) {
+  tw_dict_release(names->dict);
+  names->dict = tw_dict_retain(dict);
+}
+
+int64_t tw__names_miss(struct tw__names *names, tw_column *col, const char *bytes,
                        int64_t len) {
-  const int64_t before = dict->count;
-  int64_t code = tw_dict_add(dict, bytes, len);
+  const int64_t before = col->dict->count;
+  const int known = names->dict == col->dict;
+  int64_t code = tw_column_code(col, bytes, len);
   if (code < 0) return code;
+  tw_dict *dict = col->dict;
+  if (known && names->dict != dict) follow(names, dict);
   /* a full table learns what comes a second time */
   if (dict->count > before && names->dict == dict && names->used > NAMES_MAX / 2)
     return code;
@@ -72,8 +81,7 @@ int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes
     else
       resize(names, NAMES_FIRST);
     if (!names->entry) return code; /* then without */
-    tw_dict_release(names->dict);
-    names->dict = tw_dict_retain(dict);
+    follow(names, dict);
   }
   if (names->used > (int64_t)names->mask / 4 && names->mask + 1 < NAMES_MAX)
     resize(names, 4 * (names->mask + 1));

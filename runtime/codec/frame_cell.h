@@ -35,8 +35,8 @@ struct tw__names {
 
 void tw__names_fini(struct tw__names *names);
 
-/* tw_dict_add, past the table, which learns the string. The number, or TW_ENOMEM. */
-int64_t tw__names_miss(struct tw__names *names, tw_dict *dict, const char *bytes,
+/* tw_column_code, past the table, which learns the string. The number, or TW_ENOMEM. */
+int64_t tw__names_miss(struct tw__names *names, tw_column *col, const char *bytes,
                        int64_t len);
 
 /* Where to begin to look for a string with these words. The upper bytes, in which names that
@@ -94,18 +94,18 @@ static inline void tw__names_words(const char *bytes, int64_t len, uint64_t *low
   *high = word[1];
 }
 
-/* tw_dict_add, through the table. limit: up to where bytes may be read. */
-static inline int64_t tw__names_add(struct tw__names *names, tw_dict *dict,
+/* tw_column_code, through the table. limit: up to where bytes may be read. */
+static inline int64_t tw__names_add(struct tw__names *names, tw_column *col,
                                     const char *bytes, int64_t len, const char *limit) {
   uint64_t low, high;
-  if (names->dict != dict) return tw__names_miss(names, dict, bytes, len);
+  if (names->dict != col->dict) return tw__names_miss(names, col, bytes, len);
   if (len <= 16 && limit - bytes >= 16)
     tw__names_load(bytes, (uint64_t)len, &low, &high);
   else
     tw__names_words(bytes, len, &low, &high);
   const struct tw__names_entry *e = tw__names_find(names, low, high, (uint64_t)len);
   if (!e || (len > 16 && !tw__names_same(names, e, bytes, (uint64_t)len)))
-    return tw__names_miss(names, dict, bytes, len);
+    return tw__names_miss(names, col, bytes, len);
   return e->code;
 }
 

@@ -375,7 +375,7 @@ static int put(struct reader *r, struct field *field, tw_column *col, int64_t i,
     return rc;
   default: {
     if (s == r->side) limit = r->side + r->side_room;
-    int64_t code = tw__names_add(&field->names, col->dict, s, e - s, limit);
+    int64_t code = tw__names_add(&field->names, col, s, e - s, limit);
     if (code < 0) return TW_ENOMEM;
     col->code[i] = (uint32_t)code;
     return 0;
@@ -477,7 +477,7 @@ LOOP put_string(struct reader *r, struct field *field, tw_column *col,
     }
     const char *s = cell_of(run, i, &e);
     int64_t code = -1;
-    if (s < e && *s != '"') code = tw__names_add(names, col->dict, s, e - s, limit);
+    if (s < e && *s != '"') code = tw__names_add(names, col, s, e - s, limit);
     if (code >= 0)
       out[i] = (uint32_t)code;
     else if ((*fault = put(r, field, col, to + i, s, e, limit)))

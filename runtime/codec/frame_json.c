@@ -129,7 +129,7 @@ static int as_text(struct reader *r, const tw_decoder *dec, const tw_slot *slot,
 
 static int put_text(struct field *field, tw_column *col, int64_t i, const char *s,
                     int64_t len) {
-  int64_t code = tw__names_add(&field->names, col->dict, s, len, s + len);
+  int64_t code = tw__names_add(&field->names, col, s, len, s + len);
   if (code < 0) return TW_ENOMEM;
   col->code[i] = (uint32_t)code;
   return 0;
@@ -313,7 +313,7 @@ static int note(const tw_slot *tape, tw_column *names, tw_column *looks) {
   if (tape[0].kind != TW_SLOT_MAP) return TW_OK;
   for (int32_t k = 0; k < tape[0].len; k++) {
     const tw_slot *key = &tape[i], *val = &tape[i + 1];
-    int64_t code = tw_dict_add(names->dict, key->bytes, key->len);
+    int64_t code = tw_column_code(names, key->bytes, key->len);
     if (code < 0) return TW_ENOMEM;
     if (code == looks->len) {
       if (tw_column_put_bytes(names, key->bytes, key->len)) return TW_ENOMEM;

@@ -4,10 +4,8 @@
  * as a process keeps what it has until its end: a cluster of Kafka's in memory, ports. A member that
  * has called os.exit is parked for good, and goes with the process.
  */
-#define _GNU_SOURCE /* sched_getaffinity */
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,12 +273,6 @@ void tw_crew_stop(tw_crew *crew, const char *reason) {
   if (!crew->reason[0]) snprintf(crew->reason, REASON, "%s", reason);
   ring(crew);
   pthread_mutex_unlock(&crew->lock);
-}
-
-int tw_crew_cores(void) {
-  cpu_set_t set;
-  const int cores = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
-  return cores > 0 ? cores : 1;
 }
 
 /* ---- what a member is told ----------------------------------------------------------------- */

@@ -345,7 +345,7 @@ static int put_texts(const struct import *in, tw_column *col) {
     int64_t len, code = 0;
     if (there(in, i)) {
       const char *text = text_at(&at, in->format, in->from + i, &len);
-      code = tw_dict_add(col->dict, text, len);
+      code = tw_column_code(col, text, len);
       if (code < 0) return TW_ENOMEM;
     }
     col->code[i] = (uint32_t)code;
@@ -365,7 +365,7 @@ static int put_codes(const struct import *in, tw_column *col, const char *format
     number[k] = -1;
     if (valid && !tw__column_bit(valid, dict->offset + k)) continue;
     const char *text = text_at(dict, format, k, &len);
-    number[k] = tw_dict_add(col->dict, text, len);
+    number[k] = tw_column_code(col, text, len);
     if (number[k] < 0) rc = TW_ENOMEM;
   }
   for (int64_t i = 0; !rc && i < in->n; i++) {

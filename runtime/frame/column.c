@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/pool.h"
 #include "core/refs.h"
+#include "frame/dict.h"
 
 #include <math.h>
 #include <string.h>
@@ -316,10 +317,14 @@ int tw_column_put_bool(tw_column *col, int x) {
   return TW_OK;
 }
 
+int64_t tw_column_code(tw_column *col, const char *bytes, int64_t len) {
+  return tw__dict_put(&col->dict, bytes, len);
+}
+
 int tw_column_put_bytes(tw_column *col, const char *bytes, int64_t len) {
   if (col->type != TW_COL_STRING) return TW_ETYPE;
   if (tw_column_reserve(col, col->len + 1)) return TW_ENOMEM;
-  int64_t code = tw_dict_add(col->dict, bytes, len);
+  int64_t code = tw_column_code(col, bytes, len);
   if (code < 0) return TW_ENOMEM;
   col->code[col->len++] = (uint32_t)code;
   return TW_OK;
@@ -361,7 +366,7 @@ static int recode(tw_column *col, const tw_column *from, int64_t first, int64_t 
     }
     int64_t start = dict->start[code];
     int64_t number =
-        tw_dict_add(col->dict, dict->bytes + start, dict->start[code + 1] - start);
+        tw_column_code(col, dict->bytes + start, dict->start[code + 1] - start);
     if (number < 0) {
       tw__free(known);
       return TW_ENOMEM;

@@ -8,15 +8,21 @@
  *
  * The order is a sorted list of the numbers and its inverse, the ranks. Strings that came
  * since it was made are sorted among themselves and merged into it.
+ *
+ * Of a frozen dict (dict.h) only the order may still change, under a lock.
  */
+#include "frame/dict.h"
+
 #include "core/hash.h"
 #include "core/mem.h"
 #include "core/refs.h"
-#include "tideway.h"
 
+#include <pthread.h>
 #include <string.h>
 
-enum { SLOTS_FIRST = 16, NOBODY = UINT32_MAX };
+/* FRAME, ROW: bytes that may be copied for a frame sent and for each of its rows, about what it
+ * costs to make the frame. */
+enum { SLOTS_FIRST = 16, NOBODY = UINT32_MAX, FRAME = 4096, ROW = 128 };
 
 struct slot {
   uint32_t tag, number; /* NOBODY: free */
@@ -30,6 +36,7 @@ struct tw_dict_index {
   int64_t room, bytes_room;
   uint32_t *sorted, *rank; /* of the first `ordered` strings */
   int64_t ordered, order_room;
+  int64_t credit; /* bytes that may be copied for the frames sent */
 };
 
 static struct slot *new_slots(uint64_t count) {
@@ -150,6 +157,7 @@ int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len) {
   uint64_t hash = hash_of(dict, bytes, len);
   struct slot *slot = find(dict, bytes, len, hash);
   if (slot->number != NOBODY) return slot->number;
+  if (dict->frozen) return TW_EINVAL;
   if (dict->count >= NOBODY - 1 || make_room(dict, len)) return TW_ENOMEM;
 
   struct tw_dict_index *index = dict->index;
@@ -164,6 +172,74 @@ int64_t tw_dict_add(tw_dict *dict, const char *bytes, int64_t len) {
 int64_t tw_dict_find(const tw_dict *dict, const char *bytes, int64_t len) {
   const struct slot *slot = find(dict, bytes, len, hash_of(dict, bytes, len));
   return slot->number == NOBODY ? -1 : (int64_t)slot->number;
+}
+
+/* ---- other threads ---- */
+
+/* The bytes of a copy. */
+static int64_t weight(const tw_dict *dict) {
+  const struct tw_dict_index *index = dict->index;
+  return dict->start[dict->count] + dict->count * (int64_t)sizeof *dict->start +
+         (int64_t)((index->mask + 1) * sizeof *index->slots);
+}
+
+int tw__dict_freeze(tw_dict *dict, int64_t rows) {
+  if (dict->frozen) return 1;
+  dict->index->credit += FRAME + ROW * rows;
+  if (weight(dict) > dict->index->credit) return 0;
+  dict->frozen = 1;
+  return 1;
+}
+
+/* With as much room again for what is to come. NULL: no memory. */
+static tw_dict *copy(const tw_dict *from) {
+  const struct tw_dict_index *old = from->index;
+  size_t slots = (size_t)(old->mask + 1) * sizeof *old->slots;
+  size_t used = (size_t)from->start[from->count], count = (size_t)from->count;
+  struct tw_dict_index *index = tw__calloc(1, sizeof *index);
+  tw_dict *dict = tw__calloc(1, sizeof *dict);
+  if (!dict || !index) goto fail;
+  index->start = tw__malloc((2 * count + 9) * sizeof *index->start);
+  index->slots = tw__malloc(slots);
+  index->bytes = tw__malloc(2 * used + 64);
+  if (!index->start || !index->slots || !index->bytes) goto fail_parts;
+  memcpy(index->start, old->start, (count + 1) * sizeof *index->start);
+  memcpy(index->slots, old->slots, slots);
+  memcpy(index->bytes, old->bytes, used);
+  index->room = 2 * from->count + 8;
+  index->bytes_room = (int64_t)(2 * used + 64);
+  index->mask = old->mask;
+  index->seed = old->seed;
+  *dict = (tw_dict){.count = from->count,
+                    .bytes = index->bytes,
+                    .start = index->start,
+                    .index = index,
+                    .refs = 1};
+  return dict;
+
+fail_parts:
+  tw__free(index->start);
+  tw__free(index->slots);
+  tw__free(index->bytes);
+fail:
+  tw__free(index);
+  tw__free(dict);
+  return NULL;
+}
+
+int64_t tw__dict_put(tw_dict **at, const char *bytes, int64_t len) {
+  int64_t number = tw_dict_add(*at, bytes, len);
+  if (number != TW_EINVAL) return number;
+  tw_dict *dict = copy(*at);
+  if (!dict) return TW_ENOMEM;
+  number = tw_dict_add(dict, bytes, len);
+  if (number < 0) {
+    tw_dict_release(dict);
+    return number;
+  }
+  tw_dict_release(*at);
+  *at = dict;
+  return number;
 }
 
 /* ---- the order ---- */
@@ -195,7 +271,7 @@ static void sort(const tw_dict *dict, uint32_t *list, int64_t n, uint32_t *spare
       merge(dict, &list[i], width, n - i < 2 * width ? n - i : 2 * width, spare);
 }
 
-const uint32_t *tw_dict_order(tw_dict *dict) {
+static const uint32_t *order(tw_dict *dict) {
   struct tw_dict_index *index = dict->index;
   if (index->ordered == dict->count) return index->rank;
   if (index->order_room < dict->count) {
@@ -216,4 +292,13 @@ const uint32_t *tw_dict_order(tw_dict *dict) {
   for (int64_t k = 0; k < dict->count; k++) index->rank[list[k]] = (uint32_t)k;
   index->ordered = dict->count;
   return index->rank;
+}
+
+const uint32_t *tw_dict_order(tw_dict *dict) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  if (!dict->frozen) return order(dict);
+  pthread_mutex_lock(&lock);
+  const uint32_t *rank = order(dict);
+  pthread_mutex_unlock(&lock);
+  return rank;
 }

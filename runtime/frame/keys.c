@@ -3,6 +3,7 @@
 #include "core/hash.h"
 #include "core/mem.h"
 #include "frame/column.h"
+#include "frame/dict.h"
 
 #include <math.h>
 #include <string.h>
@@ -231,9 +232,9 @@ static struct tw__key_dict *know(struct tw__key *key, tw_dict *dict, int64_t row
   return known;
 }
 
-static int64_t add_text(tw_dict *to, const tw_dict *dict, uint64_t code) {
+static int64_t add_text(tw_dict **to, const tw_dict *dict, uint64_t code) {
   int64_t start = dict->start[code];
-  return tw_dict_add(to, dict->bytes + start, dict->start[code + 1] - start);
+  return tw__dict_put(to, dict->bytes + start, dict->start[code + 1] - start);
 }
 
 /* From the dict of the only source there was to one of its own. */
@@ -241,7 +242,7 @@ static int own_names(struct tw__key *key) {
   tw_dict *names = tw_dict_new();
   if (!names) return TW_ENOMEM;
   for (uint32_t number = 1; number <= key->table.count; number++) {
-    int64_t code = add_text(names, key->names, key->table.val[number]);
+    int64_t code = add_text(&names, key->names, key->table.val[number]);
     if (code < 0) {
       tw_dict_release(names);
       return TW_ENOMEM;
@@ -263,7 +264,7 @@ static uint32_t new_string(struct tw__key *key, struct tw__key_dict *known,
     number = table_next(&key->table, code);
     if (code == key->even && number == code + 1) key->even = number;
   } else {
-    int64_t name = add_text(key->names, known->dict, code);
+    int64_t name = add_text(&key->names, known->dict, code);
     if (name < 0) return 0;
     number = (uint32_t)name + 1;
     if (number > key->table.count && !table_next(&key->table, (uint64_t)name)) return 0;
@@ -306,6 +307,9 @@ static int numbers_of_strings(struct tw__key *key, const tw_column *col, int64_t
   if (!n) return TW_OK;
   if (!key->names) key->names = tw_dict_retain(col->dict);
   if (!key->own && key->names != col->dict && own_names(key)) return TW_ENOMEM;
+  /* who holds a column of keys may have put strings into its dict */
+  if (key->own && key->names->count != key->table.count && own_names(key))
+    return TW_ENOMEM;
   if (even_numbers(key, col, first, n, number)) return TW_OK;
   struct tw__key_dict *known = know(key, col->dict, n);
   if (!known) return TW_ENOMEM;

@@ -213,3 +213,7 @@ void tw__loop_ready(tw__handle *handle) {
   loop->last = handle;
   if (loop->running) uv_stop(loop->uv);
 }
+
+int tw_processors(void) {
+  return (int)uv_available_parallelism();
+}

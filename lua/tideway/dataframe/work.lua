@@ -196,7 +196,7 @@ end
 
 function work.repeat_text(slot, text, n)
   local col = work.renew_column(slot, 4, n)
-  local code = C.tw_dict_add(col.dict, text, #text)
+  local code = tonumber(C.tw_column_code(col, text, #text))
   if code < 0 then nomem() end
   for k = 0, n - 1 do col.code[k] = code end
 end
@@ -238,7 +238,7 @@ work.put = {
   end,
   [4] = function(col, k, y)
     if type(y) == "string" then
-      local code = C.tw_dict_add(col.dict, y, #y)
+      local code = tonumber(C.tw_column_code(col, y, #y))
       if code < 0 then nomem() end
       col.code[k] = code
     elseif y == nil or y == null then

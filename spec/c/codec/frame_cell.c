@@ -5,6 +5,7 @@
 
 #include "codec/frame_cell.h"
 #include "core/mem.h"
+#include "frame/dict.h"
 
 static int same_num(double a, double b) {
   return !memcmp(&a, &b, sizeof a);
@@ -96,33 +97,41 @@ static void times(void) {
   CHECK(time_of("3001-01-01", &ns) && time_of("nan", &ns));
 }
 
+/* Another thread has the column: strings that come go to a copy of the dict. */
+static void freeze(tw_column *col) {
+  tw__dict_freeze(col->dict, 1 << 30);
+  CHECK(col->dict->frozen == 1);
+}
+
 /* Strings of all lengths that differ in any one byte, from a place of their own size. */
 static void strings(void) {
   struct tw__names names = {.dict = NULL};
-  tw_dict *dict = tw_dict_new();
+  tw_column *col = tw_column_new(TW_COL_STRING, 0, NULL);
   for (int i = 0; i < 30000; i++) {
     if (check_below(500) == 0) tw_mem_fail_at(1 + check_below(3));
     int64_t len = check_below(40);
     char *text = malloc((size_t)len + 1);
     memset(text, 'a', (size_t)len);
     if (len) text[check_below(len)] = (char)('a' + check_below(4));
-    int64_t code = tw__names_add(&names, dict, text, len, text + len);
+    int64_t code = tw__names_add(&names, col, text, len, text + len);
     tw_mem_fail_at(0);
-    CHECKF(code == TW_ENOMEM || code == tw_dict_find(dict, text, len), "%.*s", (int)len,
-           text);
+    CHECKF(code == TW_ENOMEM || code == tw_dict_find(col->dict, text, len), "%.*s",
+           (int)len, text);
     free(text);
     if (check_below(5000) == 0) { /* another dict */
-      tw_dict_release(dict);
-      dict = tw_dict_new();
+      tw_dict_release(col->dict);
+      col->dict = tw_dict_new();
     }
+    if (check_below(100) == 0) freeze(col);
   }
   char many[32];
   for (int i = 0; i < 40000; i++) { /* more than the table takes */
     int n = snprintf(many, sizeof many, "n%d", i % 20000);
-    int64_t code = tw__names_add(&names, dict, many, n, many + sizeof many);
-    CHECK(code == tw_dict_find(dict, many, n));
+    int64_t code = tw__names_add(&names, col, many, n, many + sizeof many);
+    CHECK(code == tw_dict_find(col->dict, many, n));
+    if (i % 5000 == 77) freeze(col);
   }
-  tw_dict_release(dict);
+  tw_column_release(col);
   tw__names_fini(&names);
 }
 

@@ -321,6 +321,31 @@ static void changes_columns(int live) {
   tw_frame_release(frame), tw_frame_release(first), tw_frame_release(all);
 }
 
+/* A string that a holder of the result puts into its dict is no group. */
+static void keeps_to_its_own_strings(void) {
+  int32_t key[] = {0}, col[] = {0}, agg[] = {TW_AGG_SIZE};
+  tw_group *g = tw_group_open(key, 1, col, agg, 1, 1, 0);
+  tw_frame *out = NULL;
+  char text[16];
+  for (int i = 0; i < 400; i++) { /* each of a dict of its own */
+    tw_frame *frame = tw_frame_new(1, 0);
+    tw_frame_take(frame, 0, tw_column_new(TW_COL_STRING, 3, NULL));
+    for (int k = 0; k < 3; k++)
+      tw_column_put_bytes(frame->column[0], text,
+                          snprintf(text, sizeof text, "t%d", (int)check_below(300)));
+    frame->rows = 3;
+    CHECK(!tw_group_add(g, frame, 0, 3) && !tw_group_result(g, &out, 1));
+    tw_column *more = tw_column_new(TW_COL_STRING, 1, out->column[0]->dict);
+    tw_column_put_bytes(more, text, snprintf(text, sizeof text, "t%d", i));
+    int64_t rows = 0;
+    for (int64_t k = 0; k < out->rows; k++) rows += out->column[1]->i64[k];
+    CHECK(rows == 3 * (i + 1));
+    tw_column_release(more);
+    tw_frame_release(frame);
+  }
+  tw_group_close(g), tw_frame_release(out);
+}
+
 static void every_allocation_may_fail(void) {
   struct plan p = {.key = {0, 1},
                    .keys = 2,
@@ -392,6 +417,7 @@ int main(int argc, char **argv) {
   forgets_groups(TW_COL_STRING);
   changes_columns(0);
   changes_columns(1);
+  keeps_to_its_own_strings();
   every_allocation_may_fail();
   refuses();
   return check_close();

@@ -1,4 +1,4 @@
---- tideway.workers -- `tideway run --workers N`: the first thread, which starts the copies of the script, has
+--- tideway.copies -- `tideway run --workers N`: the first thread, which starts the copies of the script, has
 -- the signals, and waits until all have ended.
 jit.off(true, true)
 
@@ -7,16 +7,16 @@ local ffi = require "ffi"
 local sched = require "tideway.sched"
 local signals = require "tideway.signals"
 
-local workers = {}
+local copies = {}
 
 --- One a core.
-function workers.cores() return C.tw_crew_cores() end
+function copies.cores() return C.tw_processors() end
 
 --- Run `count` copies, each in a thread with a Lua state of its own: require(module)[fn](member, id, count, ...).
 -- furnish  the C function that gives a new state its modules (bindings/cli/main.c)
 -- words    texts: the further arguments
 -- Returns the exit status.
-function workers.run(count, furnish, module, fn, words)
+function copies.run(count, furnish, module, fn, words)
   local o, slices = ffi.new "tw_crew_options", ffi.new("tw_slice[?]", math.max(1, #words))
   for i, text in ipairs(words) do slices[i - 1].ptr, slices[i - 1].len = text, #text end
   o.count, o.furnish, o.module, o["function"] = count, furnish, module, fn
@@ -39,4 +39,4 @@ function workers.run(count, furnish, module, fn, words)
   return status
 end
 
-return workers
+return copies

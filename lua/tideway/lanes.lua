@@ -1,0 +1,638 @@
+--- tideway.lanes -- a scatter's side of its workers: elements out, results back.
+--
+--     emitter    elements --> packer ----> lane ----------------> worker
+--     reader     (a task per lane)         lane <-- answers ----- worker
+--     servant    results <-- in order of the elements, by way of the gathers' regions
+--
+-- A *lane* is a worker with what is on its way to it. Elements wait in a packer until there are
+-- `size` of them, or a lane has nothing to do; `size` follows what an element costs, so that a parcel is
+-- about TARGET of work. With a key each lane has a packer of its own, else there is one for all.
+-- A *run* is a row of elements that went to one lane, in the order of all.
+jit.off(true, true) -- but for `step`
+
+local C = require "tideway.ffi"
+local crew = require "tideway.crew"
+local ffi = require "ffi"
+local hold = require "tideway.hold"
+local metadata = require "tideway.metadata"
+local parcel = require "tideway.parcel"
+local policy = require "tideway.policy"
+local region = require "tideway.region"
+local relay = require "tideway.relay"
+local sched = require "tideway.sched"
+local section = require "tideway.section"
+local ship = require "tideway.ship"
+
+local lanes = {}
+
+local MORE, END = 2, 4   -- ORDER flags (tideway.worker)
+local DEPTH = 3          -- parcels that a worker has at once
+local TARGET = 500000    -- nanoseconds of work in one
+local ERROR_SIZE = 512
+local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
+local as_starts = ffi.typeof "const int32_t *"
+local band, min, max, floor = bit.band, math.min, math.max, math.floor
+local put = parcel.put
+local NOTHING = {}
+
+--- The state of a scatter's node.
+function lanes.new(node, workers, key, S)
+  return {
+    node = node, section = S, workers = workers, key = key,
+    ordered = true,
+    list = nil,                    -- the lanes, while there are workers
+    version = 0,                   -- of the section that they have built
+    packer = nil,                  -- what has not been sent yet, without a key
+    size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
+    pending = 0,                   -- elements that were sent and are not through
+    runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
+    waits_for = nil, flushing = false, ending = false, dead = nil,
+    reader = nil, at = 0,          -- of the gathers' loops
+  }
+end
+
+-- Workers -------------------------------------------------------------------------------------------
+
+local function close_lane(lane)
+  if not lane.worker then return end
+  C.tw_worker_close(ffi.gc(lane.worker, nil))
+  lane.worker = nil
+  if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
+  for _, p in ipairs(lane.parcels) do C.tw_parcel_free(p) end
+  for _, group in ipairs(lane.groups) do
+    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+  end
+  lane.parcels, lane.groups = {}, {}
+end
+
+local function new_lane(number, image)
+  local message = ffi.new("char[?]", ERROR_SIZE)
+  local code = CODE:format(crew.id, crew.count)
+  local worker = C.tw_worker_open(sched.loop(), code, "scatter", nil, number, message, ERROR_SIZE)
+  if worker == nil then error("scatter: " .. ffi.string(message), 0) end
+  local lane = {
+    number = number, worker = ffi.gc(worker, C.tw_worker_close), id = C.tw_worker_id(worker),
+    packer = parcel.packer "scatter", -- with a key
+    reader = parcel.reader(),
+    load = 0,                         -- parcels there
+    sent = {}, first = 0, last = 0,   -- what is to be known of them: groups to be
+    parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
+    reading = false, ending = false,
+  }
+  C.tw_worker_send(worker, parcel.seal(parcel.packer "scatter", lane, image))
+  return lane
+end
+
+local function close(S)
+  for _, lane in ipairs(S.list or {}) do close_lane(lane) end
+  S.list, S.packer = nil, nil
+  S.pending, S.first, S.last = 0, 0, 0
+  S.runs, S.counts = {}, {}
+  S.size, S.full = 1, 0
+end
+
+local function start(S)
+  S.ordered = true
+  for _, gather in ipairs(S.section.gathers) do
+    if gather.opts.ordered == false then S.ordered = false end
+  end
+  local plan, members, letters = section.plan(S.section)
+  S.members, S.letters, S.version, S.dead = members, letters, S.section.version, nil
+  S.depth = DEPTH
+  if plan.later then S.depth = (S.section.later.opts.parallelism or 1) + 2 end
+  S.most = parcel.MOST
+  if S.section.window then -- it is the limit
+    S.most, S.depth = max(1, floor(S.section.window / (2 * S.workers))), math.huge
+  end
+  local image = { plan = ship.pack(plan, "scatter"), path = package.path, cpath = package.cpath }
+  if not S.key then S.packer = parcel.packer "scatter" end
+  local list = {}
+  S.list = list
+  for number = 1, S.workers do list[number] = new_lane(number, image) end
+end
+
+lanes.close = close
+
+-- Answers -------------------------------------------------------------------------------------------
+
+local function wake(S)
+  local waiter = S.waiter
+  if waiter then
+    S.waiter = nil
+    sched.wake(waiter)
+  end
+end
+
+local flush_idle, serve, attend
+
+--- An answer is complete: its parts are what has become of a group.
+local function arrived(S, lane, p)
+  local tail = parcel.tail(p)
+  local group
+  if band(p.flags, END) ~= 0 then
+    group = { last = true, count = 0 }
+    lane.ending = false
+  else
+    lane.first, lane.load = lane.first + 1, lane.load - 1
+    group = lane.sent[lane.first]
+    lane.sent[lane.first] = nil
+    local cost = tonumber(p.number) / group.count
+    S.size = max(1, min(2 * S.size, floor(TARGET / max(cost, 1)), S.most))
+    S.full = S.version == S.section.version and S.size - 1 or 0
+  end
+  group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
+  group.starts, group.errors, group.letters = tail.starts, tail.errors, tail.letters
+  group.taken, group.at, group.total = 0, 0, 0               -- elements, results that are out; all results
+  group.wrong, group.failed = 1, false                       -- the next error; has the element at hand failed?
+  for _, part in ipairs(group.parcels) do group.total = group.total + part.count end
+  lane.parcels = {}
+  lane.groups[#lane.groups + 1] = group
+  for at, count in pairs(tail.counts or {}) do S.members[at].errors = S.members[at].errors + count end
+end
+
+--- Take a parcel of a lane's, if there is one.
+local function receive(S, lane)
+  local p = C.tw_worker_receive(lane.worker)
+  if p == nil then return false end
+  lane.parcels[#lane.parcels + 1] = p
+  if band(p.flags, MORE) == 0 then
+    arrived(S, lane, p)
+    flush_idle(S)
+    wake(S)
+    relay.room(S)
+  end
+  return true
+end
+
+--- The task that takes a lane's answers, as long as there are any to come.
+local function read(S, lane)
+  while lane.worker and (lane.load > 0 or lane.ending) do
+    if not receive(S, lane) then
+      -- ended? what came before that is there now
+      if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
+        sched.wait(lane.id)
+      elseif not receive(S, lane) then
+        local why = ffi.string(C.tw_worker_error(lane.worker))
+        S.dead = S.dead or ("scatter: worker %d has died%s"):format(lane.number, why ~= "" and ": " .. why or "")
+        wake(S)
+        relay.room(S)
+        break
+      end
+    end
+  end
+  lane.reading = false
+end
+
+function attend(S, lane)
+  if lane.reading then return end
+  lane.reading = true
+  sched.spawn(read, true, S, lane)
+end
+
+-- Sending -------------------------------------------------------------------------------------------
+
+--- The lane with the least to do.
+local function least(S)
+  local best
+  for _, lane in ipairs(S.list) do
+    if not best or lane.load < best.load then best = lane end
+  end
+  return best
+end
+
+--- The metadata that a worker is to see, nil when there is none: without references, which stay here.
+local function luggage(list)
+  local all
+  for i = 1, #list do
+    for k = 1, #(list[i] or {}) do
+      local entry = {}
+      for key, x in pairs(list[i][k]) do
+        local kind = type(x)
+      if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" and key ~= "ref" then
+        entry[key] = x
+      end
+      end
+      all = all or {}
+      all[i] = all[i] or {}
+      all[i][k] = entry
+    end
+  end
+  if not all then return nil end
+  for i = 1, #list do all[i] = all[i] or false end
+  return all
+end
+
+--- Note whose turn it is, in the order of all.
+local function note_run(S, lane, n)
+  local k = S.last
+  if k > S.first and S.runs[k] == lane then
+    S.counts[k] = S.counts[k] + n
+  else
+    S.last = k + 1
+    S.runs[k + 1], S.counts[k + 1] = lane, n
+  end
+end
+
+--- Send what is in a packer to a lane. hand: who waits for it, or nil.
+local function send(S, lane, P, hand)
+  local n = P.n
+  if n == 0 then return end
+  local marks = P.marks
+  local meta = marks and luggage(marks)
+  local p = parcel.seal(P, lane, meta and { meta = meta })
+  P.marks = nil
+  p.number = (S.key or marks) and 1 or 0 -- is it to say which result is whose?
+  lane.last = lane.last + 1
+  lane.sent[lane.last] = { count = n, hand = hand, marks = marks }
+  lane.load = lane.load + 1
+  S.pending = S.pending + n
+  if S.ordered and not S.key then note_run(S, lane, n) end
+  -- one that has died does not take it: the reader finds out
+  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then C.tw_parcel_free(p) end
+  attend(S, lane)
+  relay.serve(S.node, serve)
+end
+
+--- What waits goes to who has nothing to do.
+function flush_idle(S)
+  if not S.list then return end
+  if S.key then
+    for _, lane in ipairs(S.list) do
+      if lane.load == 0 or S.ending then send(S, lane, lane.packer) end
+    end
+  else
+    local lane = least(S)
+    if lane.load == 0 or S.ending then send(S, lane, S.packer) end
+  end
+end
+
+local function flush_task(S)
+  S.flushing = false
+  flush_idle(S)
+end
+
+--- How many elements are here, or on their way.
+local function inside(S)
+  local n = S.pending
+  if S.key then
+    for _, lane in ipairs(S.list or {}) do n = n + lane.packer.n end
+  elseif S.packer then
+    n = n + S.packer.n
+  end
+  return n
+end
+lanes.held = function(node)
+  local S = node.state
+  return inside(S) + (S.ending and 1 or 0)
+end
+
+local function has_room(S)
+  if S.dead then return true end
+  local window = S.section.window
+  return not (window and inside(S) >= window)
+end
+
+--- Is there room for a parcel in a lane (nil: in any)?
+local function lane_free(S, lane)
+  if S.dead or not S.list then return true end
+  return (lane or least(S)).load < S.depth
+end
+
+local function wait_for(S, test) relay.wait(S, test, "scatter") end
+
+local function quiet(S) return inside(S) == 0 or S.dead end
+
+--- Who emits by hand waits until the element is through, as where there are no threads.
+local function by_hand()
+  local task = sched.current
+  return task == sched.main or getmetatable(task) == sched.Task
+end
+
+--- The lane of a key.
+local function lane_of(S, x)
+  local hash
+  local k = S.key(x)
+  local kind = type(k)
+  if kind == "cdata" then
+    k = require("tideway.key").of("scatter", k)
+    kind = type(k)
+    if kind == "cdata" then k, kind = tostring(k), "string" end
+  end
+  if kind == "number" then
+    if k ~= k then error("scatter: NaN cannot be a key", 0) end
+    hash = k == floor(k) and k or k * 4503599627370496
+  elseif kind == "string" then
+    hash = #k
+    for i = max(1, #k - 31), #k do hash = (hash * 31 + k:byte(i)) % 2147483647 end
+  elseif kind == "boolean" then
+    hash = k and 1 or 0
+  else
+    error(("scatter: the key must be a number, text or boolean, got a %s"):format(kind), 0)
+  end
+  return S.list[hash % #S.list + 1]
+end
+
+--- The section is another one now: what is inside goes out first.
+local function renew(S)
+  S.renewing = true
+  flush_idle(S)
+  wait_for(S, quiet)
+  close(S)
+end
+
+local function its_free(S) return lane_free(S, S.waits_for) end
+
+--- Wait until a lane (nil: any) has room for a parcel.
+local function wait_lane(S, lane)
+  S.waits_for = lane
+  wait_for(S, its_free)
+end
+
+local function note_marks(P)
+  P.marks = P.marks or {}
+  for i = #P.marks + 1, P.n - 1 do P.marks[i] = false end
+  P.marks[P.n] = metadata.hold() or false
+end
+
+--- Take an element in: the long way, when something is to be sent, waited for or begun.
+local function take(node, x)
+  local S = node.state
+  if #S.section.gathers == 0 then return end -- nobody would hear of it
+  if type(x) == "cdata" then x = hold.keep(x) end
+  if S.list and S.version ~= S.section.version then renew(S) end
+  if not S.list then start(S) end
+  local lane = S.key and lane_of(S, x)
+  local P = lane and lane.packer or S.packer
+  if not has_room(S) then wait_for(S, has_room) end
+  if P.n >= S.size and not lane_free(S, lane) then wait_lane(S, lane) end
+  if S.dead then error(S.dead, 0) end
+  while not put(P, x) do
+    wait_lane(S, lane)
+    if S.dead then error(S.dead, 0) end
+    send(S, lane or least(S), P)
+  end
+  if node.carries then note_marks(P) end
+  if lane and S.ordered then note_run(S, lane, 1) end
+  if not S.section.window and by_hand() then
+    local hand = { waiter = {}, err = nil }
+    send(S, lane or least(S), P, hand)
+    sched.suspend(hand.waiter, "scatter")
+    if hand.err ~= nil then error(hand.err, 0) end
+  elseif P.n >= S.size and lane_free(S, lane) then
+    send(S, lane or least(S), P)
+  elseif not S.flushing then
+    S.flushing = true
+    sched.spawn(flush_task, true, S)
+  end
+end
+
+--- The short way: the element is one more of those that wait already. (No closures, no long way in
+-- here: this is compiled together with the emitter's loop.)
+function lanes.step(node, x)
+  local S = node.state
+  local list = S.list
+  if list and S.version == S.section.version and not S.dead then
+    local lane, P = false, S.packer
+    if S.key then
+      lane = lane_of(S, x)
+      P = lane.packer
+    end
+    local n = P.n
+    if n > 0 and n < S.size - 1 and not node.carries and not S.section.window and put(P, x) then
+      if lane and S.ordered then note_run(S, lane, 1) end
+      return
+    end
+  end
+  take(node, x)
+end
+jit.on(lanes.step)
+jit.on(lane_of)
+jit.on(note_run)
+
+-- Results -------------------------------------------------------------------------------------------
+
+--- Emit results of a group up to number `to`, from the part at hand on. On an error, group.at is behind it.
+local function emit_to(S, lane, group, to, list)
+  local R, gathers = lane.reader, S.section.gathers
+  S.reader = R
+  while group.at < to do
+    local part = group.parcels[group.part]
+    if not part or group.at == group.base + part.count then
+      group.base = group.at
+      group.part = group.part + 1
+      part = group.parcels[group.part]
+      parcel.open(R, part)
+    end
+    local base = group.base
+    local i, n = group.at - base, min(to - base, part.count)
+    if #gathers > 1 or list or sched.current.metadata then
+      for k = i, n - 1 do
+        local node, x = gathers[1], parcel.item(R, k)
+        group.at = base + k + 1
+        if #gathers > 1 then node, x = gathers[x[1]], x[2] end
+        region.emit(node, x, list, NOTHING)
+      end
+    elseif #gathers[1].downs == 0 then
+      for k = i, n - 1 do parcel.item(R, k) end
+      group.at = base + n
+    else
+      S.at = i - 1
+      local ok, reached = pcall(region.batch, region.below(gathers[1]), S, i, n)
+      group.at = base + (ok and reached or S.at + 1)
+      if not ok then error(reached, 0) end
+    end
+  end
+end
+
+--- Something has failed: who waits for the element is told; else it is raised.
+local function raise(group, err)
+  local hand = group.hand
+  if not hand then error(err, 0) end
+  if hand.err == nil then hand.err = err end
+end
+
+--- The same, all of them; what fails is raised, and can be gone on after.
+local function emit_all(S, lane, group, to, list)
+  while group.at < to do
+    local ok, err = pcall(emit_to, S, lane, group, to, list)
+    if not ok then
+      if err == sched.CANCELLED then error(err, 0) end
+      group.failed = true
+      raise(group, err)
+    end
+  end
+end
+
+local function post(S, group, at, list)
+  for _, item in ipairs(group.letters or {}) do
+    if not at or item.at == at then
+      local letter = item.letter
+      if list then letter.metadata = list end
+      policy.post(S.letters[item.number], letter, list)
+    end
+  end
+end
+
+--- All that was made of a group's elements.
+local function whole(S, lane, group)
+  local errors = group.errors
+  while errors and errors[group.wrong] do
+    local one = errors[group.wrong]
+    emit_all(S, lane, group, one.out)
+    group.wrong = group.wrong + 1
+    raise(group, one.err)
+  end
+  emit_all(S, lane, group, group.total)
+  if group.letters then
+    post(S, group)
+    group.letters = nil
+  end
+  group.taken = group.count
+end
+
+--- What was made of its next element.
+local function element(S, lane, group)
+  local at = group.taken
+  local list = group.marks and group.marks[at + 1] or nil
+  local one = group.errors and group.errors[group.wrong]
+  if one and one.at == at then
+    emit_all(S, lane, group, one.out, list)
+    group.wrong, group.failed = group.wrong + 1, true
+    metadata.failed(list)
+    raise(group, one.err)
+  end
+  emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], list)
+  post(S, group, at, list)
+  -- who waits keeps what has failed by himself
+  if not group.failed or group.hand then metadata.release(list) end
+  group.taken, group.failed = at + 1, false
+end
+
+--- At most the next n elements of a lane's first group; whole groups where nothing is asked of each
+-- element. Returns how many.
+local function advance(S, lane, n)
+  local group = lane.groups[1]
+  n = min(n, group.count - group.taken)
+  if group.starts then
+    local till = group.taken + n
+    while group.taken < till do element(S, lane, group) end
+  else
+    whole(S, lane, group)
+  end
+  S.pending = S.pending - n
+  if group.taken == group.count then
+    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    table.remove(lane.groups, 1)
+    if group.hand then sched.wake(group.hand.waiter) end
+  end
+  relay.room(S)
+  return n
+end
+
+--- Results of whoever has some, in any order. Returns whether there were any.
+local function any(S)
+  local found = false
+  for _, lane in ipairs(S.list) do
+    local group = lane.groups[1]
+    if group and not group.last then
+      advance(S, lane, math.huge)
+      found = true
+      if not S.list then break end
+    end
+  end
+  return found
+end
+
+--- Results in the order of the elements. Returns whether there were any.
+local function next_run(S)
+  local k = S.first + 1
+  local lane = S.runs[k]
+  if not (lane and lane.groups[1]) then return false end
+  local n = advance(S, lane, S.counts[k])
+  S.counts[k] = S.counts[k] - n
+  if S.counts[k] == 0 then
+    S.runs[k], S.counts[k], S.first = nil, nil, k
+    if k == S.last then S.first, S.last = 0, 0 end
+  end
+  return true
+end
+
+--- Workers are gone, with what they had; nothing of that is through.
+local function bury(S)
+  local why, told = S.dead, false
+  for _, lane in ipairs(S.list) do
+    for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
+    for _, sent in pairs(lane.sent) do
+      for _, list in ipairs(sent.marks or {}) do metadata.failed(list or nil) end
+      if sent.hand then
+        told = true
+        sent.hand.err = why
+        sched.wake(sent.hand.waiter)
+      end
+    end
+  end
+  lanes.close(S)
+  S.ending = false
+  relay.room(S)
+  if not told then error(why, 0) end
+end
+
+local function wait(S)
+  S.waiter = {}
+  sched.suspend(S.waiter, "gather")
+end
+
+--- The workers end; what their operators had left comes out.
+local function conclude(S)
+  for _, lane in ipairs(S.list) do
+    C.tw_worker_finish(lane.worker)
+    lane.ending = true
+    attend(S, lane)
+  end
+  for _, lane in ipairs(S.list) do
+    while not (lane.groups[1] or S.dead) do wait(S) end
+    if S.dead then return bury(S) end
+    whole(S, lane, lane.groups[1])
+  end
+  lanes.close(S)
+  S.ending = false
+end
+
+--- The servant: until everything is through.
+function serve(node)
+  local S = node.state
+  while S.list do
+    if S.dead then return bury(S) end
+    flush_idle(S)
+    if S.pending > 0 then
+      if not (S.ordered and next_run or any)(S) and not S.dead then wait(S) end
+    elseif S.ending and lanes.held(node) == 1 then
+      conclude(S)
+    else
+      return
+    end
+  end
+end
+
+--- Would an element that comes now be taken without a wait?
+function lanes.gate(node)
+  local S = node.state
+  return S.section.window ~= nil and has_room(S) and lane_free(S)
+end
+
+--- Nobody can observe it any more.
+function lanes.destroyed(node)
+  local S = node.state
+  if S.list then lanes.close(S) end
+  wake(S)
+end
+
+--- The stream has ended: the workers will.
+function lanes.finish(node)
+  local S = node.state
+  if not S.list then return end
+  S.ending = true
+  relay.serve(node, serve)
+end
+
+return lanes

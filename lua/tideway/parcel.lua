@@ -1,0 +1,249 @@
+--- tideway.parcel -- elements as bytes, for another thread.
+--
+-- A *packer* takes elements and makes parcels (tw_parcel) of them, a *reader* gives the elements of a
+-- parcel. All in one parcel are of one kind:
+--
+--     NUMBERS  double[count]
+--     TEXT     uint32_t start[count + 1], then the bytes; strings, views become strings
+--     VALUES   each as string.buffer encodes it: tables, booleans, 64-bit integers, null, and what
+--              comes after elements of different kinds
+--
+-- Behind them may be a *tail*: a table of what the one side has to tell the other of these elements.
+-- Tables arrive without their metatables; what has no bytes (functions, coroutines, userdata) raises.
+local C = require "tideway.ffi"
+local buffer = require "string.buffer"
+local ffi = require "ffi"
+local null = require "tideway.null"
+local view = require "tideway.view"
+
+local parcel = {}
+
+local NUMBERS, TEXT, VALUES = 1, 2, 3
+local EMPTY = 0
+local NULLS = 1 -- of a parcel's flags: there may be a null among its values
+parcel.MOST = 4096 -- elements in one, of who chooses; a reader takes any number
+parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
+
+local new_numbers, new_starts = ffi.typeof "double[?]", ffi.typeof "uint32_t[?]"
+local as_numbers, as_starts = ffi.typeof "double *", ffi.typeof "uint32_t *"
+local band = bit.band
+local copy, ffi_string, istype = ffi.copy, ffi.string, ffi.istype
+local ctype = view.ctype
+
+-- What null, one table that is compared by identity, becomes: an empty table with its metatable.
+local OPTIONS = { metatable = { getmetatable(null) } }
+local NULL_BYTES = buffer.new(OPTIONS):encode(null):tostring()
+local FIRST = 64
+
+-- Packing -----------------------------------------------------------------------------------------
+
+--- A packer. op: who packs, for errors
+function parcel.packer(op)
+  return {
+    op = op, kind = EMPTY, n = 0, bytes = 0,
+    mixed = false,                 -- elements of different kinds have come: they are VALUES
+    numbers = new_numbers(FIRST), room = FIRST, -- who sees NUMBERS and 0 < n < room may put one in by itself
+    starts = new_starts(FIRST + 1), places = FIRST,
+    text = buffer.new(), values = nil,
+    dict = nil,                    -- the keys of the first table, which cost two bytes each in the others
+  }
+end
+
+--- The string keys of a table and of those in it, at most 100.
+local function keys_of(x, list, seen, depth)
+  for key, value in pairs(x) do
+    if type(key) == "string" and not seen[key] and #list < 100 then
+      seen[key] = true
+      list[#list + 1] = key
+    end
+    if type(value) == "table" and value ~= null and depth < 4 then keys_of(value, list, seen, depth + 1) end
+  end
+  return list
+end
+
+local function begin_values(P, x)
+  if type(x) == "table" and x ~= null and not P.dict then
+    P.dict = keys_of(x, {}, {}, 1)
+    P.values = nil
+  end
+  P.values = P.values or buffer.new { dict = P.dict, metatable = OPTIONS.metatable }
+end
+
+local function encode(values, x) values:encode(x) end
+
+--- An element that has no bytes: what was written of it is taken back.
+local function refuse(P, before, why)
+  local values = P.values
+  local kept = ffi_string(values:ref(), before)
+  values:reset():put(kept)
+  error(("%s: the element cannot go to another thread: %s"):format(P.op, (tostring(why):gsub("^.-:%d+: ", ""))), 0)
+end
+
+local function put_value(P, x)
+  if P.kind == EMPTY then begin_values(P, x) end
+  if type(x) == "cdata" and istype(ctype, x) then x = view.text(x) end
+  local values = P.values
+  local before = #values
+  local ok, why = pcall(encode, values, x)
+  if not ok then refuse(P, before, why) end
+  P.kind, P.n, P.bytes = VALUES, P.n + 1, #values
+end
+
+local function more_numbers(P)
+  local room = P.room * 2
+  local numbers = new_numbers(room)
+  copy(numbers, P.numbers, P.n * 8)
+  P.numbers, P.room = numbers, room
+end
+
+local function more_starts(P)
+  local places = P.places * 2
+  local starts = new_starts(places + 1)
+  copy(starts, P.starts, P.n * 4)
+  P.starts, P.places = starts, places
+end
+jit.off(keys_of)
+jit.off(begin_values)
+jit.off(refuse)
+jit.off(more_numbers)
+jit.off(more_starts)
+
+--- Put an element in. Returns false when what is in has to go first (another kind, or enough bytes).
+local function put(P, x)
+  local kind, is = P.kind, type(x)
+  if is == "number" and not P.mixed then
+    if kind ~= NUMBERS and kind ~= EMPTY then
+      P.mixed = true
+      return false
+    end
+    if P.n == P.room then more_numbers(P) end
+    P.numbers[P.n] = x
+    P.kind, P.n = NUMBERS, P.n + 1
+    return true
+  end
+  if P.bytes > parcel.LARGE then return false end
+  if (is == "string" or is == "cdata" and istype(ctype, x)) and not P.mixed then
+    if kind ~= TEXT and kind ~= EMPTY then
+      P.mixed = true
+      return false
+    end
+    if P.n == P.places then more_starts(P) end
+    P.starts[P.n] = P.bytes
+    if is == "string" then P.text:put(x) else P.text:putcdata(x.ptr, #x) end
+    P.kind, P.n, P.bytes = TEXT, P.n + 1, P.bytes + #x
+    return true
+  end
+  if kind ~= VALUES and kind ~= EMPTY then
+    P.mixed = true
+    return false
+  end
+  put_value(P, x)
+  return true
+end
+parcel.put = put
+
+--- A parcel with room for so many bytes. spare: one that is not needed any more, or nil
+local function with_room(spare, size)
+  if spare ~= nil and spare.room >= size then return spare end
+  C.tw_parcel_free(spare)
+  local p = C.tw_parcel_new(size)
+  if p == nil then error("tideway: no memory for a parcel", 0) end
+  return p
+end
+
+local scratch = buffer.new()
+
+--- What was put in as a parcel, the caller's; the packer is empty then.
+-- known  of whom it is for: known.dict is what he has been told
+-- tail   a table for the other side, or nil
+-- spare  a parcel that is not needed any more: taken; or nil
+function parcel.seal(P, known, tail, spare)
+  local kind, n = P.kind, P.n
+  if kind == VALUES and P.dict ~= known.dict then
+    tail = tail or {}
+    tail.dict, known.dict = P.dict, P.dict
+  end
+  local head, bytes = 0, P.bytes
+  if kind == NUMBERS then head = 8 * n elseif kind == TEXT then head = 4 * (n + 1) end
+  local extra = 0
+  if tail then extra = #scratch:reset():encode(tail) end
+  local p = with_room(spare, head + bytes + extra)
+  local at, flags = p.bytes + 0, 0
+  if kind == NUMBERS then
+    copy(at, P.numbers, head)
+  elseif kind == TEXT then
+    P.starts[n] = bytes
+    copy(at, P.starts, head)
+    copy(at + head, P.text:ref(), bytes)
+    P.text:reset()
+  elseif kind == VALUES then
+    local from = P.values:ref()
+    copy(at, from, bytes)
+    if C.tw_view_has(from, bytes, NULL_BYTES, #NULL_BYTES) ~= 0 then flags = NULLS end
+    P.values:reset()
+  end
+  if tail then copy(at + head + bytes, scratch:ref(), extra) end
+  p.kind, p.count, p.len, p.flags, p.extra = kind, n, head + bytes + extra, flags, extra
+  P.kind, P.n, P.bytes = EMPTY, 0, 0
+  return p
+end
+
+-- Reading -----------------------------------------------------------------------------------------
+
+function parcel.reader()
+  return {
+    p = nil, kind = EMPTY, n = 0, tail = nil,
+    numbers = nil,            -- of NUMBERS, false otherwise
+    starts = nil, from = nil, -- of TEXT
+    values = buffer.new(OPTIONS), nulls = false,
+  }
+end
+
+--- What the other side has to tell of it: a table.
+function parcel.tail(p)
+  if p.extra == 0 then return {} end
+  return scratch:reset():putcdata(p.bytes + (p.len - p.extra), p.extra):decode()
+end
+
+--- Begin to read a parcel, which stays the caller's and must stay as long as it is read.
+function parcel.open(R, p)
+  local kind, n = p.kind, p.count
+  local at, size = p.bytes + 0, p.len - p.extra
+  R.p, R.kind, R.n, R.tail, R.numbers = p, kind, n, nil, false
+  if p.extra > 0 then
+    R.tail = parcel.tail(p)
+    if R.tail.dict then R.values = buffer.new { dict = R.tail.dict, metatable = OPTIONS.metatable } end
+  end
+  if kind == NUMBERS then
+    R.numbers = ffi.cast(as_numbers, at)
+  elseif kind == TEXT then
+    R.starts, R.from = ffi.cast(as_starts, at), at + 4 * (n + 1)
+  elseif kind == VALUES then
+    R.values:reset():set(at, size)
+    R.nulls = band(p.flags, NULLS) ~= 0
+  end
+end
+
+--- x with null itself where something like it has come.
+local function restore(x)
+  if getmetatable(x) == OPTIONS.metatable[1] then return null end
+  for key, value in pairs(x) do
+    if type(value) == "table" then x[key] = restore(value) end
+  end
+  return x
+end
+jit.off(restore)
+
+--- Element i (from 0); in this order, each once.
+function parcel.item(R, i)
+  if R.kind == NUMBERS then return R.numbers[i] end
+  if R.kind == TEXT then
+    local from = R.starts[i]
+    return (ffi_string(R.from + from, R.starts[i + 1] - from))
+  end
+  local x = R.values:decode()
+  if R.nulls and type(x) == "table" then x = restore(x) end
+  return x
+end
+
+return parcel

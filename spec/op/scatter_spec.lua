@@ -1,0 +1,383 @@
+--- scatter ... gather: what stands between runs in worker threads. Threads take real time; nothing here
+-- depends on how long.
+local C = require "tideway.ffi"
+local helper = require "helper"
+local tw = helper.tw
+
+local function same(x) return x end
+
+local function numbers(first, last)
+  local list = {}
+  for i = first, last do list[#list + 1] = i end
+  return list
+end
+
+--- What a stream gives until its end.
+local function list_of(stream)
+  local list = stream:sink_to_list()
+  tw.run()
+  return list
+end
+
+--- What comes of `inputs` through what build(scattered stream) makes.
+local function through(inputs, build, opts)
+  return list_of(build(tw.from_iterable(inputs):scatter(opts or { workers = 2 })):gather())
+end
+
+describe("scatter", function()
+  it("does what its example says", function() helper.example("scatter", "op") end)
+
+  it("gives nothing for nothing, and one for one", function()
+    local function build(s) return s:map(function(x) return x + 1 end) end
+    assert.same({}, through({}, build))
+    assert.same({ 2 }, through({ 1 }, build))
+    assert.same({ 2 }, through({ 1 }, build, {}))
+  end)
+
+  it("carries every kind of element there and back", function()
+    local list = {
+      0, -0.5, 1 / 0, "", "text", ("long "):rep(50000), "\0\255", true, false, tw.null, 5LL, -1ULL,
+      { a = 1, b = { "x", { tw.null, c = tw.null } } }, {}, { 1, 2, 3 }, { [1.5] = 1, [true] = "x" }, 7, { a = 2 },
+      "end",
+    }
+    local got = through(list, function(s) return s:map(same) end)
+    assert.equal(#list, #got)
+    for i, x in ipairs(list) do
+      assert(helper.same(x, got[i]), ("%d: %s, not %s"):format(i, helper.show(got[i]), helper.show(x)))
+    end
+    assert.equal(tw.null, got[10])
+    assert.equal(tw.null, got[13].b[2][1])
+    assert.equal(0, through({ 0 / 0 }, function(s) return s:filter(function(x) return x == x end) end)[1] or 0)
+  end)
+
+  it("raises for an element that cannot go", function()
+    local s = tw.stream()
+    local list = s:scatter { workers = 1 }:map(same):gather():sink_to_list()
+    local ok, err = pcall(s.emit, s, { f = print })
+    assert.is_false(ok)
+    assert.matches("scatter: the element cannot go to another thread: cannot serialize 'function'", err)
+    s:emit { 1 }
+    assert.same({ { 1 } }, list)
+  end)
+
+  it("does what the operators do without it", function()
+    local words = { "a b", "", "c", "d e f", "a" }
+    local function split(x)
+      local list = {}
+      for word in x:gmatch "%S+" do list[#list + 1] = word end
+      return list
+    end
+    local builds = {
+      function(s) return s:map(split):flatten() end,
+      function(s) return s:flat_map(split) end,
+      function(s) return s:filter(function(x) return #x > 1 end):map(string.upper) end,
+      function(s) return s:remove(function(x) return #x > 1 end) end,
+      function(s) return s:map(function(x) return { x, #x } end):starmap(function(x, n) return x .. n end) end,
+      function(s) return s:map(function(x, a, b) return a .. x .. b end, "<", ">") end,
+      function(s) return s:map(function(x) return { n = #x } end):pluck "n" end,
+      function(s) return s:map(function(x) return { text = x } end):encode "json":decode "json":pluck "text" end,
+      function(s) return s:map(split):to_batch():map(string.upper):to_stream() end,
+      function(s) return s:filter_map(function(x) return #x > 0 and x or nil end):tap(same) end,
+      function(s) return s:map(split):union(s) end,
+      function(s) return s:map_async(function(x) return x .. "!" end, { parallelism = 3 }) end,
+    }
+    for i, build in ipairs(builds) do
+      local want = list_of(build(tw.from_iterable(words)))
+      assert(helper.same(want, through(words, build)), "case " .. i)
+      assert(helper.same(want, through(words, build, { workers = 3, key = function(x) return #x end })), "keyed, " .. i)
+    end
+  end)
+
+  it("keeps the state of equal keys together, in order", function()
+    local function count(state, x)
+      state[x % 5] = (state[x % 5] or 0) + 1
+      return state, { x, state[x % 5] }
+    end
+    local got = through(numbers(1, 1000), function(s)
+      return s:accumulate(count, { start = {}, returns_state = true })
+    end, { workers = 3, key = function(x) return x % 5 end })
+    for i, pair in ipairs(got) do assert.same({ i, math.floor((i + 4 - (i - 1) % 5) / 5) }, pair) end
+    assert.equal(1000, #got)
+  end)
+
+  it("takes a field as key, and numbers, text and booleans as keys", function()
+    local kinds = {
+      { 1, 2, 1, 3.5 }, { "a", "b", "a", "" }, { true, false, true, true }, { 1LL, 2LL, 1LL, 3LL },
+    }
+    for _, keys in ipairs(kinds) do
+      local inputs = {}
+      for i, k in ipairs(keys) do inputs[i] = { k = k, i = i } end
+      local got = through(inputs, function(s) return s:pluck "i" end, { workers = 2, key = "k" })
+      assert.same({ 1, 2, 3, 4 }, got)
+    end
+    local s = tw.stream()
+    s:scatter { workers = 2, key = same }:map(same):gather():sink(same)
+    local _, err = pcall(s.emit, s, {})
+    assert.matches("^scatter: the key must be a number, text or boolean, got a table", err)
+    _, err = pcall(s.emit, s, 0 / 0)
+    assert.matches("^scatter: NaN cannot be a key", err)
+  end)
+
+  it("emits at the end what operators have left", function()
+    assert.same({ 55 }, through(numbers(1, 10), function(s)
+      return s:reduce(function(a, x) return a + x end)
+    end, { workers = 1 }))
+    local got = through(numbers(1, 10), function(s)
+      return s:reduce(function(a, x) return a + x end)
+    end, { workers = 4, key = same })
+    local sum = 0
+    for _, x in ipairs(got) do sum = sum + x end
+    assert.equal(55, sum)
+  end)
+
+  it("begins anew when its source is started again", function()
+    local source = tw.from_range(1, 3)
+    local list = source:scatter { workers = 1 }:accumulate(function(a, x) return a + x end):gather():sink_to_list()
+    tw.run()
+    source:start()
+    tw.run()
+    assert.same({ 1, 3, 6, 1, 3, 6 }, list)
+  end)
+
+  it("builds the section again when it changes", function()
+    local s = tw.stream()
+    local scattered = s:scatter { workers = 1 }
+    local list = scattered:map(same):gather():sink_to_list()
+    s:emit(1)
+    scattered:map(function(x) return -x end):gather():sink(function(x) list[#list + 1] = x end)
+    s:emit(2)
+    table.sort(list)
+    assert.same({ -2, 1, 2 }, list)
+  end)
+
+  describe("by hand", function()
+    it("emit returns when what was made of the element is through", function()
+      local s = tw.stream()
+      local list = s:scatter { workers = 2 }:map(function(x) return x * x end):gather():sink_to_list()
+      for i = 1, 5 do
+        s:emit(i)
+        assert.equal(i, #list)
+      end
+      tw.spawn(function()
+        s:emit(6)
+        assert.equal(6, #list)
+      end)
+      tw.run()
+      assert.same({ 1, 4, 9, 16, 25, 36 }, list)
+    end)
+
+    it("raises what failed, there or behind the gather", function()
+      local s = tw.stream()
+      local list = s:scatter { workers = 2 }:map(function(x)
+        if x == 2 then error "boom" end
+        return x
+      end):gather():sink(function(x)
+        if x == 3 then error "below" end
+      end)
+      s:emit(1)
+      local ok, err = pcall(s.emit, s, 2)
+      assert.is_false(ok)
+      assert.matches("^[^\n]*scatter_spec.lua:%d+: boom\n.*in <map>, built at [^\n]*scatter_spec", err)
+      ok, err = pcall(s.emit, s, 3)
+      assert.is_false(ok)
+      assert.matches("below", err)
+      s:emit(4)
+      assert(list)
+    end)
+
+    it("takes n elements with buffer(n)", function()
+      local s = tw.stream()
+      local list = s:scatter { workers = 2 }:map(same):buffer(8):gather():sink_to_list()
+      local before
+      tw.spawn(function()
+        for i = 1, 8 do s:emit(i) end
+        before = #list -- nobody else has had a turn
+        for i = 9, 100 do s:emit(i) end
+      end)
+      tw.run()
+      assert.equal(0, before)
+      assert.same(numbers(1, 100), list)
+    end)
+
+    it("try_emit does not wait", function()
+      local s = tw.stream()
+      local list = s:scatter { workers = 1 }:map(same):buffer(2):gather():sink_to_list()
+      assert.is_true(s:try_emit(1))
+      assert.is_true(s:try_emit(2))
+      assert.is_false(s:try_emit(3))
+      tw.run()
+      assert.same({ 1, 2 }, list)
+    end)
+  end)
+
+  describe("failing", function()
+    local function odd(x)
+      if x % 2 == 0 then error("even " .. x, 0) end
+      return x
+    end
+
+    it("ends the run, with the worker's lines", function()
+      local list = {}
+      tw.from_range(1, 10):scatter { workers = 2 }:map(function(x)
+        if x == 5 then error { code = 7 } end
+        return x
+      end):gather():sink(function(x) list[#list + 1] = x end)
+      local ok, err = pcall(tw.run)
+      assert.is_false(ok)
+      assert.same({ code = 7 }, err)
+      for i = 1, 4 do assert.equal(i, list[i]) end
+    end)
+
+    it("follows the policy above it, and those between", function()
+      local s = tw.from_range(1, 6):on_error "skip":scatter { workers = 2 }
+      local failing = s:map(odd)
+      local list = failing:gather():sink_to_list()
+      tw.run()
+      assert.same({ 1, 3, 5 }, list)
+      assert.matches("3 failed", failing:explain())
+      local tries = through({ 1, 2 }, function(scattered)
+        local calls = 0
+        return scattered:on_error { retry = 3 }:map(function(x)
+          calls = calls + 1
+          if calls < 3 then error "not yet" end
+          return { x, calls }
+        end)
+      end, { workers = 1 })
+      assert.same({ { 1, 3 }, { 2, 4 } }, tries)
+    end)
+
+    it("sends letters to streams over here", function()
+      local dead = tw.stream()
+      local letters = dead:sink_to_list()
+      local list = list_of(tw.from_range(1, 4):on_error(dead):scatter { workers = 2 }:map(odd):gather())
+      assert.same({ 1, 3 }, list)
+      assert.equal(2, #letters)
+      assert.same({ 2, "<map>" }, { letters[1].element, letters[1].operator })
+      assert.matches("^even 2", letters[1].error)
+    end)
+
+    it("says that a worker has died, of a task of its own", function()
+      local s = tw.stream()
+      local list = s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if x == 2 then
+          own.spawn(function() error "bad task" end)
+          own.sleep "10s"
+        end
+        return x
+      end):gather():sink_to_list()
+      s:emit(1)
+      local ok, err = pcall(s.emit, s, 2)
+      assert.is_false(ok)
+      assert.matches("^scatter: worker 1 has died: .*bad task", err)
+      s:emit(3) -- by another
+      assert.same({ 1, 3 }, list)
+    end)
+
+    it("keeps the references of what failed", function()
+      local s = tw.stream()
+      local counters, zero = {}, {}
+      s:scatter { workers = 2 }:map(odd):gather():sink(same)
+      for i = 1, 4 do
+        counters[i] = tw.ref_counter { callback = function() zero[#zero + 1] = i end }
+        pcall(s.emit, s, i, { { ref = counters[i] } })
+      end
+      tw.run()
+      table.sort(zero)
+      assert.same({ 1, 3 }, zero)
+      for i = 1, 4 do assert.equal(i % 2 == 0 and 1 or 0, counters[i]:count()) end
+    end)
+  end)
+
+  it("shows functions over there the metadata, and has it here behind the gather", function()
+    local s = tw.stream()
+    local seen = {}
+    s:scatter { workers = 2 }:map(function(x)
+      local list = require("tideway").metadata()
+      return x .. (list and list[1].tag or "")
+    end):gather():sink(function(x)
+      local list = tw.metadata()
+      seen[#seen + 1] = x .. ":" .. (list and list[1].tag or "")
+    end)
+    s:emit("a", { { tag = "1", ref = tw.ref_counter() } })
+    s:emit("b", { { tag = "2" } })
+    s:emit "c"
+    assert.same({ "a1:1", "b2:2", "c:" }, seen)
+  end)
+
+  it("has functions that wait, one after the other or in map_async", function()
+    local function later(x)
+      require("tideway").sleep(0.001 * (5 - x % 5))
+      return -x
+    end
+    local want = {}
+    for i = 1, 20 do want[i] = -i end
+    assert.same(want, through(numbers(1, 20), function(s) return s:map(later) end))
+    assert.same(want, through(numbers(1, 20), function(s) return s:map_async(later, { parallelism = 4 }) end))
+    local got = through(numbers(1, 20), function(s)
+      return s:map_async(later, { parallelism = 4, ordered = false }):flat_map(function(x) return { x, x } end)
+    end)
+    table.sort(got, function(a, b) return a > b end)
+    for i = 1, 20 do assert.same({ -i, -i }, { got[2 * i - 1], got[2 * i] }) end
+  end)
+
+  it("holds back a fast source, and a sink that waits holds back the workers", function()
+    local pulled, release = 0, tw.channel(1)
+    local source = tw.from_iterable(function()
+      pulled = pulled + 1
+      if pulled <= 100000 then return pulled end
+    end)
+    local seen = 0
+    source:scatter { workers = 2 }:map(same):buffer(100):gather():sink(function()
+      seen = seen + 1
+      if seen == 1 then release:get() end
+    end)
+    source:start()
+    for _ = 1, 200 do tw.step "5ms" end
+    assert(pulled <= 110, pulled)
+    release:put(true)
+    tw.run()
+    assert.equal(100000, seen)
+  end)
+
+  it("leaves nothing behind", function()
+    local function once()
+      local list = through(numbers(1, 100), function(s) return s:map(function(x) return { x } end) end)
+      assert.equal(100, #list)
+      local s = tw.stream()
+      local sink = s:scatter { workers = 2 }:map(same):gather():sink(same)
+      s:emit(1)
+      sink:destroy()
+    end
+    local function held()
+      tw.step() -- handles are closed by the loop
+      for _ = 1, 3 do collectgarbage() end
+      tw.step()
+      return tonumber(C.tw_mem_bytes())
+    end
+    once()
+    local before = held()
+    for _ = 1, 5 do once() end
+    assert(held() - before < 20000, ("%d bytes, and %d before"):format(held(), before))
+  end)
+
+  it("refuses what cannot be done in workers, when the graph is built", function()
+    local function two() return tw.stream():scatter { workers = 2 } end
+    helper.misuse(function() two():sink(print) end,
+      "sink: what is between scatter and gather runs in other threads; put gather() before it")
+    helper.misuse(function() two():timed_window "1s" end,
+      "timed_window: cannot stand between scatter and gather; put it after gather()")
+    helper.misuse(function() two():accumulate(math.max) end,
+      "accumulate: each worker would have a state of its own: give scatter a key, {key = fn}, so that "
+        .. "equal keys come to the same worker, or one worker, {workers = 1}")
+    helper.misuse(function() tw.stream():scatter():accumulate(math.max) end,
+      "accumulate: each worker would have a state")
+    helper.misuse(function() two():rate_limit("1s"):map(same) end,
+      "map: rate_limit is about the order of all elements, so between scatter and gather it must come last")
+    helper.misuse(function() two():scatter() end, "scatter: cannot stand between scatter and gather")
+    local file = io.tmpfile()
+    helper.misuse(function() two():map(function(x) return file:write(x) end) end,
+      "map: upvalue 'file' of the function at spec/op/scatter_spec.lua:")
+    file:close()
+  end)
+end)
