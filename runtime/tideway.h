@@ -328,6 +328,27 @@ int tw_loop_wake(tw_loop *loop, uint32_t id);
 /* How many threads of this process can run at once: its processors. At least 1. */
 int tw_processors(void);
 
+/* ---- in nginx (loop/nginx.c) ---------------------------------------------- */
+
+/* A descriptor that the event loop of nginx watches beside its own: for who is loaded into a
+ * worker of it. Thread: the worker's, for all of it. */
+typedef struct tw_nginx tw_nginx;
+
+/* How a semaphore of nginx's Lua module is posted. */
+typedef int tw_nginx_post(void *semaphore, int n);
+
+/* Have post(semaphore, 1) called when the descriptor becomes readable, once each time that
+ * this was armed.
+ * fd         borrowed until the close, as is the semaphore
+ * Returns NULL and *why, static text, when we are not in nginx, or it is one that we do not know. */
+tw_nginx *tw_nginx_open(int fd, tw_nginx_post *post, void *semaphore, const char **why);
+
+/* Returns 1: it is readable already, which may or may not be posted; or 0. */
+int tw_nginx_arm(tw_nginx *watch);
+
+/* Ends the watching; the descriptor stays open. Taken; NULL is fine. */
+void tw_nginx_close(tw_nginx *watch);
+
 /* ---- mailbox (loop/mailbox.c) --------------------------------------------- */
 
 /* Records of bytes on their way between a host and a pipeline: one side puts them in, the

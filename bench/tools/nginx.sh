@@ -1,9 +1,10 @@
 #!/bin/bash
-# nginx.sh ROOT SECONDS ROUNDS -- what log_by_lua costs a worker of nginx, ways in turn, by wrk with 16
+# nginx.sh ROOT BUILD SECONDS ROUNDS -- what log_by_lua costs a worker of nginx, ways in turn, by wrk with 16
 # connections. Lines `WAY CPU RATE`: us of the worker's CPU a request, requests/s; at last
-# `wake MEDIAN P90`: us from a datagram's sending to the function that gets it, in an idle worker.
+# `wake MEDIAN P90`: us from a datagram's sending to the function that gets it, in an idle worker; `ceiling`:
+# to a C program that waits for nothing else. BUILD: where tools/datagrams.c is compiled.
 set -u
-root=$(cd "$1" && pwd) seconds=$2 rounds=$3
+root=$(cd "$1" && pwd) build=$2 seconds=$3 rounds=$4
 PATH=$PATH:/usr/sbin
 modules=/usr/lib/nginx/modules
 command -v nginx > /dev/null && command -v wrk > /dev/null && [ -e $modules/ngx_http_lua_module.so ] || exit 1
@@ -20,7 +21,6 @@ pid nginx.pid;
 error_log error.log warn;
 load_module $modules/ndk_http_module.so;
 load_module $modules/ngx_http_lua_module.so;
-thread_pool tideway threads=1;
 events { worker_connections 1024; }
 http {
   access_log off;
@@ -78,8 +78,11 @@ for _ in $(seq "$rounds"); do
       / requests in / { n = $1 } /Requests\/sec/ { print way, cpu / n, $2 }'
   done
 done
-LUA_PATH="$root/lua/?.lua;$root/bindings/ffi/?.lua;;" \
-  timeout -s KILL 20 luajit "$root/bench/tools/datagrams.lua" "$port" 400
+timeout -s KILL 20 "$build/datagrams" send "$port" 400 3000
 for _ in $(seq 40); do [ -s "$dir/wake" ] && break; sleep 0.05; done
 echo "wake $(cat "$dir/wake")"
+timeout -s KILL 20 "$build/datagrams" receive $((port + 1)) 400 > "$dir/ceiling" &
+timeout -s KILL 20 "$build/datagrams" send $((port + 1)) 410 3000
+wait $!
+echo "ceiling $(cat "$dir/ceiling")"
 cat "$dir/error.log" >&2

@@ -1,5 +1,6 @@
 /* conf.c -- settings by librdkafka's own names, and the cluster in this process. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +61,18 @@ struct tw_kafka_cluster {
 static pthread_mutex_t sharing = PTHREAD_MUTEX_INITIALIZER;
 static tw_kafka_cluster *shared; /* under sharing */
 
+/* The mock's thread takes a poll() that a signal has interrupted for its end, and frees the
+ * mock under our hands; libuv has SIGCHLD handled by whichever thread gets it. librdkafka
+ * blocks all signals in its other threads, but not in this one (2.0.2). */
+static rd_kafka_mock_cluster_t *mock_open(rd_kafka_t *rk, int brokers) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  rd_kafka_mock_cluster_t *mock = rd_kafka_mock_cluster_new(rk, brokers);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return mock;
+}
+
 tw_kafka_cluster *tw_kafka_cluster_open(int brokers) {
   tw_kafka_cluster *cluster = tw__calloc(1, sizeof *cluster);
   if (!cluster) return NULL;
@@ -69,7 +82,7 @@ tw_kafka_cluster *tw_kafka_cluster_open(int brokers) {
   rd_kafka_conf_set(conf, "socket.nagle.disable", "true", NULL, 0);
   cluster->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
   if (!cluster->rk) rd_kafka_conf_destroy(conf);
-  if (cluster->rk) cluster->mock = rd_kafka_mock_cluster_new(cluster->rk, brokers);
+  if (cluster->rk) cluster->mock = mock_open(cluster->rk, brokers);
   if (cluster->mock) return cluster;
   tw_kafka_cluster_close(cluster);
   return NULL;

@@ -19,6 +19,8 @@ local function sorted(list)
 end
 
 describe("a real broker", function()
+  after_each(broker.recover)
+
   it("gives kcat what Kafka's verifiable producer was acknowledged, each once", function()
     local topic = broker.topic(3)
     local acknowledged = broker.verifiable_produce(topic, 1000)

@@ -71,7 +71,6 @@ tw.run()
 -- The programs that run, and where they write -------------------------------------------------------
 
 local programs, topics
-local away = false -- the broker
 
 local function size(topic)
   local ok, ranges = pcall(broker.offsets, topic)
@@ -165,18 +164,11 @@ describe("an hour's outage", function()
     programs, topics = {}, {}
     for _, name in ipairs { "patient", "stubborn", "plain", "once" } do topics[name] = broker.topic(PARTITIONS) end
   end)
-  after_each(function()
-    pipeline.clean()
-    if away then
-      broker.kill()
-      broker.start()
-    end
-  end)
+  after_each(pipeline.clean)
   teardown(pipeline.remove)
 
   local function outage()
     local count, memory = each(emitted), each(resident)
-    away = true
     broker.signal "STOP"
     process.sleep(HALF)
     local count_half, memory_half = each(emitted), each(resident)
@@ -184,7 +176,6 @@ describe("an hour's outage", function()
     process.sleep(HALF)
     local count_whole, memory_whole = each(emitted), each(resident)
     broker.start()
-    away = false
     for name, last in pairs(memory_whole) do
       local text = ("%s: %d emitted before, %d at half time, %d at last; %.1f MB, %.1f MB, %.1f MB"):format(name,
         count[name], count_half[name], count_whole[name], memory[name], memory_half[name], last)

@@ -53,6 +53,7 @@ for spec in $specs; do
   case $spec in
   engine/*) # hosts: Lua finds the runtime's functions in the program
     RUNTIME="-Wl,--whole-archive $RUNTIME -Wl,--no-whole-archive" HOST="-rdynamic $LUA_CFLAGS" ;;
+  loop/nginx) HOST="-rdynamic" ;; # plays nginx, whose functions the runtime finds in the program
   esac
   # shellcheck disable=SC2086
   if $CC $FLAGS $WARN $HOST -Iruntime $EXTRA_FLAGS "spec/c/$spec.c" $RUNTIME -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&

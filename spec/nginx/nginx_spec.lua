@@ -194,30 +194,53 @@ describe("tideway.nginx", function()
     assert.equal(1, select(2, server:log():gsub("\n?[^\n]+", "")))
   end)
 
-  it("wakes for descriptors, deadlines and pushes", function()
+  for _, way in ipairs { "event", "thread", "timer" } do
+    it(("wakes for descriptors (%s), deadlines and pushes"):format(way), function()
+      start {
+        pipeline = ([[
+          local tw = require "tideway.nginx".setup{ descriptors = "%s" }
+          tw.from_unix(DIR .. "/socket"):sink(function(line) ngx.log(ngx.WARN, "unix ", line) end)
+          tw.input("in"):delay("50ms"):sink(function(x) ngx.log(ngx.WARN, "late ", x) end)
+          tw.spawn(function() tw.sleep "100ms" ngx.log(ngx.WARN, "slept") end)
+        ]]):format(way),
+        server = [[ location / { content_by_lua_block { require("tideway.nginx").input("in"):push(7) } }
+          location /status { content_by_lua_block { ngx.say(require("tideway.nginx").status().descriptors) } } ]],
+      }
+      logged "slept"
+      nginx.shell(("printf 'hello\\n' | nc -N -U %s/socket"):format(server.dir))
+      logged "unix hello"
+      server:get "/"
+      logged "late 7"
+      assert.equal(way, server:body "/status")
+      server:stop()
+      assert.equal("", (server:log():gsub("[^\n]*%[warn%][^\n]*\n?", "")))
+    end)
+  end
+
+  it("misses no descriptor that becomes readable at any moment", function()
     start {
       pipeline = [[
         local tw = require "tideway.nginx"
-        tw.from_unix(DIR .. "/socket"):sink(function(line) ngx.log(ngx.WARN, "unix ", line) end)
-        tw.input("in"):delay("50ms"):sink(function(x) ngx.log(ngx.WARN, "late ", x) end)
-        tw.spawn(function() tw.sleep "100ms" ngx.log(ngx.WARN, "slept") end)
+        local n, late = 0, 0
+        tw.from_unix(DIR .. "/socket"):sink(function(line)
+          if ngx.now() - tonumber(line) > 1 then late = late + 1 end
+          n = n + 1
+          if n == 1000 then ngx.log(ngx.WARN, "all, late ", late) end
+        end)
+        tw.from_periodic(function() tw.input("in"):push(1) end, "7ms")
+        tw.input("in"):sink(function() end)
       ]],
-      server = [[ location / { content_by_lua_block { require("tideway.nginx").input("in"):push(7) } }
-        location /status { content_by_lua_block { ngx.say(require("tideway.nginx").status().descriptors) } } ]],
     }
-    logged "slept"
-    nginx.shell(("printf 'hello\\n' | nc -N -U %s/socket"):format(server.dir))
-    logged "unix hello"
-    server:get "/"
-    logged "late 7"
-    assert.equal("thread", server:body "/status")
+    nginx.shell(([[for i in $(seq 1000); do date +%%s.%%3N; [ $((RANDOM %% 4)) = 0 ] && sleep 0.00$((RANDOM %% 10));
+      done | nc -N -U %s/socket]]):format(server.dir))
+    logged "all, late 0"
   end)
 
   it("makes do without a pool of threads, and says so once", function()
     start {
       main = "",
       pipeline = [[
-        local tw = require "tideway.nginx"
+        local tw = require "tideway.nginx".setup{ descriptors = "thread" }
         tw.from_unix(DIR .. "/socket"):sink(function(line) ngx.log(ngx.WARN, "unix ", line) end)
       ]],
     }
@@ -292,6 +315,7 @@ describe("tideway.nginx", function()
         one:rate_limit("1h"):sink(function() end)
         for _, fn in ipairs {
           function() tw.sleep(1) end, tw.run, tw.step, function() one:emit(1) one:emit(2) end,
+          function() tw.setup{ descriptors = "often" } end,
         } do
           ngx.log(ngx.WARN, select(2, pcall(fn)))
         end
@@ -299,7 +323,8 @@ describe("tideway.nginx", function()
     }
     local log = server:log()
     for _, text in ipairs { "sleep: cannot wait here", "run: in nginx the loop runs by itself",
-      "step: in nginx the loop runs by itself", "rate_limit", "tw.input(name):push(x)" } do
+      "step: in nginx the loop runs by itself", "rate_limit", "tw.input(name):push(x)",
+      'descriptors must be "event", "thread" or "timer"' } do
       assert.is_truthy(log:find(text, 1, true), text .. " in " .. log)
     end
   end)

@@ -140,15 +140,21 @@ describe("to_mqtt", function()
 
   for qos = 1, 2 do
     it(("loses nothing when the broker restarts, with qos = %d"):format(qos), function()
-      local n, seen, twice = 2000, {}, 0
+      local n, seen, twice, kept = 2000, {}, 0, false
       broker:subscriber(("-t t -q %d -c -i reader -E"):format(qos)):wait(5)
       silently(function()
         local source = tw.from_range(1, n)
         source:map(function(x)
+          while x == 2 and not kept do tw.sleep "2ms" end
           if x % 100 == 0 then tw.sleep "2ms" end
           return tostring(x)
         end):to_mqtt(settings(broker, { qos = qos, maxsize = 50, client_id = "writer" }))
         tw.run(function()
+          -- mosquitto 2.0 loses in a restart a session that has begun clean, but not one that was resumed
+          while broker:logged(qos == 1 and "Sending PUBACK" or "Sending PUBCOMP") == 0 do tw.sleep "2ms" end
+          broker:restart()
+          while broker:logged "Sending CONNACK to writer" == 0 do tw.sleep "2ms" end
+          kept = true
           for i = 1, 3 do
             while broker:logged "Received PUBLISH" < 200 do tw.sleep "2ms" end
             if i < 3 then broker:restart() end

@@ -7,9 +7,7 @@
 --     push, in any phase          rings when it is asleep; but after some work it dozes for
 --                                 DOZE first, in which pushes only gather: no wake-up for each request
 --     our next deadline           is the time-out of the wait
---     descriptors                 the *watcher*, a light thread that waits for a thread of the pool
---                                 `tideway`, which polls the loop's descriptor; without the pool the
---                                 loop is looked at every TICK while something is awaited
+--     descriptors                 nginx's own event loop watches that of our loop (tideway.nginx_watch)
 --
 -- A task that waits by nginx's means (ngx.sleep, a cosocket) yields to nginx, so the light thread it
 -- runs in waits there (sched.carry), and hands the role on to a *spare* one.
@@ -36,20 +34,17 @@ local sched = require "tideway.sched"
 local semaphore = require "ngx.semaphore"
 local stop = require "tideway.stop"
 local thread = require "tideway.nginx_thread"
+local watch = require "tideway.nginx_watch"
 
 local log, ERR, WARN = ngx.log, ngx.ERR, ngx.WARN
-local run_worker_thread = rawget(ngx, "run_worker_thread") -- in 0.10.21 and later, where nginx has threads
 
 local SLICE = 0.001    -- s of steps, then nginx has its turn
 local PAUSE = 0.001    -- s of it, in which requests are served (a sleep of 0 wants a patched nginx)
 local DOZE = 0.005     -- s in which pushes gather: what a turn costs, 20 us, is shared by that many
-local TICK = 0.01      -- s between looks at the loop when nobody watches its descriptor
 local LEAVING = 0.002  -- the same while the worker ends
 local LAST = 0.5       -- s that the very end has in any case
 local LONG = 60        -- s that a light thread waits at most
-local POLL = 500       -- ms that the pool's thread polls at most: so long may a worker's end take
-local CALLS = 1000     -- of that thread by one light thread, whose memory nginx frees at its end
-local CARRIED = 5000   -- strays that one generation of light threads carries, for the same reason
+local CARRIED = 5000   -- strays that one generation of light threads carries, whose memory nginx frees at its end
 local YEAR = 365 * 86400
 
 local nginx = setmetatable({}, {
@@ -60,7 +55,7 @@ local nginx = setmetatable({}, {
   end,
 })
 
-local pool, drain = "tideway", 10 -- settings
+local drain = 10                  -- s, a setting
 local bell = semaphore.new(0)
 local role = false                -- has somebody the role?
 local spares = {}                 -- light threads that wait for it: {bell =, listed = are they in here}
@@ -80,51 +75,7 @@ local function ring()
   if bell:count() < 1 then bell:post(1) end
 end
 jit.on(ring) -- part of what pushes
-
--- The watcher -------------------------------------------------------------------------------
-
-local watcher = { armed = false, running = false, usable = run_worker_thread ~= nil }
-watcher.bell = semaphore.new(0)
-
-local function unusable(why)
-  watcher.usable, watcher.armed = false, false
-  log(WARN, "tideway: descriptors are looked at every ", TICK * 1000, " ms only: ", tostring(why),
-    " (thread_pool ", pool, " threads=1; in the main part of nginx.conf helps)")
-  ring()
-end
-
---- Ring when the loop's descriptor is readable, each time that this was armed.
-local function watch()
-  local fd = C.tw_loop_fd(sched.loop())
-  for _ = 1, CALLS do
-    while not watcher.armed and not exiting do watcher.bell:wait(LONG) end
-    if exiting then break end
-    local called, ok, readable = pcall(run_worker_thread, pool, "tideway.poll", "wait", fd, POLL)
-    if not called or not ok then
-      unusable(called and readable or ok)
-      break
-    end
-    if readable then
-      watcher.armed = false
-      ring()
-    end
-  end
-  watcher.running = false
-  if watcher.armed and not exiting then watcher.start() end
-end
-
-function watcher.start()
-  local ok, err = ngx.timer.at(0, watch)
-  watcher.running = ok
-  if not ok then unusable(err) end
-end
-
---- Have the descriptor watched once.
-local function arm()
-  if watcher.armed then return end
-  watcher.armed = true
-  if watcher.running then watcher.bell:post(1) else watcher.start() end
-end
+watch.open(bell, ring)
 
 -- The role ----------------------------------------------------------------------------------
 
@@ -184,6 +135,7 @@ local function turn()
     if failure then fail(failure[1]) end
     local task = sched.stray()
     if task then return task end
+    if not sched.ready() then sched.glance() end -- tells the system of what is waited for since
   until not sched.ready() or now() > till
 end
 
@@ -201,7 +153,7 @@ local function rest(worked)
     if not in_flight() or now() > deadline then return false end
     wait = math.min(wait, LEAVING)
   elseif native then
-    if watcher.usable then arm() else wait = math.min(wait, TICK) end
+    wait = math.min(wait, watch.arm())
   end
   if worked then wait = math.min(wait, DOZE) else sched.on_ready(ring) end
   bell:wait(math.max(0.001, math.min(wait, LONG)))
@@ -283,22 +235,23 @@ local function leave(premature)
   if not premature then return end
   exiting, deadline = true, now() + drain
   feed.stop_all(true, function(node) return node.desc.name == "input" end)
-  watcher.bell:post(1)
-  if watcher.armed then C.tw_loop_wake(sched.loop(), 0) end
+  watch.close()
   dismiss()
   ring()
   ngx.sleep(PAUSE) -- here nginx looks at timers next, and not before that at what has been rung
 end
 
 local known = {
-  { "thread_pool", "string?", "the pool whose thread polls for us; default tideway" },
+  { "descriptors", "string?", "who watches them: nginx's own loop, \"event\"; a \"thread\"; a \"timer\"" },
+  { "thread_pool", "string?", "the pool of that thread; default tideway" },
   { "drain", "duration?", "how long the end of a worker may take; default 10 s" },
 }
 
---- Settings, to be made in init_worker_by_lua*: {thread_pool = "tideway", drain = "10s"}.
+--- Settings, to be made in init_worker_by_lua*: {descriptors = "event", thread_pool = "tideway", drain = "10s"}.
 function nginx.setup(opts)
   local given = check.settings("nginx.setup", known, opts)
-  pool, drain = given.thread_pool or pool, given.drain or drain
+  watch.use(given.descriptors or watch.way)
+  watch.pool, drain = given.thread_pool or watch.pool, given.drain or drain
   return nginx
 end
 
@@ -328,12 +281,12 @@ end
 
 nginx.thread = thread.open
 
---- How the loop is driven: descriptors = "thread" or "timer"; turns, how often it has had its turn; strays,
--- the tasks that wait by nginx's means now; spares, the light threads that are kept for more of them.
+--- How the loop is driven: descriptors = "event", "thread" or "timer"; turns, how often it has had its
+-- turn; strays, the tasks that wait by nginx's means now; spares, the light threads that are kept for
+-- more of them.
 function nginx.status()
   return {
-    descriptors = watcher.usable and "thread" or "timer", turns = turns, strays = strays, spares = #spares,
-    exiting = exiting,
+    descriptors = watch.way, turns = turns, strays = strays, spares = #spares, exiting = exiting,
   }
 end
 

@@ -1,4 +1,9 @@
 /* conf -- settings by librdkafka's names, and the cluster in this process. */
+#include <dirent.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "kafka/kafka.h"
 
 #include "../check.h"
@@ -36,6 +41,48 @@ static void makes_topics(void) {
   tw_kafka_cluster_close(NULL);
 }
 
+/* The thread of this process that librdkafka's mock runs in; 0: there is none. */
+static int mock_thread(void) {
+  int found = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  for (struct dirent *task; !found && (task = readdir(tasks));) {
+    char path[300], name[20] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+    FILE *file = fopen(path, "r");
+    if (!file) continue;
+    if (fgets(name, sizeof name, file) && !strcmp(name, "rdk:mock\n"))
+      found = atoi(task->d_name);
+    fclose(file);
+  }
+  closedir(tasks);
+  return found;
+}
+
+static void handle(int signal) {
+  (void)signal;
+}
+
+/* A child's end, say, while the program's own thread has signals blocked. */
+static void outlives_signals(void) {
+  struct sigaction action = {.sa_handler = handle}, before;
+  sigaction(SIGUSR1, &action, &before);
+  tw_kafka_cluster *cluster = tw_kafka_cluster_open(1);
+  int thread = 0;
+  for (int i = 0; i < 1000 && !thread; i++) {
+    usleep(10000);
+    thread = mock_thread();
+  }
+  CHECK(thread != 0);
+  syscall(SYS_tgkill, getpid(), thread, SIGUSR1);
+  usleep(100000);
+  CHECK(mock_thread() == thread);
+  if (mock_thread() == thread) { /* else nothing is left to ask */
+    CHECK(tw_kafka_cluster_topic(cluster, "one", 3) == TW_OK);
+    tw_kafka_cluster_close(cluster);
+  }
+  sigaction(SIGUSR1, &before, NULL);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   CHECK(tw_kafka_abi() == TW_ABI);
@@ -43,6 +90,7 @@ int main(int argc, char **argv) {
   CHECK(strstr(tw_kafka_error_text(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT), "timed out"));
   takes_settings();
   makes_topics();
+  outlives_signals();
   CHECKF(tw_mem_bytes() == 0, "%lld", (long long)tw_mem_bytes());
   return check_close();
 }
