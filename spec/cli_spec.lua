@@ -202,7 +202,7 @@ describe("tideway help", function()
   it("explains commands", function()
     local status, out = tideway("help", "run")
     assert.equal(0, status)
-    assert.matches("^tideway run SCRIPT", out)
+    assert.matches("^tideway run %[%-%-workers N%] SCRIPT", out)
     assert.equal(out, select(2, tideway("run", "--help")))
   end)
 

@@ -137,6 +137,7 @@ describe("files of several workers", function()
 
   it("are divided when there are several, fewer or more than workers", function()
     helper.seeded(function(rng)
+      os.execute("rm -f " .. folder .. "/part-*")
       local total, files = 0, 2 + rng:int(0, 6)
       for i = 1, files do
         local list = random_lines(rng, rng:int(0, 399))
