@@ -53,14 +53,30 @@ end
 
 -- Workers -------------------------------------------------------------------------------------------
 
+--- Let go of the frames in parcels that nobody will read.
+local function empty(lane)
+  local worker = lane.worker
+  while C.tw_worker_status(worker) ~= C.TW_AGAIN do
+    local p = C.tw_worker_unread(worker)
+    if p == nil then break end
+    parcel.free(p)
+  end
+  while true do
+    local p = C.tw_worker_receive(worker)
+    if p == nil then return end
+    parcel.free(p)
+  end
+end
+
 local function close_lane(lane)
   if not lane.worker then return end
+  empty(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
-  for _, p in ipairs(lane.parcels) do C.tw_parcel_free(p) end
+  for _, p in ipairs(lane.parcels) do parcel.free(p) end
   for _, group in ipairs(lane.groups) do
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
   end
   lane.parcels, lane.groups = {}, {}
 end
@@ -248,7 +264,7 @@ local function send(S, lane, P, hand)
   S.pending = S.pending + n
   if S.ordered and not S.key then note_run(S, lane, n) end
   -- one that has died does not take it: the reader finds out
-  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then C.tw_parcel_free(p) end
+  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then parcel.free(p) end
   attend(S, lane)
   relay.serve(S.node, serve)
 end
@@ -521,7 +537,7 @@ local function advance(S, lane, n)
   end
   S.pending = S.pending - n
   if group.taken == group.count then
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
     table.remove(lane.groups, 1)
     if group.hand then sched.wake(group.hand.waiter) end
   end

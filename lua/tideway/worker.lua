@@ -244,7 +244,7 @@ local function deliver_later(node, out, i, n)
     element:release(1)
   end
   if n == R.n then
-    C.tw_parcel_free(R.p)
+    parcel.free(R.p)
     R.p = nil
   end
   return n
@@ -356,7 +356,7 @@ local function build(W, plan)
     if one.skip then
       node = ups[1]
     else
-      node = graph.node(require("tideway.op." .. one.op), args_of(one.args, nodes), one.extra, one.opts, ups)
+      node = graph.node(one.desc or require("tideway.op." .. one.op), args_of(one.args, nodes), one.extra, one.opts, ups)
       node.kind, node.where, node.name = one.kind, one.where, one.name
       W.nodes[i] = node
     end
@@ -401,7 +401,7 @@ function worker.run(address)
     package.path, package.cpath = R.tail.path, R.tail.cpath
     local plan = ship.unpack(R.tail.plan)
     R.p = nil
-    C.tw_parcel_free(p)
+    parcel.free(p)
     W.many = #plan.gathers > 1
     local source = build(W, plan)
     stream.wrap(source)

@@ -305,6 +305,48 @@ describe("scatter", function()
     assert.same({ "a1:1", "b2:2", "c:" }, seen)
   end)
 
+  describe("with frames", function()
+    local function frames(n)
+      return tw.from_range(1, n):map(function(i)
+        return tw.frame { x = { i, i + 0.5, tw.null }, name = { "a", "b" .. i, "a" } }
+      end)
+    end
+
+    local function texts(list)
+      for i, f in ipairs(list) do list[i] = tostring(f) end
+      return list
+    end
+
+    it("shares their columns, and those made there", function()
+      local function build(s)
+        return s:map(function(f) return { f.x[1], f } end):flatten():map(function(y)
+          return type(y) ~= "number" and require("tideway").frame { n = { #y }, name = { y.name[2] } } or y
+        end)
+      end
+      local function shown(x) return type(x) == "number" and x or tostring(x) end
+      local want = list_of(build(frames(50)):map(shown))
+      assert.same(want, list_of(build(frames(50):scatter { workers = 2 }):gather():map(shown)))
+      assert.same(texts(list_of(frames(20))), texts(list_of(frames(20):scatter { workers = 3 }:gather())))
+    end)
+
+    it("calculates, selects and maps in dataframes there", function()
+      local example = tw.frame { x = { 1.5 }, name = { "a" } }
+      local function build(s)
+        local df = s:to_dataframe { example = example }
+        df = df:assign { y = df.x * 2 + 1 }
+        return df[df.x:gt(3)].stream
+      end
+      assert.same(texts(list_of(build(frames(10)))), texts(list_of(build(frames(10):scatter { workers = 2 }):gather())))
+      assert.same({ 3, 3, 3 }, list_of(frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }
+        :map_partitions(function(f) return f end).stream:gather():map(function(f) return #f end)))
+    end)
+
+    it("leaves reductions and windows to who gathers", function()
+      helper.misuse(function() frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }.x:sum() end,
+        "sum: cannot stand between scatter and gather; put it after gather()")
+    end)
+  end)
+
   it("has functions that wait, one after the other or in map_async", function()
     local function later(x)
       require("tideway").sleep(0.001 * (5 - x % 5))
