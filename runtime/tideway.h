@@ -1,8 +1,10 @@
 /* tideway.h -- the public API of libtideway.
  *
  * Everything between "cdef: begin" and "cdef: end" is also what LuaJIT reads: a make
- * rule copies that text, unchanged, into the generated module tideway.cdef. So there:
+ * rule copies that text, without comments, into the generated module tideway.cdef. So there:
  * no macros, no static functions, no function-pointer types, enums instead of #define.
+ * What stands behind "cdef: part NAME" is read when a module declares that part (tideway.declare);
+ * part core is always there.
  *
  * Contracts stand above the prototypes and nowhere else. Ownership words: borrowed (the
  * default for parameters), taken, new, view (valid until). A function that returns int
@@ -22,6 +24,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* cdef: begin */
+/* cdef: part core */
 
 /* ---- version and status ------------------------------------------------ */
 
@@ -142,6 +145,7 @@ int64_t tw_queue_bytes(const tw_queue *q);
 int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
 
 /* ---- key set (op/keyset.c) ---------------------------------------------- */
+/* cdef: part keyset */
 
 /* Which keys have been seen: all of them, the most recent ones, or those of late. */
 typedef struct tw_keyset tw_keyset;
@@ -198,6 +202,7 @@ int64_t tw_keyset_bytes(const tw_keyset *ks);
 int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
+/* cdef: part roll */
 
 /* What is made of a window of numbers. ORDER TW_AGG (lua/tideway/agg/) */
 enum tw_agg {
@@ -251,6 +256,7 @@ void tw_roll_push_batch(tw_roll *r, const double *in, double *out, int64_t n);
 int64_t tw_roll_dump(const tw_roll *r, char *buf, int64_t size);
 
 /* ---- views (core/view.c) ------------------------------------------------ */
+/* cdef: part core */
 
 /* Bytes of somebody else's. */
 typedef struct tw_slice {
@@ -443,6 +449,7 @@ int64_t tw_lane_count(const tw_lane *lane);
 int tw_lane_finished(const tw_lane *lane);
 
 /* ---- processes (loop/process.c) ------------------------------------------- */
+/* cdef: part processes */
 
 enum tw_stdio {
   TW_STDIO_INHERIT = 0, /* ours */
@@ -510,6 +517,7 @@ uint32_t tw_process_id(const tw_process *process);
 int tw_process_pid(const tw_process *process);
 
 /* ---- signals (loop/signal.c) --------------------------------------------- */
+/* cdef: part core */
 
 /* SIGINT and SIGTERM, watched for by whoever owns the process while its loop runs. */
 typedef struct tw_signals tw_signals;
@@ -546,6 +554,7 @@ int tw_share_num(double x, int count);
 int tw_share_bytes(const char *bytes, int64_t len, int count);
 
 /* ---- text source (source/textfile.c) ------------------------------------ */
+/* cdef: part files */
 
 enum tw_encoding { TW_ENCODING_NONE = 0, TW_ENCODING_GZIP = 1, TW_ENCODING_ZSTD = 2 };
 
@@ -709,6 +718,7 @@ int tw_follow_keep(tw_follow *follow);
 const char *tw_follow_error(const tw_follow *follow);
 
 /* ---- records of socket clients (source/listener.c) ------------------------- */
+/* cdef: part sockets */
 
 typedef struct tw_listener tw_listener;
 
@@ -834,6 +844,7 @@ int64_t tw_datagrams_count(const tw_datagrams *datagrams, int what);
 const char *tw_datagrams_error(const tw_datagrams *datagrams);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
+/* cdef: part files */
 
 typedef struct tw_textsink tw_textsink;
 
@@ -886,6 +897,7 @@ const char *tw_textsink_error(const tw_textsink *sink);
 int tw_file_number(void *file);
 
 /* ---- TCP sink (sink/sender.c) ---------------------------------------------- */
+/* cdef: part sockets */
 
 typedef struct tw_sender tw_sender;
 
@@ -916,6 +928,7 @@ uint32_t tw_sender_id(const tw_sender *sender);
 const char *tw_sender_error(const tw_sender *sender);
 
 /* ---- codecs (codec/) ----------------------------------------------------- */
+/* cdef: part codecs */
 
 /* Cut bytes into records at a delimiter.
  * delim  dlen bytes, from 1.
@@ -1096,6 +1109,7 @@ void tw_msgpack_map(tw_out *out, int64_t n);
 void tw_msgpack_byte(tw_out *out, int byte);
 
 /* ---- HTTP client (http/client.c; in libtideway-http, which needs libcurl) ------- */
+/* cdef: part http */
 
 typedef struct tw_http tw_http;
 typedef struct tw_http_call tw_http_call;
@@ -1154,6 +1168,7 @@ int64_t tw_http_retry_after(const tw_http_call *call);
 const char *tw_http_error(const tw_http_call *call);
 
 /* ---- TLS of servers (http/tls.c; in libtideway-tls, which needs OpenSSL) --------- */
+/* cdef: part tls */
 
 typedef struct tw_tls tw_tls;
 
@@ -1174,6 +1189,7 @@ tw_tls *tw_tls_open(const tw_tls_options *options, char *error, int64_t size);
 void tw_tls_close(tw_tls *tls);
 
 /* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */
+/* cdef: part httpd */
 
 typedef struct tw_httpd tw_httpd;
 
@@ -1286,6 +1302,7 @@ int tw_httpd_queued(const tw_httpd *server);
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
 /* ---- MQTT (mqtt/; in libtideway-mqtt, which needs OpenSSL) ---------------------- */
+/* cdef: part mqtt */
 
 typedef struct tw_mqtt tw_mqtt;
 typedef struct tw_mqtt_tls tw_mqtt_tls;
@@ -1431,6 +1448,7 @@ const tw_mqtt_report *tw_mqtt_report_of(const tw_mqtt *mqtt);
 const char *tw_mqtt_reason(int error);
 
 /* ---- WebSockets (ws/; in libtideway-ws, which needs wslay, llhttp and OpenSSL) ---- */
+/* cdef: part ws */
 
 typedef struct tw_ws tw_ws;
 
@@ -1565,6 +1583,7 @@ const char *tw_ws_trouble(tw_ws *ws, int *count);
 int64_t tw_ws_count(const tw_ws *ws, int what);
 
 /* ---- Kafka (kafka/; in libtideway-kafka, which needs librdkafka) --------------- */
+/* cdef: part kafka */
 
 typedef struct tw_kafka_conf tw_kafka_conf;
 typedef struct tw_kafka_cluster tw_kafka_cluster;
@@ -1816,6 +1835,7 @@ int tw_producer_stepped(const tw_producer *producer);
 void tw_producer_hurry(tw_producer *producer, int64_t ms);
 
 /* ---- frames (frame/) ------------------------------------------------------ */
+/* cdef: part frames */
 
 /* Type of a column. ORDER TW_COLUMN (lua/tideway/frame.lua) */
 enum tw_column_type {
@@ -2403,6 +2423,7 @@ int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
                         tw_column *names, tw_column *types);
 
 /* ---- frames to text (codec/frame_format.c) ---------------------------------------------- */
+/* cdef: part formats */
 
 /* Append the rows first .. first + count - 1 as csv: the columns at order[0 .. n - 1]. A
  * missing cell is empty, timestamps are ISO 8601 in UTC. out->status says whether there was
@@ -2417,6 +2438,7 @@ void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
                          int n);
 
 /* ---- a runtime in a thread of its own (engine/thread.c) ------------------ */
+/* cdef: part thread */
 
 /* For hosts that only push: tw_open, tw_step and tw_close (see embedding) in a thread of its own,
  * with a Lua state and a loop of its own. */
@@ -2446,6 +2468,7 @@ int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
 void tw_thread_close(tw_thread *t);
 
 /* ---- copies of a program (engine/crew.c) ----------------------------------- */
+/* cdef: part crew */
 
 /* Threads, each with a Lua state of its own, in which the same function runs: the members of a
  * crew. What they share: whether they are to stop, what each has claimed for itself, and what
@@ -2510,6 +2533,7 @@ int tw_member_agree(tw_member *member, const char *key, const char *value, int64
 void tw_member_exit(tw_member *member, int status);
 
 /* ---- worker threads (engine/worker.c) --------------------------------------- */
+/* cdef: part thread */
 
 /* A thread with a Lua state and a loop of its own, and a lane between it and the thread that
  * has opened it. Nothing else is shared. What fails there ends it and is reported here:

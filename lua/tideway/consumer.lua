@@ -9,7 +9,7 @@
 -- when what was read of the partitions that go is through, in the end the group is left.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "kafka"
 local check = require "tideway.check"
 local crew = require "tideway.crew"
 local errors = require "tideway.errors"

@@ -2,7 +2,7 @@
 -- the signals, and waits until all have ended.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "crew"
 local ffi = require "ffi"
 local sched = require "tideway.sched"
 local signals = require "tideway.signals"

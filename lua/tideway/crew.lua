@@ -58,6 +58,7 @@ end
 
 --- This state is copy `id` of `count`. native: its tw_member *.
 function crew.join(native, id, count)
+  require "tideway.declare" "crew"
   member = ffi.cast("tw_member *", native)
   crew.output = io.stdout
   crew.be(id, count)

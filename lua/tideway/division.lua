@@ -10,7 +10,7 @@
 -- sizes that the first one to look has found, as files may grow and come meanwhile.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local crew = require "tideway.crew"
 
 local division = {}

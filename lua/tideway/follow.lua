@@ -6,7 +6,7 @@
 -- through, and the position file is written beyond it.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local clock = require "tideway.clock"
 local crew = require "tideway.crew"
 local errors = require "tideway.errors"

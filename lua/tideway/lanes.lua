@@ -10,7 +10,7 @@
 -- A *run* is a row of elements that went to one lane, in the order of all.
 jit.off(true, true) -- but for `step`
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "thread"
 local crew = require "tideway.crew"
 local ffi = require "ffi"
 local hold = require "tideway.hold"

@@ -12,7 +12,7 @@ local extra = require "tideway.extra"
 local ffi = require "ffi"
 local sched = require "tideway.sched"
 local sending = require "tideway.sending"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "mqtt"
 
 local misuse = errors.misuse
 local ERROR_SIZE = 256

@@ -13,7 +13,7 @@
 -- being filled (S.fresh), S.item the one delivered.
 jit.off(true, true) -- once a batch (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("files", "codecs", "frames")
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"

@@ -7,7 +7,7 @@
 --     renewed    function(state): told that the file has been rotated, and is empty
 --     rotate     {size =, time =} of the settings, checked; nil: the file is not rotated
 --     flusher, turner   timers: write what is buffered; begin a new file
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local crew = require "tideway.crew"

@@ -356,7 +356,8 @@ local function build(W, plan)
     if one.skip then
       node = ups[1]
     else
-      node = graph.node(one.desc or require("tideway.op." .. one.op), args_of(one.args, nodes), one.extra, one.opts, ups)
+      local desc = one.desc or require("tideway.op." .. one.op)
+      node = graph.node(desc, args_of(one.args, nodes), one.extra, one.opts, ups)
       node.kind, node.where, node.name = one.kind, one.where, one.name
       W.nodes[i] = node
     end

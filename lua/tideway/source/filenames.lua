@@ -1,6 +1,6 @@
 jit.off(true, true) -- once a scan, and its traces would hold on to graphs (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local clock = require "tideway.clock"
 local crew = require "tideway.crew"
 local division = require "tideway.division"

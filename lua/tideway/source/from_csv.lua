@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local csv = require "tideway.codec.csv"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

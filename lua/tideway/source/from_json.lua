@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local division = require "tideway.division"
 local ffi = require "ffi"
 local frame = require "tideway.frame"

@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local division = require "tideway.division"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
