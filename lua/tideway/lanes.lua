@@ -285,6 +285,14 @@ end
 local function flush_task(S)
   S.flushing = false
   flush_idle(S)
+  sched.occupied(false)
+end
+
+--- The same on the next turn; the run goes on until then.
+local function flush_soon(S)
+  S.flushing = true
+  sched.occupied(true)
+  sched.spawn(flush_task, true, S)
 end
 
 --- How many elements are here, or on their way.
@@ -397,8 +405,7 @@ local function take(node, x)
   elseif P.n >= S.size and lane_free(S, lane) then
     send(S, lane or least(S), P)
   elseif not S.flushing then
-    S.flushing = true
-    sched.spawn(flush_task, true, S)
+    flush_soon(S)
   end
 end
 

@@ -12,7 +12,7 @@
 --
 -- Behind them may be a *tail*: a table of what the one side has to tell the other of these elements.
 -- Tables arrive without their metatables; what has no bytes (functions, coroutines, userdata) raises.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local frame -- tideway.frame, once there are any
 local schema
 local buffer = require "string.buffer"

@@ -199,6 +199,18 @@ describe("scatter", function()
       assert.same(numbers(1, 100), list)
     end)
 
+    it("is not over for tw.run while elements wait to be sent", function()
+      for round = 1, 20 do
+        local s = tw.stream()
+        local list = s:scatter { workers = 2 }:map(same):buffer(100):gather():sink_to_list()
+        for i = 1, 5 do s:emit(i) end
+        while #list < 5 do tw.step "10ms" end
+        for i = 6, 8 do s:emit(i) end
+        tw.run()
+        assert.same(numbers(1, 8), list, "round " .. round)
+      end
+    end)
+
     it("try_emit does not wait", function()
       local s = tw.stream()
       local list = s:scatter { workers = 1 }:map(same):buffer(2):gather():sink_to_list()
