@@ -2554,7 +2554,8 @@ tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
                           const char *root, int number, char *error, int size);
 
 /* Tells it to go, which it does at the end of its step (so this waits while a function
- * there computes), and frees it, taken, with the parcels that nobody has received; NULL is fine. */
+ * there computes), and frees it, taken, with the parcels that nobody has received; the last
+ * of it goes when the loop is polled or closed. NULL is fine. */
 void tw_worker_close(tw_worker *w);
 
 /* Its id in tw_loop_poll: as tw_lane_id, and reported when it has ended. */
