@@ -195,7 +195,7 @@ test-broker: deps-test
 
 check: deps-check
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@sh .ci/steps lint format docs cspecs sanitizers specs examples
+	@sh .ci/steps lint format docs cspecs sanitizers threads specs examples
 
 docs: all
 	@TIDEWAY_LIB=$(abspath $(LIB)) $(LUAJIT) lua/tideway/docs.lua

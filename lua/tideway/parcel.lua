@@ -4,7 +4,7 @@
 -- parcel. All in one parcel are of one kind:
 --
 --     NUMBERS  double[count]
---     TEXT     uint32_t start[count + 1], then the bytes; strings, views become strings
+--     TEXT     uint32_t start[count + 1], then the bytes; VIEWS the same, for elements that are views
 --     VALUES   each as string.buffer encodes it: tables, booleans, 64-bit integers, null, and what
 --              comes after elements of different kinds
 --     FRAMES   tw_frame *[count], then the int32_t numbers of their schemas over there: the columns
@@ -22,7 +22,7 @@ local view = require "tideway.view"
 
 local parcel = {}
 
-local NUMBERS, TEXT, VALUES, FRAMES = 1, 2, 3, 4
+local NUMBERS, TEXT, VALUES, FRAMES, VIEWS = 1, 2, 3, 4, 5
 local EMPTY = 0
 local NULLS = 1 -- of a parcel's flags: there may be a null among its values
 parcel.MOST = 4096 -- elements in one, of who chooses; a reader takes any number
@@ -30,11 +30,11 @@ parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
 
 local new_numbers, new_starts = ffi.typeof "double[?]", ffi.typeof "uint32_t[?]"
 local as_numbers, as_starts = ffi.typeof "double *", ffi.typeof "uint32_t *"
-local new_frames, as_frames, as_schemas = ffi.typeof "tw_frame *[?]", ffi.typeof "tw_frame **", ffi.typeof "int32_t *"
-local new_schemas = ffi.typeof "int32_t[?]"
+local new_frames, new_schemas = ffi.typeof "tw_frame *[?]", ffi.typeof "int32_t[?]"
+local as_frames, as_schemas = ffi.typeof "tw_frame **", ffi.typeof "int32_t *"
 local band, max = bit.band, math.max
 local copy, ffi_string, istype = ffi.copy, ffi.string, ffi.istype
-local ctype = view.ctype
+local ctype, epoch = view.ctype, view.epoch
 
 -- What null, one table that is compared by identity, becomes: an empty table with its metatable.
 local OPTIONS = { metatable = { getmetatable(null) } }
@@ -144,7 +144,8 @@ jit.off(more_frames)
 jit.off(is_frame)
 
 --- Put an element in. Returns false when what is in has to go first (another kind, or enough bytes).
-local function put(P, x)
+-- was_view  true: x is the text of a view
+local function put(P, x, was_view)
   local kind, is = P.kind, type(x)
   if is == "number" and not P.mixed then
     if kind ~= NUMBERS and kind ~= EMPTY then
@@ -158,14 +159,15 @@ local function put(P, x)
   end
   if P.bytes > parcel.LARGE then return false end
   if (is == "string" or is == "cdata" and istype(ctype, x)) and not P.mixed then
-    if kind ~= TEXT and kind ~= EMPTY then
+    local own = is == "string" and not was_view and TEXT or VIEWS
+    if kind ~= own and kind ~= EMPTY then
       P.mixed = true
       return false
     end
     if P.n == P.places then more_starts(P) end
     P.starts[P.n] = P.bytes
     if is == "string" then P.text:put(x) else P.text:putcdata(x.ptr, #x) end
-    P.kind, P.n, P.bytes = TEXT, P.n + 1, P.bytes + #x
+    P.kind, P.n, P.bytes = own, P.n + 1, P.bytes + #x
     return true
   end
   if is == "cdata" and is_frame(x) then
@@ -220,7 +222,8 @@ function parcel.seal(P, known, tail, spare)
   end
   if kind == FRAMES then tail = tell_schemas(P, known, tail) end
   local head, bytes = 0, P.bytes
-  if kind == NUMBERS or kind == FRAMES then head = 8 * n elseif kind == TEXT then head = 4 * (n + 1) end
+  local text = kind == TEXT or kind == VIEWS
+  if text then head = 4 * (n + 1) elseif kind == NUMBERS or kind == FRAMES then head = 8 * n end
   if kind == FRAMES then bytes = 4 * n end
   local extra = 0
   if tail then extra = #scratch:reset():encode(tail) end
@@ -228,7 +231,7 @@ function parcel.seal(P, known, tail, spare)
   local at, flags = p.bytes + 0, 0
   if kind == NUMBERS then
     copy(at, P.numbers, head)
-  elseif kind == TEXT then
+  elseif text then
     P.starts[n] = bytes
     copy(at, P.starts, head)
     copy(at + head, P.text:ref(), bytes)
@@ -263,7 +266,8 @@ function parcel.reader()
   return {
     p = nil, kind = EMPTY, n = 0, tail = nil,
     numbers = nil,            -- of NUMBERS, false otherwise
-    starts = nil, from = nil, -- of TEXT
+    starts = nil, from = nil, -- of TEXT and VIEWS
+    view = false,             -- what the elements of VIEWS are; false: they are strings
     frames = nil, numbers_of = nil, schemas = {}, -- of FRAMES; number over there -> here
     values = buffer.new(OPTIONS), nulls = false,
   }
@@ -286,7 +290,7 @@ function parcel.open(R, p)
   end
   if kind == NUMBERS then
     R.numbers = ffi.cast(as_numbers, at)
-  elseif kind == TEXT then
+  elseif kind == TEXT or kind == VIEWS then
     R.starts, R.from = ffi.cast(as_starts, at), at + 4 * (n + 1)
   elseif kind == VALUES then
     R.values:reset():set(at, size)
@@ -314,9 +318,15 @@ jit.off(restore)
 --- Element i (from 0); in this order, each once.
 function parcel.item(R, i)
   if R.kind == NUMBERS then return R.numbers[i] end
-  if R.kind == TEXT then
+  if R.kind == TEXT or R.kind == VIEWS then
     local from = R.starts[i]
-    return (ffi_string(R.from + from, R.starts[i + 1] - from))
+    local at, len = R.from + from, R.starts[i + 1] - from
+    local v = R.kind == VIEWS and R.view
+    if v then
+      v.ptr, v.len, v.born = at, len, epoch[0]
+      return v
+    end
+    return (ffi_string(at, len))
   end
   if R.kind == FRAMES then
     local pointer = R.frames[i]

@@ -20,6 +20,7 @@ local region = require "tideway.region"
 local sched = require "tideway.sched"
 local ship = require "tideway.ship"
 local stream = require "tideway.stream"
+local view = require "tideway.view"
 
 local worker = {}
 
@@ -124,6 +125,7 @@ local function complete(W)
     starts = ffi.string(W.starts, 4 * (n + 1))
   end
   W.reader.p, W.spare = nil, p
+  if W.reader.view then view.expire() end
   answer(W, starts, now() - W.began)
 end
 
@@ -244,6 +246,7 @@ local function deliver_later(node, out, i, n)
     element:release(1)
   end
   if n == R.n then
+    if R.view then view.expire() end
     parcel.free(R.p)
     R.p = nil
   end
@@ -348,6 +351,10 @@ local function build(W, plan)
   local source = source_of(W, plan)
   local nodes, sinks = { [0] = source }, 0
   source.where, source.name = plan.where, plan.name
+  if plan.views then
+    W.reader.view = view.new()
+    view.passes(source, W.reader.view)
+  end
   govern(W, plan, source, plan.policy or plan.later and "raise" or nil)
   for i, one in ipairs(plan.nodes) do
     local ups = {}

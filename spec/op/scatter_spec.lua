@@ -50,6 +50,23 @@ describe("scatter", function()
     assert.equal(0, through({ 0 / 0 }, function(s) return s:filter(function(x) return x == x end) end)[1] or 0)
   end)
 
+  it("gives views there where they are views here", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    for i = 1, 3000 do file:write("line ", i, i % 7 == 0 and " with seven\n" or "\n") end
+    file:close()
+    local function build(s)
+      return s:filter(function(v) return v:has "seven" end):map(function(v) return #v + v:number(6, -12) end)
+    end
+    local want = list_of(build(tw.from_textfile(path, { view = true })))
+    assert.equal(428, #want)
+    for workers = 1, 3 do
+      local s = tw.from_textfile(path, { view = true }):scatter { workers = workers }
+      assert.same(want, list_of(build(s):gather()))
+    end
+    os.remove(path)
+  end)
+
   it("raises for an element that cannot go", function()
     local s = tw.stream()
     local list = s:scatter { workers = 1 }:map(same):gather():sink_to_list()
@@ -197,6 +214,18 @@ describe("scatter", function()
       tw.run()
       assert.equal(0, before)
       assert.same(numbers(1, 100), list)
+    end)
+
+    it("is not over for tw.run while elements wait to be sent", function()
+      for round = 1, 20 do
+        local s = tw.stream()
+        local list = s:scatter { workers = 2 }:map(same):buffer(100):gather():sink_to_list()
+        for i = 1, 5 do s:emit(i) end
+        while #list < 5 do tw.step "10ms" end
+        for i = 6, 8 do s:emit(i) end
+        tw.run()
+        assert.same(numbers(1, 8), list, "round " .. round)
+      end
     end)
 
     it("try_emit does not wait", function()
