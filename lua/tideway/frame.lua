@@ -458,7 +458,8 @@ local DICTS_MAX, STRINGS_MIN, BYTES_MAX = 64, 256, 2 ^ 20
 --- Is a dict worth keeping for a column of n strings?
 local function lasting(dict, n)
   local count = tonumber(dict.count)
-  return count == 0 or count <= STRINGS_MIN + 4 * n and dict.start[count] < BYTES_MAX
+  return count == 0
+    or count <= STRINGS_MIN + 4 * n and dict.start[count] < BYTES_MAX and dict.frozen ~= 2
 end
 
 --- The dict for n strings of a column: one of its name's, while it is of use, or a new one.

@@ -150,7 +150,8 @@ local function dict_of(S, i)
     S.dicts[i] = slot
   end
   local dict = slot.at[0]
-  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH) or dict.start[dict.count] > BYTES then
+  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH)
+    or dict.start[dict.count] > BYTES or dict.frozen == 2 then
     C.tw_dict_release(dict)
     slot.at[0] = C.tw_dict_new()
     if slot.at[0] == nil then error(S.op .. ": no memory for a frame", 0) end
