@@ -64,7 +64,7 @@ STATIC = $(B)/tideway/libtideway.a
 VERSION = $(shell sed -n 's/.*version = "\(.*\)".*/\1/p' lua/tideway.lua)
 CDEF   = $(B)/tideway/cdef.lua
 BIN    = $(B)/bin/tideway
-CODE   = $(B)/lua/root
+CODE   = $(B)/tideway/bytecode
 LUA   := $(shell find lua bindings/ffi -name '*.lua')
 
 .PHONY: extra-specs all run test test-broker check docs bench clean install uninstall rock-install deb dist deps deps-test deps-check
@@ -147,24 +147,25 @@ $(B)/objects: FORCE
 	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
 FORCE:
 
-# The text between the markers of tideway.h, as a Lua module; without comments, which would be
-# half of the time that LuaJIT reads it.
+# The text between the markers of tideway.h, as a Lua module that gives it by its parts; without
+# comments, which would be half of it.
 $(CDEF): runtime/tideway.h
 	@mkdir -p $(@D)
-	@{ echo '-- generated from runtime/tideway.h'; echo 'return [==['; \
-	  awk '/^.. cdef: end/{p=0} p{print} /^.. cdef: begin/{p=1}' $< | \
-	  $(CC) -fpreprocessed -x c -E -P -; echo ']==]'; } > $@.new
+	@awk '/^.. cdef: end/{p=0} sub(/^.. cdef: part /,"tw_part "){sub(/ .\/$$/,"")} p{print} /^.. cdef: begin/{p=1}' $< | \
+	  $(CC) -fpreprocessed -x c -E -P - | \
+	  awk '/^tw_part /{part=$$2; if (!(part in text)) names[++n]=part; next} {text[part]=text[part] $$0 "\n"} \
+	    END{print "-- generated from runtime/tideway.h\nreturn {"; \
+	      for (i=1; i<=n; i++) printf "%s = [==[\n%s]==],\n", names[i], text[names[i]]; print "}"}' > $@.new
 	@mv -f $@.new $@
 
-$(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o
+$(BIN): bindings/cli/main.c $(B)/runtime/engine/place.o $(B)/runtime/engine/bytecode.o
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(LUA_CFLAGS) -Iruntime -Wl,-E $^ -o $@ $(LDFLAGS) $(LUA_LIBS) -lm -ldl
 
 # The bytecode of the Lua modules: half the time of a short run.
-$(CODE): $(BIN) $(LUA) bindings/cli/precompile.lua
-	@mkdir -p $(@D)
-	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua $(realpath .) $(@D) $(LUA)
+$(CODE): $(BIN) $(LUA) $(CDEF) bindings/cli/precompile.lua
+	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua $(realpath .) $@ $(LUA) $(CDEF)
 
 # What an installation has besides code: the man page, completion, what editors read.
 SHARE = $(addprefix $(B)/share/,man annotations bash zsh fish)
@@ -194,7 +195,7 @@ test-broker: deps-test
 
 check: deps-check
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@sh .ci/steps lint format docs cspecs sanitizers specs examples
+	@sh .ci/steps lint format docs cspecs sanitizers threads specs examples
 
 docs: all
 	@TIDEWAY_LIB=$(abspath $(LIB)) $(LUAJIT) lua/tideway/docs.lua
@@ -221,9 +222,9 @@ install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
 	  ln -srf $(DESTDIR)$(LIBDIR)/$$n.0 $(DESTDIR)$(LUA_LIBDIR)/tideway/$$n || exit 1; done
 	@for f in $(LUA_FILES:lua/%=%); do $(INSTALL) -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
 	$(INSTALL) -m 644 bindings/ffi/tideway/*.lua bindings/nginx/tideway/*.lua $(CDEF) $(DESTDIR)$(LUADIR)/tideway/
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway/lua
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/tideway
 	@TIDEWAY_ROOT=. $(BIN) run bindings/cli/precompile.lua --installed $(LUADIR) \
-	  $(DESTDIR)$(PREFIX)/lib/tideway/lua $(LUA)
+	  $(DESTDIR)$(PREFIX)/lib/tideway/bytecode $(LUA) $(CDEF)
 	$(INSTALL) -D -m 644 $(B)/share/man $(DESTDIR)$(SHAREDIR)/man/man1/tideway.1
 	$(INSTALL) -D -m 644 $(B)/share/annotations $(DESTDIR)$(SHAREDIR)/tideway/library/tideway.lua
 	$(INSTALL) -D -m 644 $(B)/share/bash $(DESTDIR)$(SHAREDIR)/bash-completion/completions/tideway

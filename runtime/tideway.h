@@ -1,8 +1,10 @@
 /* tideway.h -- the public API of libtideway.
  *
  * Everything between "cdef: begin" and "cdef: end" is also what LuaJIT reads: a make
- * rule copies that text, unchanged, into the generated module tideway.cdef. So there:
+ * rule copies that text, without comments, into the generated module tideway.cdef. So there:
  * no macros, no static functions, no function-pointer types, enums instead of #define.
+ * What stands behind "cdef: part NAME" is read when a module declares that part (tideway.declare);
+ * part core is always there.
  *
  * Contracts stand above the prototypes and nowhere else. Ownership words: borrowed (the
  * default for parameters), taken, new, view (valid until). A function that returns int
@@ -22,6 +24,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* cdef: begin */
+/* cdef: part core */
 
 /* ---- version and status ------------------------------------------------ */
 
@@ -142,6 +145,7 @@ int64_t tw_queue_bytes(const tw_queue *q);
 int64_t tw_queue_dump(const tw_queue *q, char *buf, int64_t size);
 
 /* ---- key set (op/keyset.c) ---------------------------------------------- */
+/* cdef: part keyset */
 
 /* Which keys have been seen: all of them, the most recent ones, or those of late. */
 typedef struct tw_keyset tw_keyset;
@@ -198,6 +202,7 @@ int64_t tw_keyset_bytes(const tw_keyset *ks);
 int64_t tw_keyset_dump(const tw_keyset *ks, char *buf, int64_t size);
 
 /* ---- rolling aggregates (window/roll.c) --------------------------------- */
+/* cdef: part roll */
 
 /* What is made of a window of numbers. ORDER TW_AGG (lua/tideway/agg/) */
 enum tw_agg {
@@ -251,6 +256,7 @@ void tw_roll_push_batch(tw_roll *r, const double *in, double *out, int64_t n);
 int64_t tw_roll_dump(const tw_roll *r, char *buf, int64_t size);
 
 /* ---- views (core/view.c) ------------------------------------------------ */
+/* cdef: part core */
 
 /* Bytes of somebody else's. */
 typedef struct tw_slice {
@@ -443,6 +449,7 @@ int64_t tw_lane_count(const tw_lane *lane);
 int tw_lane_finished(const tw_lane *lane);
 
 /* ---- processes (loop/process.c) ------------------------------------------- */
+/* cdef: part processes */
 
 enum tw_stdio {
   TW_STDIO_INHERIT = 0, /* ours */
@@ -510,6 +517,7 @@ uint32_t tw_process_id(const tw_process *process);
 int tw_process_pid(const tw_process *process);
 
 /* ---- signals (loop/signal.c) --------------------------------------------- */
+/* cdef: part core */
 
 /* SIGINT and SIGTERM, watched for by whoever owns the process while its loop runs. */
 typedef struct tw_signals tw_signals;
@@ -538,7 +546,15 @@ uint32_t tw_signals_id(const tw_signals *signals);
  * has not been polled for. */
 const char *tw_signals_caught(const tw_signals *signals);
 
+/* ---- shares (core/share.c) ------------------------------------------------ */
+
+/* Which of `count` shares, from 1, a key belongs to: 0 .. count - 1, about as many keys each.
+ * The same in every process and every release. 0 and -0 are one key. Any thread. */
+int tw_share_num(double x, int count);
+int tw_share_bytes(const char *bytes, int64_t len, int count);
+
 /* ---- text source (source/textfile.c) ------------------------------------ */
+/* cdef: part files */
 
 enum tw_encoding { TW_ENCODING_NONE = 0, TW_ENCODING_GZIP = 1, TW_ENCODING_ZSTD = 2 };
 
@@ -554,6 +570,8 @@ typedef struct tw_textfile_options {
   int64_t max_line; /* a longer record is an error; 0: no limit */
   int partial;      /* deliver a last record without delimiter */
   int from_end;     /* start at the present end of the file */
+  int64_t start;    /* of a plain regular file by name: where to start, */
+  int64_t stop;     /* and where what is read ends; 0: with the file */
 } tw_textfile_options;
 
 /* Open a file and start to read it ahead, a bounded amount, on libuv's threads. Pipes,
@@ -596,6 +614,15 @@ int64_t tw_textfile_position(const tw_textfile *file);
 /* "NAME: byte N: what is wrong"; view, "" when nothing is. */
 const char *tw_textfile_error(const tw_textfile *file);
 
+/* Where the first record of a file begins that begins at byte `at` or after it, the file's size
+ * when none does: what is before and what is behind it can be read as two files. Waits for the
+ * disk. No beginning of the delimiter may be an end of it ("aa"). Any thread.
+ * Returns it, or TW_EINVAL, TW_ENOMEM, TW_EIO (errno). */
+int64_t tw_part_start(const char *path, int64_t at, const char *delim, int64_t dlen);
+
+/* The size of a regular file; TW_EINVAL: the path is no such file. Any thread. */
+int64_t tw_part_size(const char *path);
+
 /* The files that a path means: itself, or, when there is no file of that name and it has * ? or
  * [, those that match, sorted.
  * buf  room for size bytes: the paths, each ended by a 0. What does not fit is left out.
@@ -631,6 +658,8 @@ typedef struct tw_follow_options {
   int64_t max_line; /* a longer record is an error; 0: no limit */
   int partial;      /* a last record without delimiter of a file that was left counts */
   int from_end;     /* start at the present ends, unless there is a position file */
+  int share;        /* only files of whose paths tw_share_bytes says this, */
+  int shares;       /* of so many shares; 0: all */
 } tw_follow_options;
 
 /* Follow files: what is appended, through renaming, deletion, truncation, and files anew.
@@ -689,6 +718,7 @@ int tw_follow_keep(tw_follow *follow);
 const char *tw_follow_error(const tw_follow *follow);
 
 /* ---- records of socket clients (source/listener.c) ------------------------- */
+/* cdef: part sockets */
 
 typedef struct tw_listener tw_listener;
 
@@ -814,6 +844,7 @@ int64_t tw_datagrams_count(const tw_datagrams *datagrams, int what);
 const char *tw_datagrams_error(const tw_datagrams *datagrams);
 
 /* ---- text sink (sink/textfile.c) ----------------------------------------- */
+/* cdef: part files */
 
 typedef struct tw_textsink tw_textsink;
 
@@ -866,6 +897,7 @@ const char *tw_textsink_error(const tw_textsink *sink);
 int tw_file_number(void *file);
 
 /* ---- TCP sink (sink/sender.c) ---------------------------------------------- */
+/* cdef: part sockets */
 
 typedef struct tw_sender tw_sender;
 
@@ -896,6 +928,7 @@ uint32_t tw_sender_id(const tw_sender *sender);
 const char *tw_sender_error(const tw_sender *sender);
 
 /* ---- codecs (codec/) ----------------------------------------------------- */
+/* cdef: part codecs */
 
 /* Cut bytes into records at a delimiter.
  * delim  dlen bytes, from 1.
@@ -1076,6 +1109,7 @@ void tw_msgpack_map(tw_out *out, int64_t n);
 void tw_msgpack_byte(tw_out *out, int byte);
 
 /* ---- HTTP client (http/client.c; in libtideway-http, which needs libcurl) ------- */
+/* cdef: part http */
 
 typedef struct tw_http tw_http;
 typedef struct tw_http_call tw_http_call;
@@ -1134,6 +1168,7 @@ int64_t tw_http_retry_after(const tw_http_call *call);
 const char *tw_http_error(const tw_http_call *call);
 
 /* ---- TLS of servers (http/tls.c; in libtideway-tls, which needs OpenSSL) --------- */
+/* cdef: part tls */
 
 typedef struct tw_tls tw_tls;
 
@@ -1154,6 +1189,7 @@ tw_tls *tw_tls_open(const tw_tls_options *options, char *error, int64_t size);
 void tw_tls_close(tw_tls *tls);
 
 /* ---- HTTP server (http/server.c; in libtideway-httpd, which needs llhttp) -------- */
+/* cdef: part httpd */
 
 typedef struct tw_httpd tw_httpd;
 
@@ -1266,6 +1302,7 @@ int tw_httpd_queued(const tw_httpd *server);
 /* One of enum tw_httpd_counts, since it was opened. */
 int64_t tw_httpd_count(const tw_httpd *server, int what);
 /* ---- MQTT (mqtt/; in libtideway-mqtt, which needs OpenSSL) ---------------------- */
+/* cdef: part mqtt */
 
 typedef struct tw_mqtt tw_mqtt;
 typedef struct tw_mqtt_tls tw_mqtt_tls;
@@ -1411,6 +1448,7 @@ const tw_mqtt_report *tw_mqtt_report_of(const tw_mqtt *mqtt);
 const char *tw_mqtt_reason(int error);
 
 /* ---- WebSockets (ws/; in libtideway-ws, which needs wslay, llhttp and OpenSSL) ---- */
+/* cdef: part ws */
 
 typedef struct tw_ws tw_ws;
 
@@ -1545,6 +1583,7 @@ const char *tw_ws_trouble(tw_ws *ws, int *count);
 int64_t tw_ws_count(const tw_ws *ws, int what);
 
 /* ---- Kafka (kafka/; in libtideway-kafka, which needs librdkafka) --------------- */
+/* cdef: part kafka */
 
 typedef struct tw_kafka_conf tw_kafka_conf;
 typedef struct tw_kafka_cluster tw_kafka_cluster;
@@ -1569,6 +1608,10 @@ int tw_kafka_conf_set(tw_kafka_conf *conf, const char *name, const char *value,
  * partition and stores no transactions. NULL: it could not be made. */
 tw_kafka_cluster *tw_kafka_cluster_open(int brokers);
 void tw_kafka_cluster_close(tw_kafka_cluster *cluster);
+
+/* The one of this process that threads share, made when it is first asked for; each who has it
+ * closes it. A topic that is there already can be made again. Any thread. */
+tw_kafka_cluster *tw_kafka_cluster_share(int brokers);
 
 /* Its addresses, for `bootstrap.servers`; a view, valid until it is closed. */
 const char *tw_kafka_cluster_brokers(const tw_kafka_cluster *cluster);
@@ -1792,6 +1835,7 @@ int tw_producer_stepped(const tw_producer *producer);
 void tw_producer_hurry(tw_producer *producer, int64_t ms);
 
 /* ---- frames (frame/) ------------------------------------------------------ */
+/* cdef: part frames */
 
 /* Type of a column. ORDER TW_COLUMN (lua/tideway/frame.lua) */
 enum tw_column_type {
@@ -2381,6 +2425,7 @@ int tw_frame_json_guess(const char *text, int64_t len, int last, int64_t max,
                         tw_column *names, tw_column *types);
 
 /* ---- frames to text (codec/frame_format.c) ---------------------------------------------- */
+/* cdef: part formats */
 
 /* Append the rows first .. first + count - 1 as csv: the columns at order[0 .. n - 1]. A
  * missing cell is empty, timestamps are ISO 8601 in UTC. out->status says whether there was
@@ -2395,6 +2440,7 @@ void tw_frame_json_write(tw_out *out, const tw_frame *frame, int64_t first,
                          int n);
 
 /* ---- a runtime in a thread of its own (engine/thread.c) ------------------ */
+/* cdef: part thread */
 
 /* For hosts that only push: tw_open, tw_step and tw_close (see embedding) in a thread of its own,
  * with a Lua state and a loop of its own. */
@@ -2423,7 +2469,73 @@ int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
 /* Frees it, taken, after tw_thread_finish; NULL is fine. */
 void tw_thread_close(tw_thread *t);
 
+/* ---- copies of a program (engine/crew.c) ----------------------------------- */
+/* cdef: part crew */
+
+/* Threads, each with a Lua state of its own, in which the same function runs: the members of a
+ * crew. What they share: whether they are to stop, what each has claimed for itself, and what
+ * they have agreed on. The first whose function fails has the others told to stop. */
+typedef struct tw_crew tw_crew;
+typedef struct tw_member tw_member;
+
+typedef struct tw_crew_options {
+  int count;     /* of members, from 1 */
+  void *furnish; /* a lua_CFunction: gives a new state its libraries and modules */
+  const char
+      *module; /* whose `function` each member calls with its tw_member *, its number */
+  const char
+      *function; /* (from 1), count, and the words; the result is an exit status */
+  const tw_slice *words; /* word_count texts */
+  int word_count;
+} tw_crew_options;
+
+/* Start the threads. In each state io.stdout, the default output too, is a file of its own from
+ * which whole lines go to standard output.
+ * options  borrowed until tw_crew_close.
+ * Returns a new handle, reported ready when a member has ended, or NULL: no memory, no threads. */
+tw_crew *tw_crew_open(tw_loop *loop, const tw_crew_options *options);
+
+/* Waits until all have ended, then frees, taken; NULL is fine. */
+void tw_crew_close(tw_crew *crew);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_crew_id(const tw_crew *crew);
+
+/* How many members have not ended. */
+int tw_crew_running(tw_crew *crew);
+
+/* The first exit status that is not 0; 0: there is none. */
+int tw_crew_status(tw_crew *crew);
+
+/* Have all members stop. reason: up to 15 bytes; the first one that is given counts. */
+void tw_crew_stop(tw_crew *crew, const char *reason);
+
+/* ---- what a member calls, in its thread */
+
+/* Have the member's loop report id when the members are to stop, once tw_member_watch(.., 1) has
+ * been called, and not after (.., 0). Returns the id, or 0: no memory. Once a member. */
+uint32_t tw_member_attach(tw_member *member, tw_loop *loop);
+void tw_member_watch(tw_member *member, int on);
+
+/* Why the members are to stop, "failure" after a failed one: a view; NULL: they are not. */
+const char *tw_member_reason(tw_member *member);
+
+/* Claim what only one member can have: a name that says what, or a path, which stands for the
+ * regular file that is, or would be made, there (what is there and is none can be claimed by
+ * all). Returns the number of the member that has it, this one or another; TW_ENOMEM. */
+int tw_member_claim(tw_member *member, const char *name);
+int tw_member_claim_path(tw_member *member, const char *path);
+
+/* *agreed becomes the value that the first member gave for the key, a view until the crew ends.
+ * Returns TW_OK or TW_ENOMEM. */
+int tw_member_agree(tw_member *member, const char *key, const char *value, int64_t len,
+                    tw_slice *agreed);
+
+/* End this member with an exit status, as exit() ends a process. Does not return. */
+void tw_member_exit(tw_member *member, int status);
+
 /* ---- worker threads (engine/worker.c) --------------------------------------- */
+/* cdef: part thread */
 
 /* A thread with a Lua state and a loop of its own, and a lane between it and the thread that
  * has opened it. Nothing else is shared. What fails there ends it and is reported here:
@@ -2444,7 +2556,8 @@ tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
                           const char *root, int number, char *error, int size);
 
 /* Tells it to go, which it does at the end of its step (so this waits while a function
- * there computes), and frees it, taken, with the parcels that nobody has received; NULL is fine. */
+ * there computes), and frees it, taken, with the parcels that nobody has received; the last
+ * of it goes when the loop is polled or closed. NULL is fine. */
 void tw_worker_close(tw_worker *w);
 
 /* Its id in tw_loop_poll: as tw_lane_id, and reported when it has ended. */

@@ -2,7 +2,7 @@
 --
 -- A *specification* is { agg = descriptor, field = nil or a name, param = number }: what
 -- tw.sum "amount" makes and aggregate{...} takes.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "roll"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 

@@ -1,6 +1,6 @@
 --- tideway.arrow -- frames exchanged through the Arrow C data interface: structs by pointer, no
 -- library. https://arrow.apache.org/docs/format/CDataInterface.html
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

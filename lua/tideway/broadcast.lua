@@ -4,7 +4,7 @@
 -- clients, for the end of their connections.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "ws"
 local clock = require "tideway.clock"
 local sched = require "tideway.sched"
 local stop = require "tideway.stop"

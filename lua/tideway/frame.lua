@@ -6,7 +6,7 @@
 -- pointers that `col[i]` reads, so that LuaJIT makes an array access of it. Column objects
 -- hold their column; they are kept per frame, so that asking twice costs a table look-up.
 -- What these objects hold is released after them (tideway.registry).
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

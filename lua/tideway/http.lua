@@ -12,7 +12,7 @@ local request = require "tideway.request"
 local sched = require "tideway.sched"
 local sending = require "tideway.sending"
 local timers = require "tideway.timers"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "http"
 local ffi = require "ffi"
 
 local misuse = errors.misuse

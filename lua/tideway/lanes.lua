@@ -10,9 +10,10 @@
 -- A *run* is a row of elements that went to one lane, in the order of all.
 jit.off(true, true) -- but for `step`
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "thread"
+local crew = require "tideway.crew"
 local ffi = require "ffi"
-local hold = require "tideway.hold"
+local key = require "tideway.key"
 local metadata = require "tideway.metadata"
 local parcel = require "tideway.parcel"
 local policy = require "tideway.policy"
@@ -21,6 +22,7 @@ local relay = require "tideway.relay"
 local sched = require "tideway.sched"
 local section = require "tideway.section"
 local ship = require "tideway.ship"
+local view = require "tideway.view"
 
 local lanes = {}
 
@@ -28,20 +30,21 @@ local MORE, END = 2, 4   -- ORDER flags (tideway.worker)
 local DEPTH = 3          -- parcels that a worker has at once
 local TARGET = 500000    -- nanoseconds of work in one
 local ERROR_SIZE = 512
-local CODE = 'require("tideway.worker").run(...)'
+local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
 local as_starts = ffi.typeof "const int32_t *"
 local band, min, max, floor = bit.band, math.min, math.max, math.floor
 local put = parcel.put
 local NOTHING = {}
 
 --- The state of a scatter's node.
-function lanes.new(node, workers, key, S)
+function lanes.new(node, workers, by, S)
   return {
-    node = node, section = S, workers = workers, key = key,
+    node = node, section = S, workers = workers, key = by,
     ordered = true,
     list = nil,                    -- the lanes, while there are workers
     version = 0,                   -- of the section that they have built
     packer = nil,                  -- what has not been sent yet, without a key
+    cost = math.huge,              -- nanoseconds of an element
     size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
@@ -52,21 +55,38 @@ end
 
 -- Workers -------------------------------------------------------------------------------------------
 
+--- Let go of the frames in parcels that nobody will read.
+local function empty(lane)
+  local worker = lane.worker
+  while C.tw_worker_status(worker) ~= C.TW_AGAIN do
+    local p = C.tw_worker_unread(worker)
+    if p == nil then break end
+    parcel.free(p)
+  end
+  while true do
+    local p = C.tw_worker_receive(worker)
+    if p == nil then return end
+    parcel.free(p)
+  end
+end
+
 local function close_lane(lane)
   if not lane.worker then return end
+  empty(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
-  for _, p in ipairs(lane.parcels) do C.tw_parcel_free(p) end
+  for _, p in ipairs(lane.parcels) do parcel.free(p) end
   for _, group in ipairs(lane.groups) do
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
   end
   lane.parcels, lane.groups = {}, {}
 end
 
 local function new_lane(number, image)
   local message = ffi.new("char[?]", ERROR_SIZE)
-  local worker = C.tw_worker_open(sched.loop(), CODE, "scatter", nil, number, message, ERROR_SIZE)
+  local code = CODE:format(crew.id, crew.count)
+  local worker = C.tw_worker_open(sched.loop(), code, "scatter", nil, number, message, ERROR_SIZE)
   if worker == nil then error("scatter: " .. ffi.string(message), 0) end
   local lane = {
     number = number, worker = ffi.gc(worker, C.tw_worker_close), id = C.tw_worker_id(worker),
@@ -86,7 +106,7 @@ local function close(S)
   S.list, S.packer = nil, nil
   S.pending, S.first, S.last = 0, 0, 0
   S.runs, S.counts = {}, {}
-  S.size, S.full = 1, 0
+  S.size, S.full, S.cost = 1, 0, math.huge
 end
 
 local function start(S)
@@ -95,6 +115,7 @@ local function start(S)
     if gather.opts.ordered == false then S.ordered = false end
   end
   local plan, members, letters = section.plan(S.section)
+  plan.views = #view.above(S.node) > 0
   S.members, S.letters, S.version, S.dead = members, letters, S.section.version, nil
   S.depth = DEPTH
   if plan.later then S.depth = (S.section.later.opts.parallelism or 1) + 2 end
@@ -134,8 +155,9 @@ local function arrived(S, lane, p)
     lane.first, lane.load = lane.first + 1, lane.load - 1
     group = lane.sent[lane.first]
     lane.sent[lane.first] = nil
-    local cost = tonumber(p.number) / group.count
-    S.size = max(1, min(2 * S.size, floor(TARGET / max(cost, 1)), S.most))
+    -- the cheapest counts: on a busy machine a worker is often kept waiting
+    S.cost = min(S.cost * 1.25, max(tonumber(p.number) / group.count, 1))
+    S.size = max(1, min(2 * S.size, floor(TARGET / S.cost), S.most))
     S.full = S.version == S.section.version and S.size - 1 or 0
   end
   group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
@@ -170,8 +192,9 @@ local function read(S, lane)
       if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
         sched.wait(lane.id)
       elseif not receive(S, lane) then
-        local why = ffi.string(C.tw_worker_error(lane.worker))
-        S.dead = S.dead or ("scatter: worker %d has died%s"):format(lane.number, why ~= "" and ": " .. why or "")
+        local why = C.tw_worker_error(lane.worker)
+        why = why ~= nil and "has died: " .. ffi.string(why) or "has ended"
+        S.dead = S.dead or ("scatter: worker %d %s"):format(lane.number, why)
         wake(S)
         relay.room(S)
         break
@@ -198,26 +221,29 @@ local function least(S)
   return best
 end
 
---- The metadata that a worker is to see, nil when there is none: without references, which stay here.
-local function luggage(list)
-  local all
-  for i = 1, #list do
-    for k = 1, #(list[i] or {}) do
-      local entry = {}
-      for key, x in pairs(list[i][k]) do
-        local kind = type(x)
-      if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" and key ~= "ref" then
-        entry[key] = x
-      end
-      end
-      all = all or {}
-      all[i] = all[i] or {}
-      all[i][k] = entry
+--- An entry of an element's metadata as a worker sees it: without its reference, which stays here.
+local function shown(entry)
+  local copy = {}
+  for name, x in pairs(entry) do
+    local kind = type(x)
+    if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" and name ~= "ref" then
+      copy[name] = x
     end
   end
-  if not all then return nil end
-  for i = 1, #list do all[i] = all[i] or false end
-  return all
+  return copy
+end
+
+--- The metadata of a parcel's elements that a worker is to see, nil when there is none.
+local function luggage(marks)
+  local all, some = {}, false
+  for i, list in ipairs(marks) do
+    all[i] = false
+    for k, entry in ipairs(list or {}) do
+      all[i] = all[i] or {}
+      all[i][k], some = shown(entry), true
+    end
+  end
+  return some and all or nil
 end
 
 --- Note whose turn it is, in the order of all.
@@ -246,7 +272,7 @@ local function send(S, lane, P, hand)
   S.pending = S.pending + n
   if S.ordered and not S.key then note_run(S, lane, n) end
   -- one that has died does not take it: the reader finds out
-  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then C.tw_parcel_free(p) end
+  if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then parcel.free(p) end
   attend(S, lane)
   relay.serve(S.node, serve)
 end
@@ -267,6 +293,14 @@ end
 local function flush_task(S)
   S.flushing = false
   flush_idle(S)
+  sched.occupied(false)
+end
+
+--- The same on the next turn; the run goes on until then.
+local function flush_soon(S)
+  S.flushing = true
+  sched.occupied(true)
+  sched.spawn(flush_task, true, S)
 end
 
 --- How many elements are here, or on their way.
@@ -306,29 +340,30 @@ local function by_hand()
   return task == sched.main or getmetatable(task) == sched.Task
 end
 
---- The lane of a key.
-local function lane_of(S, x)
-  local hash
+--- The key of an element as a whole number.
+local function hash_of(S, x)
   local k = S.key(x)
   local kind = type(k)
   if kind == "cdata" then
-    k = require("tideway.key").of("scatter", k)
+    k = key.of("scatter", k)
+    if type(k) == "cdata" then k = tostring(k) end
     kind = type(k)
-    if kind == "cdata" then k, kind = tostring(k), "string" end
   end
   if kind == "number" then
     if k ~= k then error("scatter: NaN cannot be a key", 0) end
-    hash = k == floor(k) and k or k * 4503599627370496
+    if k ~= floor(k) then return floor(k % 1 * 4503599627370496) end
+    return k
   elseif kind == "string" then
-    hash = #k
+    local hash = #k
     for i = max(1, #k - 31), #k do hash = (hash * 31 + k:byte(i)) % 2147483647 end
+    return hash
   elseif kind == "boolean" then
-    hash = k and 1 or 0
-  else
-    error(("scatter: the key must be a number, text or boolean, got a %s"):format(kind), 0)
+    return k and 1 or 0
   end
-  return S.list[hash % #S.list + 1]
+  error(("scatter: the key must be a number, text or boolean, got a %s"):format(kind), 0)
 end
+
+local function lane_of(S, hash) return S.list[hash % #S.list + 1] end
 
 --- The section is another one now: what is inside goes out first.
 local function renew(S)
@@ -356,15 +391,17 @@ end
 local function take(node, x)
   local S = node.state
   if #S.section.gathers == 0 then return end -- nobody would hear of it
-  if type(x) == "cdata" then x = hold.keep(x) end
+  local hash = S.key and hash_of(S, x)
+  local was_view = type(x) == "cdata" and view.is(x)
+  if was_view then x = view.text(x) end -- which does not outlive a wait
   if S.list and S.version ~= S.section.version then renew(S) end
   if not S.list then start(S) end
-  local lane = S.key and lane_of(S, x)
+  local lane = hash and lane_of(S, hash)
   local P = lane and lane.packer or S.packer
   if not has_room(S) then wait_for(S, has_room) end
   if P.n >= S.size and not lane_free(S, lane) then wait_lane(S, lane) end
   if S.dead then error(S.dead, 0) end
-  while not put(P, x) do
+  while not put(P, x, was_view) do
     wait_lane(S, lane)
     if S.dead then error(S.dead, 0) end
     send(S, lane or least(S), P)
@@ -379,8 +416,7 @@ local function take(node, x)
   elseif P.n >= S.size and lane_free(S, lane) then
     send(S, lane or least(S), P)
   elseif not S.flushing then
-    S.flushing = true
-    sched.spawn(flush_task, true, S)
+    flush_soon(S)
   end
 end
 
@@ -392,7 +428,7 @@ function lanes.step(node, x)
   if list and S.version == S.section.version and not S.dead then
     local lane, P = false, S.packer
     if S.key then
-      lane = lane_of(S, x)
+      lane = lane_of(S, hash_of(S, x))
       P = lane.packer
     end
     local n = P.n
@@ -404,6 +440,7 @@ function lanes.step(node, x)
   take(node, x)
 end
 jit.on(lanes.step)
+jit.on(hash_of)
 jit.on(lane_of)
 jit.on(note_run)
 
@@ -519,7 +556,7 @@ local function advance(S, lane, n)
   end
   S.pending = S.pending - n
   if group.taken == group.count then
-    for _, p in ipairs(group.parcels) do C.tw_parcel_free(p) end
+    for _, p in ipairs(group.parcels) do parcel.free(p) end
     table.remove(lane.groups, 1)
     if group.hand then sched.wake(group.hand.waiter) end
   end

@@ -2,7 +2,7 @@
 --
 -- The native object behind one is a tw_listener or another whose functions have the same shapes:
 -- node.desc.native, see listening.native.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "sockets"
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"

@@ -1,5 +1,5 @@
 --- tideway.out -- native text on its way out (tw_out), for the encoders.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local ffi = require "ffi"
 
 local out = {}

@@ -4,13 +4,17 @@
 -- parcel. All in one parcel are of one kind:
 --
 --     NUMBERS  double[count]
---     TEXT     uint32_t start[count + 1], then the bytes; strings, views become strings
+--     TEXT     uint32_t start[count + 1], then the bytes; VIEWS the same, for elements that are views
 --     VALUES   each as string.buffer encodes it: tables, booleans, 64-bit integers, null, and what
 --              comes after elements of different kinds
+--     FRAMES   tw_frame *[count], then the int32_t numbers of their schemas over there: the columns
+--              are shared
 --
 -- Behind them may be a *tail*: a table of what the one side has to tell the other of these elements.
 -- Tables arrive without their metatables; what has no bytes (functions, coroutines, userdata) raises.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
+local frame -- tideway.frame, once there are any
+local schema
 local buffer = require "string.buffer"
 local ffi = require "ffi"
 local null = require "tideway.null"
@@ -18,7 +22,7 @@ local view = require "tideway.view"
 
 local parcel = {}
 
-local NUMBERS, TEXT, VALUES = 1, 2, 3
+local NUMBERS, TEXT, VALUES, FRAMES, VIEWS = 1, 2, 3, 4, 5
 local EMPTY = 0
 local NULLS = 1 -- of a parcel's flags: there may be a null among its values
 parcel.MOST = 4096 -- elements in one, of who chooses; a reader takes any number
@@ -26,9 +30,11 @@ parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
 
 local new_numbers, new_starts = ffi.typeof "double[?]", ffi.typeof "uint32_t[?]"
 local as_numbers, as_starts = ffi.typeof "double *", ffi.typeof "uint32_t *"
-local band = bit.band
+local new_frames, new_schemas = ffi.typeof "tw_frame *[?]", ffi.typeof "int32_t[?]"
+local as_frames, as_schemas = ffi.typeof "tw_frame **", ffi.typeof "int32_t *"
+local band, max = bit.band, math.max
 local copy, ffi_string, istype = ffi.copy, ffi.string, ffi.istype
-local ctype = view.ctype
+local ctype, epoch = view.ctype, view.epoch
 
 -- What null, one table that is compared by identity, becomes: an empty table with its metatable.
 local OPTIONS = { metatable = { getmetatable(null) } }
@@ -45,6 +51,7 @@ function parcel.packer(op)
     numbers = new_numbers(FIRST), room = FIRST, -- who sees NUMBERS and 0 < n < room may put one in by itself
     starts = new_starts(FIRST + 1), places = FIRST,
     text = buffer.new(), values = nil,
+    frames = nil, schemas = nil, kept = 0, -- FRAMES, with room for `kept`
     dict = nil,                    -- the keys of the first table, which cost two bytes each in the others
   }
 end
@@ -96,6 +103,32 @@ local function more_numbers(P)
   P.numbers, P.room = numbers, room
 end
 
+local function more_frames(P)
+  local kept = max(2 * P.kept, 16)
+  local frames, schemas = new_frames(kept), new_schemas(kept)
+  if P.frames then
+    copy(frames, P.frames, P.n * 8)
+    copy(schemas, P.schemas, P.n * 4)
+  end
+  P.frames, P.schemas, P.kept = frames, schemas, kept
+end
+
+--- Is it a frame? No frame has been made as long as nobody has loaded their module.
+local function is_frame(x)
+  if not frame then
+    frame, schema = package.loaded["tideway.frame"], package.loaded["tideway.schema"]
+    if not frame then return false end
+  end
+  return frame.is(x)
+end
+
+local function put_frame(P, x)
+  if P.n == P.kept then more_frames(P) end
+  local sent, number = frame.send(x)
+  P.frames[P.n], P.schemas[P.n] = sent, number
+  P.kind, P.n = FRAMES, P.n + 1
+end
+
 local function more_starts(P)
   local places = P.places * 2
   local starts = new_starts(places + 1)
@@ -107,9 +140,12 @@ jit.off(begin_values)
 jit.off(refuse)
 jit.off(more_numbers)
 jit.off(more_starts)
+jit.off(more_frames)
+jit.off(is_frame)
 
 --- Put an element in. Returns false when what is in has to go first (another kind, or enough bytes).
-local function put(P, x)
+-- was_view  true: x is the text of a view
+local function put(P, x, was_view)
   local kind, is = P.kind, type(x)
   if is == "number" and not P.mixed then
     if kind ~= NUMBERS and kind ~= EMPTY then
@@ -123,18 +159,24 @@ local function put(P, x)
   end
   if P.bytes > parcel.LARGE then return false end
   if (is == "string" or is == "cdata" and istype(ctype, x)) and not P.mixed then
-    if kind ~= TEXT and kind ~= EMPTY then
+    local own = is == "string" and not was_view and TEXT or VIEWS
+    if kind ~= own and kind ~= EMPTY then
       P.mixed = true
       return false
     end
     if P.n == P.places then more_starts(P) end
     P.starts[P.n] = P.bytes
     if is == "string" then P.text:put(x) else P.text:putcdata(x.ptr, #x) end
-    P.kind, P.n, P.bytes = TEXT, P.n + 1, P.bytes + #x
+    P.kind, P.n, P.bytes = own, P.n + 1, P.bytes + #x
+    return true
+  end
+  if is == "cdata" and is_frame(x) then
+    if kind ~= FRAMES and kind ~= EMPTY then return false end
+    put_frame(P, x)
     return true
   end
   if kind ~= VALUES and kind ~= EMPTY then
-    P.mixed = true
+    P.mixed = P.mixed or kind ~= FRAMES
     return false
   end
   put_value(P, x)
@@ -153,6 +195,21 @@ end
 
 local scratch = buffer.new()
 
+--- Which schemas the other side has not been told of: added to the tail. Returns that.
+local function tell_schemas(P, known, tail)
+  known.schemas = known.schemas or {}
+  for i = 0, P.n - 1 do
+    local number = P.schemas[i]
+    if not known.schemas[number] then
+      known.schemas[number] = true
+      tail = tail or {}
+      tail.schemas = tail.schemas or {}
+      tail.schemas[number] = schema.describe(number)
+    end
+  end
+  return tail
+end
+
 --- What was put in as a parcel, the caller's; the packer is empty then.
 -- known  of whom it is for: known.dict is what he has been told
 -- tail   a table for the other side, or nil
@@ -163,15 +220,18 @@ function parcel.seal(P, known, tail, spare)
     tail = tail or {}
     tail.dict, known.dict = P.dict, P.dict
   end
+  if kind == FRAMES then tail = tell_schemas(P, known, tail) end
   local head, bytes = 0, P.bytes
-  if kind == NUMBERS then head = 8 * n elseif kind == TEXT then head = 4 * (n + 1) end
+  local text = kind == TEXT or kind == VIEWS
+  if text then head = 4 * (n + 1) elseif kind == NUMBERS or kind == FRAMES then head = 8 * n end
+  if kind == FRAMES then bytes = 4 * n end
   local extra = 0
   if tail then extra = #scratch:reset():encode(tail) end
   local p = with_room(spare, head + bytes + extra)
   local at, flags = p.bytes + 0, 0
   if kind == NUMBERS then
     copy(at, P.numbers, head)
-  elseif kind == TEXT then
+  elseif text then
     P.starts[n] = bytes
     copy(at, P.starts, head)
     copy(at + head, P.text:ref(), bytes)
@@ -181,11 +241,23 @@ function parcel.seal(P, known, tail, spare)
     copy(at, from, bytes)
     if C.tw_view_has(from, bytes, NULL_BYTES, #NULL_BYTES) ~= 0 then flags = NULLS end
     P.values:reset()
+  elseif kind == FRAMES then
+    copy(at, P.frames, head)
+    copy(at + head, P.schemas, bytes)
   end
   if tail then copy(at + head + bytes, scratch:ref(), extra) end
   p.kind, p.count, p.len, p.flags, p.extra = kind, n, head + bytes + extra, flags, extra
   P.kind, P.n, P.bytes = EMPTY, 0, 0
   return p
+end
+
+--- Free a parcel: the caller's, or nil.
+function parcel.free(p)
+  if p ~= nil and p.kind == FRAMES then -- those that were read are gone from it
+    local frames = ffi.cast(as_frames, p.bytes + 0)
+    for i = 0, p.count - 1 do C.tw_frame_release(frames[i]) end
+  end
+  C.tw_parcel_free(p)
 end
 
 -- Reading -----------------------------------------------------------------------------------------
@@ -194,7 +266,9 @@ function parcel.reader()
   return {
     p = nil, kind = EMPTY, n = 0, tail = nil,
     numbers = nil,            -- of NUMBERS, false otherwise
-    starts = nil, from = nil, -- of TEXT
+    starts = nil, from = nil, -- of TEXT and VIEWS
+    view = false,             -- what the elements of VIEWS are; false: they are strings
+    frames = nil, numbers_of = nil, schemas = {}, -- of FRAMES; number over there -> here
     values = buffer.new(OPTIONS), nulls = false,
   }
 end
@@ -216,11 +290,18 @@ function parcel.open(R, p)
   end
   if kind == NUMBERS then
     R.numbers = ffi.cast(as_numbers, at)
-  elseif kind == TEXT then
+  elseif kind == TEXT or kind == VIEWS then
     R.starts, R.from = ffi.cast(as_starts, at), at + 4 * (n + 1)
   elseif kind == VALUES then
     R.values:reset():set(at, size)
     R.nulls = band(p.flags, NULLS) ~= 0
+  elseif kind == FRAMES then
+    frame, schema = require "tideway.frame", require "tideway.schema"
+    R.frames = ffi.cast(as_frames, at)
+    R.numbers_of = ffi.cast(as_schemas, at + 8 * n)
+    for number, description in pairs(R.tail and R.tail.schemas or {}) do
+      R.schemas[number] = schema.learn(description)
+    end
   end
 end
 
@@ -237,9 +318,20 @@ jit.off(restore)
 --- Element i (from 0); in this order, each once.
 function parcel.item(R, i)
   if R.kind == NUMBERS then return R.numbers[i] end
-  if R.kind == TEXT then
+  if R.kind == TEXT or R.kind == VIEWS then
     local from = R.starts[i]
-    return (ffi_string(R.from + from, R.starts[i + 1] - from))
+    local at, len = R.from + from, R.starts[i + 1] - from
+    local v = R.kind == VIEWS and R.view
+    if v then
+      v.ptr, v.len, v.born = at, len, epoch[0]
+      return v
+    end
+    return (ffi_string(at, len))
+  end
+  if R.kind == FRAMES then
+    local pointer = R.frames[i]
+    R.frames[i] = nil
+    return frame.receive(pointer, R.schemas[R.numbers_of[i]])
   end
   local x = R.values:decode()
   if R.nulls and type(x) == "table" then x = restore(x) end

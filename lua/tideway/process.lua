@@ -2,7 +2,7 @@
 -- to_process share. Without a shell: a program and its arguments.
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "processes"
 local check = require "tideway.check"
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"

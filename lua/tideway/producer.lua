@@ -17,7 +17,7 @@ local null = require "tideway.null"
 local policy = require "tideway.policy"
 local sched = require "tideway.sched"
 local view = require "tideway.view"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "kafka"
 
 local misuse = errors.misuse
 local istype, ctype = ffi.istype, view.ctype

@@ -8,7 +8,7 @@
 -- whose keys are constants, so that LuaJIT allocates the table in one piece and, where it
 -- does not escape, not at all. Records without a shape are read from the tape, in a loop.
 local ffi = require "ffi"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local errors = require "tideway.errors"
 local null = require "tideway.null"
 local view = require "tideway.view"

@@ -3,7 +3,7 @@
 -- `s:sliding_window(n):sum()` is a node below the window's, with a native aggregate of its
 -- own (tw_roll). The window sees that only aggregates are below it and hands them the
 -- elements instead of arrays.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "roll"
 local catalog = require "tideway.catalog"
 local check = require "tideway.check"
 local errors = require "tideway.errors"

@@ -1,7 +1,7 @@
 --- tideway.rows -- frames, and single rows, to files: what to_csv and to_json share.
 jit.off(true, true) -- once a frame (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("files", "codecs")
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local out = require "tideway.out"

@@ -25,6 +25,7 @@ local RULES = {
   accumulate = STATE, enumerate = STATE, frequencies = STATE, reduce = STATE, unique = STATE, distinct = STATE,
   partition = STATE, partition_unique = STATE, sliding_window = STATE, take_last = STATE, skip = STATE, slice = STATE,
   zip = STATE, combine_latest = STATE, zip_latest = STATE,
+  to_dataframe = FREE, columns = FREE, frames = FREE, -- of dataframes, what is about one frame
   map_async = LATER,
   buffer = WINDOW, rate_limit = PACE, delay = PACE,
 }
@@ -70,10 +71,16 @@ local function check_member(S, node)
   return rule
 end
 
+--- Its settings as the workers get them.
+local function options(node)
+  local travels = node.desc.travels
+  return travels and travels(node) or node.opts
+end
+
 --- Raise unless what a node was given can go to the workers.
 local function check_luggage(node)
   local kind = kind_of(node)
-  for _, given in ipairs { node.args, node.extra, node.opts } do
+  for _, given in ipairs { node.args, node.extra, options(node) } do
     for _, x in pairs(given) do
       local ok, err = pcall(ship.check, x, kind)
       if not ok then misuse("%s", err) end
@@ -225,7 +232,7 @@ function section.plan(S)
       op = kind_of(node), kind = node.kind, ups = ups_of(node, place), where = node.where, name = node.name,
       skip = RULES[kind_of(node)] == WINDOW or nil, policy = policy_of(node.policy, letters),
       args = node.args.ports and ports_of(node.args, place) or node.args,
-      extra = node.extra, opts = node.opts,
+      extra = node.extra, opts = options(node), desc = node.desc.of_frames and node.desc or nil,
     }
   end
   for i, gather in ipairs(S.gathers) do gathers[i] = ups_of(gather, place) end

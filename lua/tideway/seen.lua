@@ -3,7 +3,7 @@
 -- Numbers, booleans, null, 64-bit integers and bytes are kept natively. Any other value goes
 -- in under an id; a Lua table knows the ids, and anchors the values as long as the key set
 -- remembers them. ORDER: as tideway.hold.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "keyset"
 local clock = require "tideway.clock"
 local ffi = require "ffi"
 local null = require "tideway.null"

@@ -25,7 +25,7 @@
 --     over              nothing is committed any more; failed: why, if that is an error
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "kafka"
 local consumer = require "tideway.consumer"
 local kafka = require "tideway.kafka"
 local producer = require "tideway.producer"

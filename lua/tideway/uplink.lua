@@ -8,7 +8,7 @@
 --                                 '----- failed, more than `retries` times in a row: given up
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "ws"
 local clock = require "tideway.clock"
 local ffi = require "ffi"
 local metadata = require "tideway.metadata"

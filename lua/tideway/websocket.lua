@@ -10,7 +10,7 @@ local listening = require "tideway.listening"
 local request = require "tideway.request"
 local sched = require "tideway.sched"
 local timers = require "tideway.timers"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "ws"
 
 local misuse = errors.misuse
 local websocket = {}

@@ -20,6 +20,7 @@ local region = require "tideway.region"
 local sched = require "tideway.sched"
 local ship = require "tideway.ship"
 local stream = require "tideway.stream"
+local view = require "tideway.view"
 
 local worker = {}
 
@@ -124,6 +125,7 @@ local function complete(W)
     starts = ffi.string(W.starts, 4 * (n + 1))
   end
   W.reader.p, W.spare = nil, p
+  if W.reader.view then view.expire() end
   answer(W, starts, now() - W.began)
 end
 
@@ -244,7 +246,8 @@ local function deliver_later(node, out, i, n)
     element:release(1)
   end
   if n == R.n then
-    C.tw_parcel_free(R.p)
+    if R.view then view.expire() end
+    parcel.free(R.p)
     R.p = nil
   end
   return n
@@ -348,6 +351,10 @@ local function build(W, plan)
   local source = source_of(W, plan)
   local nodes, sinks = { [0] = source }, 0
   source.where, source.name = plan.where, plan.name
+  if plan.views then
+    W.reader.view = view.new()
+    view.passes(source, W.reader.view)
+  end
   govern(W, plan, source, plan.policy or plan.later and "raise" or nil)
   for i, one in ipairs(plan.nodes) do
     local ups = {}
@@ -356,7 +363,8 @@ local function build(W, plan)
     if one.skip then
       node = ups[1]
     else
-      node = graph.node(require("tideway.op." .. one.op), args_of(one.args, nodes), one.extra, one.opts, ups)
+      local desc = one.desc or require("tideway.op." .. one.op)
+      node = graph.node(desc, args_of(one.args, nodes), one.extra, one.opts, ups)
       node.kind, node.where, node.name = one.kind, one.where, one.name
       W.nodes[i] = node
     end
@@ -401,7 +409,7 @@ function worker.run(address)
     package.path, package.cpath = R.tail.path, R.tail.cpath
     local plan = ship.unpack(R.tail.plan)
     R.p = nil
-    C.tw_parcel_free(p)
+    parcel.free(p)
     W.many = #plan.gathers > 1
     local source = build(W, plan)
     stream.wrap(source)

@@ -10,9 +10,8 @@
  *         PREFIX/lib of an installation, lib/lua/5.1/tideway of a rock's tree
  * root    a source tree, or the prefix of an installation, to be taken instead; NULL or "":
  *         none
- * Of a source tree the bytecode that make leaves in build/lua/ is used, while it is not
- * older than the source: parsing takes half of a short run. Leaves them alone when there
- * is nothing near folder. Raises errors of Lua's memory. */
+ * Bytecode that make has left is used, while it is not older than the source. Leaves them
+ * alone when there is nothing near folder. Raises errors of Lua's memory. */
 void tw__place_modules(lua_State *L, const char *folder, const char *root);
 
 #endif

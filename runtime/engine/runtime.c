@@ -20,6 +20,7 @@
 #include <lualib.h>
 
 #include "core/mem.h"
+#include "engine/bytecode.h"
 #include "engine/place.h"
 #include "loop/loop.h"
 
@@ -229,6 +230,7 @@ static int do_open(lua_State *L) {
   const open_request *q = lua_touserdata(L, 1);
   tw_runtime *rt = q->rt;
   if (rt->own_state) {
+    lua_gc(L, LUA_GCSTOP, 0); /* next to nothing is garbage yet */
     luaL_openlibs(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "ffi");
@@ -242,6 +244,7 @@ static int do_open(lua_State *L) {
   rt->loop = pointer_at(L, -1);
   lua_pop(L, 1);
   rt->functions = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (rt->own_state) lua_gc(L, LUA_GCRESTART, -1); /* once there is twice as much */
   return 0;
 }
 
@@ -264,6 +267,7 @@ static int begin(tw_runtime *rt, const tw_options *o) {
   rt->busy = 1; /* the script may run the loop */
   status = enter(rt, do_load, &rt);
   rt->busy = 0;
+  tw__bytecode_rest(rt->L);
   return status;
 }
 

@@ -81,7 +81,6 @@ static char *copy(const char *text, int *ok) {
 }
 
 static void release(tw_worker *w) {
-  tw__lane_fini(&w->ours, &w->theirs);
   tw__free(w->code);
   tw__free(w->name);
   tw__free(w->root);
@@ -89,8 +88,14 @@ static void release(tw_worker *w) {
   tw__free(w);
 }
 
-static void release_closed(uv_handle_t *wake) {
-  release((tw_worker *)((char *)wake - offsetof(tw_worker, ours.wake)));
+static void release_closed(uv_handle_t *poll) {
+  release((tw_worker *)((char *)poll - offsetof(tw_worker, ours.poll)));
+}
+
+/* The thread is gone. The rest of the worker goes when the loop has let go of it. */
+static void leave(tw_worker *w) {
+  tw__lane_detach(&w->ours, release_closed);
+  tw__lane_fini(&w->ours, &w->theirs);
 }
 
 static void close_worker(tw__handle *handle) {
@@ -108,7 +113,6 @@ tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
   tw_worker *w = tw__malloc_aligned(TW__LINE, sizeof *w);
   if (!w) return refuse(error, size, "no memory");
   memset(w, 0, sizeof *w);
-  tw__lane_init(&w->ours, &w->theirs);
   int ok = 1;
   w->number = number;
   w->code = copy(code, &ok);
@@ -118,12 +122,14 @@ tw_worker *tw_worker_open(tw_loop *loop, const char *code, const char *name,
     release(w);
     return refuse(error, size, "no memory");
   }
+  tw__lane_init(&w->ours, &w->theirs);
   if (tw__lane_attach(&w->ours, loop, close_worker)) {
+    tw__lane_fini(&w->ours, &w->theirs);
     release(w);
     return refuse(error, size, "no descriptors for a thread");
   }
   if (start(w)) {
-    tw__lane_detach(&w->ours, release_closed);
+    leave(w);
     return refuse(error, size, "no more threads");
   }
   return w;
@@ -134,7 +140,7 @@ void tw_worker_close(tw_worker *w) {
   atomic_store_explicit(&w->go, 1, memory_order_release);
   tw__lane_wake(&w->theirs);
   pthread_join(w->id, NULL);
-  tw__lane_detach(&w->ours, release_closed);
+  leave(w);
 }
 
 uint32_t tw_worker_id(const tw_worker *w) {
@@ -163,7 +169,7 @@ void tw_worker_finish(tw_worker *w) {
 
 int tw_worker_status(tw_worker *w) {
   if (!has_ended(w)) return TW_AGAIN;
-  if (!w->unreferenced) uv_unref((uv_handle_t *)&w->ours.wake);
+  if (!w->unreferenced) uv_unref((uv_handle_t *)&w->ours.poll);
   w->unreferenced = 1;
   return w->status;
 }

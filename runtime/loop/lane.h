@@ -45,9 +45,10 @@ int64_t tw__ring_count(const tw__ring *ring);
 
 struct tw_lane {
   tw__handle handle;
-  uv_async_t wake;
+  uv_poll_t poll;       /* of what the other side wakes us by: */
+  int reads, writes;    /* an eventfd, twice, or a pipe */
   pthread_mutex_t lock; /* of open: the other side wakes while it is held */
-  int open;             /* wake is on a loop */
+  int open;             /* it can be written to */
   _Atomic int finished; /* the peer will send nothing more */
   tw_lane *peer;
   tw__ring in;

@@ -1,9 +1,10 @@
 #!/bin/sh
-# run.sh -- builds and runs the C specs under AddressSanitizer and UBSan.
+# run.sh -- builds and runs the C specs under AddressSanitizer and UBSan, or ThreadSanitizer.
 #
 #     spec/c/run.sh                      all of them
 #     spec/c/run.sh op/queue window/roll these
 #     FAST=1 spec/c/run.sh window/roll   at -O2 without sanitizers
+#     TSAN=1 spec/c/run.sh loop/lane     under ThreadSanitizer
 #
 # Each spec/c/FOLDER/NAME.c is a program; runtime/*/*.c is built once as an archive that
 # they link. ARGS goes to every spec (--long, --seed=N); B is the build folder. Prints one
@@ -16,6 +17,9 @@ WARN="-std=gnu11 -Wall -Wextra -Wshadow -Wconversion"
 if [ -n "${FAST:-}" ]; then
   B=${B:-build}/spec-c-fast
   FLAGS="-O2 -g"
+elif [ -n "${TSAN:-}" ]; then
+  B=${B:-build}/spec-c-tsan
+  FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=thread"
 else
   B=${B:-build}/spec-c
   FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
@@ -24,6 +28,9 @@ LUA_CFLAGS=$(pkg-config --cflags luajit 2> /dev/null || echo -I/usr/include/luaj
 LIBS="-luv -lz -lzstd $(pkg-config --libs luajit 2> /dev/null || echo -lluajit-5.1) -lm -lpthread -ldl"
 # The libraries beside the core, as far as this machine can build them.
 EXTRA=$(make -s --no-print-directory B="$B" extra-specs)
+# ThreadSanitizer does not know every way in which a kernel may place things at random.
+PLAIN=
+[ -n "${TSAN:-}" ] && setarch -R true 2> /dev/null && PLAIN="setarch -R"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}"
 
 # The runtime, by make, so that only what has changed is compiled.
@@ -57,7 +64,7 @@ for spec in $specs; do
   esac
   # shellcheck disable=SC2086
   if $CC $FLAGS $WARN $HOST -Iruntime $EXTRA_FLAGS "spec/c/$spec.c" $RUNTIME -o "$B/spec/$spec" $EXTRA_LIBS $LIBS &&
-     "$B/spec/$spec" ${ARGS:-}
+     $PLAIN "$B/spec/$spec" ${ARGS:-}
   then passed=$((passed + 1))
   else failed=$((failed + 1)); echo "FAIL $spec"
   fi

@@ -114,7 +114,7 @@ describe("make deb", function()
     end
     sh("dpkg-deb -x %s %s/root", package, dir)
     local libraries = sh("dirname %s/root/usr/lib/*/libtideway.so.0", dir):gsub("%s+$", "") -- ldconfig has not run
-    runs_examples(dir .. "/root/usr/bin/tideway", "LD_LIBRARY_PATH=" .. libraries)
+    runs_examples(dir .. "/root/usr/bin/tideway", "LD_LIBRARY_PATH=" .. libraries .. ":$LD_LIBRARY_PATH")
     sh("rm -r %s", dir)
   end)
 end)

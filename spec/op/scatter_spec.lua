@@ -50,6 +50,23 @@ describe("scatter", function()
     assert.equal(0, through({ 0 / 0 }, function(s) return s:filter(function(x) return x == x end) end)[1] or 0)
   end)
 
+  it("gives views there where they are views here", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    for i = 1, 3000 do file:write("line ", i, i % 7 == 0 and " with seven\n" or "\n") end
+    file:close()
+    local function build(s)
+      return s:filter(function(v) return v:has "seven" end):map(function(v) return #v + v:number(6, -12) end)
+    end
+    local want = list_of(build(tw.from_textfile(path, { view = true })))
+    assert.equal(428, #want)
+    for workers = 1, 3 do
+      local s = tw.from_textfile(path, { view = true }):scatter { workers = workers }
+      assert.same(want, list_of(build(s):gather()))
+    end
+    os.remove(path)
+  end)
+
   it("raises for an element that cannot go", function()
     local s = tw.stream()
     local list = s:scatter { workers = 1 }:map(same):gather():sink_to_list()
@@ -199,6 +216,18 @@ describe("scatter", function()
       assert.same(numbers(1, 100), list)
     end)
 
+    it("is not over for tw.run while elements wait to be sent", function()
+      for round = 1, 20 do
+        local s = tw.stream()
+        local list = s:scatter { workers = 2 }:map(same):buffer(100):gather():sink_to_list()
+        for i = 1, 5 do s:emit(i) end
+        while #list < 5 do tw.step "10ms" end
+        for i = 6, 8 do s:emit(i) end
+        tw.run()
+        assert.same(numbers(1, 8), list, "round " .. round)
+      end
+    end)
+
     it("try_emit does not wait", function()
       local s = tw.stream()
       local list = s:scatter { workers = 1 }:map(same):buffer(2):gather():sink_to_list()
@@ -303,6 +332,48 @@ describe("scatter", function()
     s:emit("b", { { tag = "2" } })
     s:emit "c"
     assert.same({ "a1:1", "b2:2", "c:" }, seen)
+  end)
+
+  describe("with frames", function()
+    local function frames(n)
+      return tw.from_range(1, n):map(function(i)
+        return tw.frame { x = { i, i + 0.5, tw.null }, name = { "a", "b" .. i, "a" } }
+      end)
+    end
+
+    local function texts(list)
+      for i, f in ipairs(list) do list[i] = tostring(f) end
+      return list
+    end
+
+    it("shares their columns, and those made there", function()
+      local function build(s)
+        return s:map(function(f) return { f.x[1], f } end):flatten():map(function(y)
+          return type(y) ~= "number" and require("tideway").frame { n = { #y }, name = { y.name[2] } } or y
+        end)
+      end
+      local function shown(x) return type(x) == "number" and x or tostring(x) end
+      local want = list_of(build(frames(50)):map(shown))
+      assert.same(want, list_of(build(frames(50):scatter { workers = 2 }):gather():map(shown)))
+      assert.same(texts(list_of(frames(20))), texts(list_of(frames(20):scatter { workers = 3 }:gather())))
+    end)
+
+    it("calculates, selects and maps in dataframes there", function()
+      local example = tw.frame { x = { 1.5 }, name = { "a" } }
+      local function build(s)
+        local df = s:to_dataframe { example = example }
+        df = df:assign { y = df.x * 2 + 1 }
+        return df[df.x:gt(3)].stream
+      end
+      assert.same(texts(list_of(build(frames(10)))), texts(list_of(build(frames(10):scatter { workers = 2 }):gather())))
+      assert.same({ 3, 3, 3 }, list_of(frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }
+        :map_partitions(function(f) return f end).stream:gather():map(function(f) return #f end)))
+    end)
+
+    it("leaves reductions and windows to who gathers", function()
+      helper.misuse(function() frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }.x:sum() end,
+        "sum: cannot stand between scatter and gather; put it after gather()")
+    end)
   end)
 
   it("has functions that wait, one after the other or in map_async", function()

@@ -1,9 +1,10 @@
 --- tideway.extra -- finds and loads the libraries beside the core, each when it is first used.
 --
 -- They need what a machine may not have, so make builds those whose headers it finds. Each
--- stands beside libtideway, declares nothing of its own (see tideway.h), and finds the core,
+-- stands beside libtideway, has a part of tideway.h by its own name, and finds the core,
 -- which is loaded already, by its soname.
 local C = require "tideway.ffi"
+local declare = require "tideway.declare"
 local ffi = require "ffi"
 
 local extra = {}
@@ -46,6 +47,7 @@ end
 function extra.load(name)
   if loaded[name] then return loaded[name] end
   local who, needs, package_name = unpack(libraries[name])
+  declare(name)
   local path = locate(name)
   local ok, lib = pcall(ffi.load, path)
   if not ok then

@@ -1,4 +1,4 @@
---- tideway.ffi -- finds and loads libtideway; the only caller of ffi.cdef and ffi.load.
+--- tideway.ffi -- finds and loads libtideway, and declares its core (tideway.declare: the rest).
 --
 -- The library is looked for in this order: the one that this Lua state's C host is linked with
 -- (package.loaded["tideway.library"]: its path; true: the symbols are the program's own), the
@@ -31,18 +31,22 @@ local function locate()
   return "libtideway.so.0"
 end
 
+--- The declarations, by part: those beside the library.
 local function declarations(lib_path)
   local beside = (lib_path == true and here and here .. "build/tideway/" or tostring(lib_path):gsub("[^/]*$", ""))
     .. "cdef.lua"
-  if exists(beside) then return dofile(beside) end
-  local ok, text = pcall(require, "tideway.cdef")
-  if ok then return text end
+  local found = package.searchpath and package.searchpath("tideway.cdef", package.path)
+  if found ~= beside and exists(beside) then return dofile(beside) end
+  local ok, parts = pcall(require, "tideway.cdef") -- there may be bytecode of it
+  if ok then return parts end
   error(("tideway: the library's declarations, %s, are missing (run make, or set TIDEWAY_LIB)")
     :format(beside), 0)
 end
 
 local path = locate()
-ffi.cdef(declarations(path))
+local parts = declarations(path)
+ffi.cdef(parts.core)
+package.loaded["tideway.cdef"] = parts
 local ok, lib = true, ffi.C
 if path ~= true then ok, lib = pcall(ffi.load, path) end
 if not ok then

@@ -1,5 +1,5 @@
 --- tideway.nginx_thread -- scripts in threads of their own, fed by the workers of nginx: tw.thread.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "thread"
 local check = require "tideway.check"
 local ffi = require "ffi"
 

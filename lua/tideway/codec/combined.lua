@@ -1,5 +1,5 @@
 --- tideway.codec.combined -- lines of web servers' logs to tables and back.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local errors = require "tideway.errors"
 local null = require "tideway.null"
 local record = require "tideway.record"

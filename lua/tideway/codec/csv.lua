@@ -1,6 +1,6 @@
 --- tideway.codec.csv -- records of delimited fields to tables and back (RFC 4180).
 local ffi = require "ffi"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local errors = require "tideway.errors"
 local null = require "tideway.null"
 local plan = require "tideway.plan"

@@ -1,6 +1,6 @@
 --- tideway.codec.json -- JSON texts to Lua values and back (RFC 8259).
 local ffi = require "ffi"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"

@@ -1,6 +1,6 @@
 --- tideway.codec.msgpack -- MessagePack to Lua values and back.
 local ffi = require "ffi"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "codecs"
 local null = require "tideway.null"
 local plan = require "tideway.plan"
 local record = require "tideway.record"

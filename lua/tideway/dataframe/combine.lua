@@ -1,5 +1,5 @@
 --- tideway.dataframe.combine -- the node that puts the columns of two frames side by side.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local frame = require "tideway.frame"
 local schema = require "tideway.schema"
 

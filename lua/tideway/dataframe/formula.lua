@@ -6,7 +6,7 @@
 -- and columns that have had no values yet.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local expression = require "tideway.expression"
 local ffi = require "ffi"
 local work = require "tideway.dataframe.work"

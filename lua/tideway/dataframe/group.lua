@@ -1,5 +1,5 @@
 --- tideway.dataframe.group -- rows with equal keys, over all data or a window of rows.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local moment = require "tideway.moment"

@@ -1,5 +1,5 @@
 --- tideway.dataframe.held -- the rows that a window holds, for users: as a frame, or given to functions.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local state = require "tideway.dataframe.state"

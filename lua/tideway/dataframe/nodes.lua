@@ -30,7 +30,7 @@ local keep = frame.keep
 function nodes.descriptor(name, doc, optional)
   return {
     name = name, doc = doc, args = {}, outputs = optional and "0..1" or "1",
-    functions = { "fn", "fn2", "fn3", "fn4" },
+    functions = { "fn", "fn2", "fn3", "fn4" }, of_frames = true,
     outward = keep, -- what a dead letter says of the element
     new = function(node)
       node.state = node.args.state
@@ -48,7 +48,7 @@ end
 -- Out of the dataframe --------------------------------------------------------------------------
 
 nodes.leave = {
-  name = "frames", args = {}, outputs = "1",
+  name = "frames", args = {}, outputs = "1", of_frames = true,
   doc = "The frames of a dataframe as elements of a stream.",
   emit = function(b, node, x) b:downstream(node, b:call(node, keep, x)) end,
 }

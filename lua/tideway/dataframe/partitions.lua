@@ -1,7 +1,7 @@
 --- tideway.dataframe.partitions -- whole frames: checking, emitting, and functions on them.
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local frame = require "tideway.frame"

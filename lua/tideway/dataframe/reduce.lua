@@ -1,5 +1,5 @@
 --- tideway.dataframe.reduce -- numbers of columns, over all data or a window of rows.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"

@@ -1,5 +1,5 @@
 --- tideway.dataframe.rowwise -- a result for each row: cumulative and rolling columns; and the last rows.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local schema = require "tideway.schema"

@@ -1,6 +1,6 @@
 --- tideway.dataframe.state -- what the states of a dataframe's nodes have in common: aggregates by
 -- name, states that users hold (`with_state`, `start`), and the windows that they follow.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("roll", "frames")
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"

@@ -1,5 +1,5 @@
 --- tideway.dataframe.work -- what generated loops over columns call.
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local ffi = require "ffi"
 local frame = require "tideway.frame"

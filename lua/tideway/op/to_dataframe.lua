@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
@@ -148,6 +148,7 @@ end
 
 --- The schema that the settings ask for.
 local function schema_of(opts)
+  if opts.signature then return schema.of(schema.learn(opts.signature)) end
   if opts.example ~= nil then
     if opts.schema then errors.misuse "to_dataframe: takes an example or a schema, not both" end
     if not frame.is(opts.example) then
@@ -206,6 +207,8 @@ tw.from_iterable{tw.frame{x = {1, 2}}, tw.frame{x = {3}}}
   result = function(node, handle_of_node)
     return require("tideway.dataframe").root(node, handle_of_node, node.state.schema, node.opts.example)
   end,
+  --- The settings for another thread: a frame is none.
+  travels = function(node) return { signature = schema.describe(node.state.declared.number) } end,
   step = enter,
   outward = outward,
   emit = function(b, node, x) b:downstream(node, b:call(node, enter, b:constant(node.state), x)) end,

@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "files"
 local ffi = require "ffi"
 local textsink = require "tideway.textsink"
 local view = require "tideway.view"

@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("codecs", "frames", "formats")
 local check = require "tideway.check"
 local csv = require "tideway.codec.csv"
 local errors = require "tideway.errors"

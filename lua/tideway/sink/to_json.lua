@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("codecs", "frames", "formats")
 local ffi = require "ffi"
 local json = require "tideway.codec.json"
 local rows = require "tideway.rows"

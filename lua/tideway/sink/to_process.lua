@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "processes"
 local process = require "tideway.process"
 local sched = require "tideway.sched"
 local sending = require "tideway.sending"

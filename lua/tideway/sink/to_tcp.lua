@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "sockets"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

@@ -8,7 +8,7 @@ local region = require "tideway.region"
 local request = require "tideway.request"
 local sched = require "tideway.sched"
 local timers = require "tideway.timers"
-local C = require "tideway.ffi"
+local C = require "tideway.declare" ("tls", "httpd")
 local ffi = require "ffi"
 require "tideway.metadata" -- whose references tell when a request is through
 

@@ -1,6 +1,6 @@
 jit.off(true, true)
 
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "mqtt"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "sockets"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local listening = require "tideway.listening"

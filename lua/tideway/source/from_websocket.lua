@@ -1,4 +1,4 @@
-local C = require "tideway.ffi"
+local C = require "tideway.declare" "ws"
 local clock = require "tideway.clock"
 local ffi = require "ffi"
 local policy = require "tideway.policy"

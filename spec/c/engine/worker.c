@@ -1,4 +1,5 @@
 /* worker -- Lua in threads of its own: fed, answering, failing, dying, told to go. */
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../check.h"
@@ -159,6 +160,88 @@ static void delivers_what_it_sent_before_it_died(void) {
   dies(w, "enough");
 }
 
+/* Both rings are full when it dies, and when it is closed. */
+static void dies_with_parcels_on_their_way(void) {
+  tw_worker *w =
+      start("for i = 1, C.TW_LANE_ROOM do send(C.tw_parcel_new(i)) end\n"
+            "tw.spawn(function()\n"
+            "  while C.tw_lane_count(lane) < C.TW_LANE_ROOM do sched.turn() end\n"
+            "  error 'enough'\n"
+            "end)\n");
+  for (int i = 0; i < TW_LANE_ROOM; i++) send(w, i);
+  tw_parcel *p = tw_parcel_new(0);
+  while (tw_worker_status(w) == TW_AGAIN) usleep(1000);
+  CHECK(tw_worker_send(w, p) == TW_EOF);
+  tw_parcel_free(p);
+  CHECK(tw_worker_status(w) == TW_EFAILED && tw_worker_count(w) == TW_LANE_ROOM);
+  tw_worker_close(w);
+}
+
+/* At any moment of its life, with whatever is on its way. */
+static void is_closed_in_the_middle(void) {
+  for (int i = 0; i < (check_long ? 500 : 50); i++) {
+    tw_worker *w = start(twice);
+    if (check_below(2)) usleep((useconds_t)check_below(8000));
+    for (int64_t n = check_below(2) ? check_below(TW_LANE_ROOM) : 0; n > 0; n--) {
+      send(w, n);
+      if (check_below(100) == 0) usleep((useconds_t)check_below(500));
+      tw_parcel_free(tw_worker_receive(w));
+    }
+    if (check_below(2)) tw_worker_finish(w);
+    tw_worker_close(w);
+  }
+}
+
+/* Whichever allocation fails, of whichever of the threads. */
+static void fails_without_memory(void) {
+  char code[4096], error[256];
+  snprintf(code, sizeof code, "%s%s", common, twice);
+  int refused = 0, died = 0;
+  for (int64_t n = 1, left = 0; left == 0; n++) {
+    tw_loop_poll(loop, 0, NULL, 0); /* which frees the last one */
+    const int64_t before = tw_mem_bytes();
+    tw_mem_fail_at(n);
+    tw_worker *w =
+        tw_worker_open(loop, code, "the spec", ".", n & 1, error, sizeof error);
+    if (w) {
+      tw_worker_finish(w);
+      drain(w);
+      died += tw_worker_status(w) == TW_EFAILED;
+      if (tw_worker_status(w) == TW_EFAILED)
+        CHECKF(strstr(tw_worker_error(w), "memory"), "%s", tw_worker_error(w));
+      left = tw_mem_fail_at(0);
+      tw_worker_close(w);
+    } else {
+      CHECKF(strstr(error, "no memory"), "%s", error);
+      left = tw_mem_fail_at(0);
+      refused++;
+    }
+    tw_loop_poll(loop, 0, NULL, 0);
+    CHECKF(tw_mem_bytes() == before, "%lld more", (long long)(tw_mem_bytes() - before));
+  }
+  CHECKF(refused >= 4 && died >= 2, "%d %d", refused, died);
+}
+
+static void fails_without_descriptors(void) {
+  struct rlimit before, few;
+  char error[256];
+  const int unused = dup(0);
+  close(unused);
+  getrlimit(RLIMIT_NOFILE, &before);
+  few = before;
+  few.rlim_cur = (rlim_t)unused; /* none */
+  setrlimit(RLIMIT_NOFILE, &few);
+  CHECK(!tw_worker_open(loop, common, "the spec", ".", 1, error, sizeof error));
+  CHECKF(strstr(error, "descriptors"), "%s", error);
+  few.rlim_cur = (rlim_t)unused + 1; /* enough for the owner's end */
+  setrlimit(RLIMIT_NOFILE, &few);
+  tw_worker *w = start(twice);
+  drain(w);
+  CHECK(tw_worker_status(w) == TW_EFAILED && tw_worker_error(w));
+  setrlimit(RLIMIT_NOFILE, &before);
+  tw_worker_close(w);
+}
+
 static void goes_when_it_is_told(void) {
   tw_worker_close(start("")); /* while it is built, or has ended */
   tw_worker_close(start(twice));
@@ -215,11 +298,15 @@ int main(int argc, char **argv) {
   check_open(argc, argv);
   loop = tw_loop_open();
   answers_and_ends_in_order();
-  takes_many_at_a_time(check_long ? 1000000 : 100000);
+  takes_many_at_a_time(check_long ? 10000000 : 1000000);
   is_told_its_number();
   says_what_it_died_of();
   delivers_what_it_sent_before_it_died();
+  dies_with_parcels_on_their_way();
   goes_when_it_is_told();
+  is_closed_in_the_middle();
+  fails_without_memory();
+  fails_without_descriptors();
   is_hungry_while_it_waits();
   works_beside_others();
   is_closed_with_its_loop();

@@ -6,17 +6,17 @@
 
 /* Short waits at random places, which move the threads against each other. Each thread has a
  * generator of its own, of the spec's seed. */
-typedef struct dice {
+typedef struct chance {
   uint64_t state;
   int one_in; /* 0: none */
-} dice;
+} chance;
 
-static uint64_t next(dice *d) {
+static uint64_t next(chance *d) {
   d->state = d->state * 6364136223846793005ull + 1442695040888963407ull;
   return d->state >> 33;
 }
 
-static void pause_now_and_then(dice *d) {
+static void pause_now_and_then(chance *d) {
   if (!d->one_in || next(d) % (uint64_t)d->one_in) return;
   const uint64_t kind = next(d) % 4;
   if (kind == 0) usleep((useconds_t)(next(d) % 200));
@@ -113,6 +113,90 @@ static void ring_tells_whom_to_wake(void) {
   CHECK(tw__ring_pop(&ring, &wake) == NULL);
 }
 
+/* A ring between two threads that wait by spinning, so that they meet at each of its
+ * instructions. The producer waits after a few parcels until they have been taken: the next
+ * one would make good for a wake that was lost. Now and then it fills the ring. */
+typedef struct spinner {
+  tw__ring ring;
+  _Atomic int to_consumer, to_producer; /* wakes that are under way */
+  _Atomic int64_t taken;
+  _Atomic int lost;
+  int64_t n, slept, full;
+  chance consumer, producer;
+} spinner;
+
+static void spin(uint64_t n) {
+  for (volatile uint64_t i = n; i > 0; i--) {
+  }
+}
+
+/* After so many looks: 0 while there is still hope. */
+static int given_up(spinner *s, int64_t looks) {
+  if (looks > 2000) usleep(looks > 20000 ? 1000 : 0);
+  if (looks > 25000) atomic_store(&s->lost, 1);
+  return atomic_load(&s->lost);
+}
+
+static void await_wake(spinner *s, _Atomic int *wake) {
+  for (int64_t i = 0; !atomic_exchange(wake, 0) && !given_up(s, i); i++) {
+  }
+}
+
+static void *consume(void *arg) {
+  spinner *s = arg;
+  int64_t i = 0;
+  while (i < s->n && !atomic_load(&s->lost)) {
+    int wake;
+    tw_parcel *p = tw__ring_pop(&s->ring, &wake);
+    if (wake) atomic_store(&s->to_producer, 1);
+    if (p) {
+      if (p->number != i) atomic_store(&s->lost, 1);
+      atomic_store(&s->taken, ++i);
+      spin(next(&s->consumer) % 16);
+    } else {
+      s->slept++;
+      await_wake(s, &s->to_consumer);
+    }
+  }
+  return NULL;
+}
+
+static void produce(spinner *s, tw_parcel *p, int64_t number) {
+  int wake;
+  p->number = number;
+  while (tw__ring_push(&s->ring, p, &wake) == TW_AGAIN && !atomic_load(&s->lost)) {
+    s->full++;
+    await_wake(s, &s->to_producer);
+  }
+  if (wake) atomic_store(&s->to_consumer, 1);
+}
+
+static void ring_loses_no_wake(int64_t n) {
+  static tw_parcel parcels[4 * TW_LANE_ROOM];
+  spinner *s = aligned_alloc(TW__LINE, sizeof *s);
+  pthread_t id;
+  memset(s, 0, sizeof *s);
+  s->n = n;
+  s->consumer.state = check_u64();
+  s->producer.state = check_u64();
+  pthread_create(&id, NULL, consume, s);
+  for (int64_t i = 0; i < n && !atomic_load(&s->lost);) {
+    int64_t few = next(&s->producer) % 20000 ? 1 + (int64_t)next(&s->producer) % 3
+                                             : 3 * TW_LANE_ROOM;
+    for (; few > 0 && i < n; few--, i++) {
+      produce(s, &parcels[i % (4 * TW_LANE_ROOM)], i);
+      spin(next(&s->producer) % 16);
+    }
+    for (int64_t looks = 0; atomic_load(&s->taken) < i && !given_up(s, looks);) looks++;
+  }
+  pthread_join(id, NULL);
+  CHECK(!s->lost);
+  if (check_long)
+    printf("waited %lld times for parcels, %lld for room\n", (long long)s->slept,
+           (long long)s->full);
+  free(s);
+}
+
 /* ---- two ends ---- */
 
 /* One side of a lane: sends `send` parcels, receives `receive` of them, sends those of the other
@@ -120,7 +204,7 @@ static void ring_tells_whom_to_wake(void) {
 typedef struct side {
   tw_lane *lane;
   tw_loop *loop;
-  dice dice;
+  chance chance;
   int64_t send, receive;
   int echo;
   int64_t sent, received, waits;
@@ -137,13 +221,13 @@ static void wait_for(side *s) {
 static void send_one(side *s, tw_parcel *p) {
   while (tw_lane_send(s->lane, p) == TW_AGAIN && !s->wrong) wait_for(s);
   s->sent++;
-  pause_now_and_then(&s->dice);
+  pause_now_and_then(&s->chance);
 }
 
 /* Whether there was one. */
 static int receive_one(side *s) {
   tw_parcel *p = tw_lane_receive(s->lane);
-  pause_now_and_then(&s->dice);
+  pause_now_and_then(&s->chance);
   if (!p) return 0;
   if (p->number != s->received++) s->wrong = 1;
   if (s->echo)
@@ -189,7 +273,7 @@ static void run_sides(side *a, side *b) {
   tw_lane *ends = open_ends();
   pthread_t id;
   a->lane = &ends[0], b->lane = &ends[1];
-  a->dice.state = check_u64(), b->dice.state = check_u64();
+  a->chance.state = check_u64(), b->chance.state = check_u64();
   pthread_create(&id, NULL, go_on, b);
   go_on(a);
   pthread_join(id, NULL);
@@ -200,13 +284,13 @@ static void run_sides(side *a, side *b) {
 }
 
 static void goes_one_way(int64_t n, int pauses) {
-  run_sides(&(side){.send = n, .dice = {0, pauses}},
-            &(side){.receive = n, .dice = {0, pauses}});
+  run_sides(&(side){.send = n, .chance = {0, pauses}},
+            &(side){.receive = n, .chance = {0, pauses}});
 }
 
 static void goes_both_ways(int64_t n, int pauses) {
-  run_sides(&(side){.send = n, .receive = n, .dice = {0, pauses}},
-            &(side){.send = n, .receive = n, .echo = 1, .dice = {0, pauses}});
+  run_sides(&(side){.send = n, .receive = n, .chance = {0, pauses}},
+            &(side){.send = n, .receive = n, .echo = 1, .chance = {0, pauses}});
 }
 
 static void frees_what_nobody_received(void) {
@@ -254,10 +338,11 @@ int main(int argc, char **argv) {
   frees_what_nobody_received();
   finishes_after_the_last();
   const int64_t n = check_long ? 10000000 : 1000000;
+  ring_loses_no_wake(n / 2);
   goes_one_way(n, 0);
   goes_both_ways(n, 0);
   goes_one_way(n / 10, 20);
-  for (int i = 0; i < 20; i++) goes_both_ways(n / 100, 3);
+  for (int i = 0; i < 10; i++) goes_both_ways(n / 200, 3);
   CHECK(tw_mem_bytes() == 0);
   return check_close();
 }
