@@ -38,6 +38,7 @@ http {
     location /empty { return 200 "hello"; log_by_lua_block { } }
     location /record { return 200 "hello"; log_by_lua_block { require("log").record() } }
     location /push { return 200 "hello"; log_by_lua_block { require("log").push() } }
+    location /fields { return 200 "hello"; log_by_lua_block { package.loaded.log.fields() } }
   }
 }
 END
@@ -53,6 +54,12 @@ local function record()
 end
 function log.record() kept = record() return kept end
 function log.push() requests:push(record()) end
+
+local rows = tw.input("rows", {
+  maxsize = 100000, fields = { "status", "time", "uri", "method", "host", "worker" },
+})
+rows:sink(function(r) n = n + r.status end)
+function log.fields() rows:push(ngx.status, ngx.now(), ngx.var.uri, "GET", "localhost", 1) end
 
 local C, late = require "tideway.ffi", {}
 tw.from_udp($port):sink(function(sent)
@@ -71,7 +78,7 @@ listens $port || exit 1
 worker=$(pgrep -P $!)
 spent() { awk '{printf "%.0f", $1 / 1000}' "/proc/$worker/task/$worker/schedstat"; } # us of CPU
 for _ in $(seq "$rounds"); do
-  for way in empty record push; do
+  for way in empty record push fields; do
     before=$(spent)
     text=$(wrk -t1 -c16 "-d${seconds}s" "http://127.0.0.1:$port/$way")
     echo "$text" | awk -v way=$way -v cpu=$(($(spent) - before)) '

@@ -47,7 +47,7 @@ divide = false has every copy read all of a file; so does a file that the script
 Lines on standard output are whole, in any order. Two copies cannot write one file, nor have one
 address to listen on: tw.worker.id makes them differ. The error of a copy says which one ("worker 2: ..."); the others
 stop in order, tw.run() returns "failure" in them, and the exit status is that of the first that failed.
-os.exit ends one copy. A signal stops all.
+os.exit and tw.stop() are for one copy. A signal stops all.
 ]],
   eval = [[
 tideway eval 'EXPR'
