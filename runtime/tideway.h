@@ -1854,7 +1854,9 @@ typedef struct tw_dict {
   const int64_t *start;
   struct tw_dict_index *index;
   int32_t refs;
-  int32_t frozen; /* 1: other threads may have it, nobody changes it */
+  int32_t
+      frozen; /* 1: other threads may have it, nobody changes it; 2: moreover, the next
+                     frame will have mostly new strings and is better off with a new dict */
 } tw_dict;
 
 /* One column: `len` values, contiguous. Never changed once a second holder has it. */

@@ -200,7 +200,8 @@ local function dict_of(S, i)
     S.dicts[i] = slot
   end
   local dict = slot.at[0]
-  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH) or dict.start[dict.count] > BYTES then
+  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH)
+    or dict.start[dict.count] > BYTES or frame.spent(dict) then
     C.tw_dict_release(dict)
     slot.at[0] = C.tw_dict_new()
     if slot.at[0] == nil then error(S.op .. ": no memory for a frame", 0) end
@@ -222,7 +223,7 @@ end
 local function give(S, node)
   local native = S.slot.at[0]
   S.fresh = false
-  for i = 1, S.schema.total do
+  for i = 1, frame.sends and S.schema.total or 0 do
     if S.dicts[i] then frame.follow(S.dicts[i], native.column[i - 1]) end
   end
   if only_dataframes(node) then

@@ -520,6 +520,24 @@ static void leaves_nothing(void) {
   close(fd);
 }
 
+/* Frames that a script still has are released with its state, columns too. */
+static void leaves_no_frames(void) {
+  int64_t before = 0;
+  for (int i = 0; i < 12; i++) {
+    tw_runtime *rt =
+        open_code("local tw = require 'tideway'\n"
+                  "held = tw.frame { x = { 1, 2, 3 }, s = { 'a', 'b', 'c' } }\n"
+                  "held_column = held.s\n"
+                  "tw.input('words'):sink(function() end)\n");
+    CHECK(tw_input_open(rt, "words") != NULL);
+    settle(rt);
+    tw_close(rt);
+    if (i == 1) before = tw_mem_bytes();
+  }
+  CHECKF(tw_mem_bytes() <= before, "%lld bytes more",
+         (long long)(tw_mem_bytes() - before));
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   pushes_and_listens();
@@ -537,5 +555,6 @@ int main(int argc, char **argv) {
   leaves_signals_alone();
   survives_without_memory();
   leaves_nothing();
+  leaves_no_frames();
   return check_close();
 }
