@@ -76,7 +76,7 @@ local function empty(lane)
 end
 
 local function free_parts(group)
-  for _, p in ipairs(group.parcels) do parcel.free(p) end
+  for _, p in ipairs(group.parcels) do parcel.free(ffi.gc(p, nil)) end
   group.parcels = {}
 end
 
@@ -86,7 +86,7 @@ local function close_lane(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
-  for _, p in ipairs(lane.parcels) do parcel.free(p) end
+  for _, p in ipairs(lane.parcels) do parcel.free(ffi.gc(p, nil)) end
   for _, group in ipairs(lane.groups) do
     if group ~= lane.at_hand then free_parts(group) end
   end
@@ -194,7 +194,7 @@ end
 local function receive(S, lane)
   local p = C.tw_worker_receive(lane.worker)
   if p == nil then return false end
-  lane.parcels[#lane.parcels + 1] = p
+  lane.parcels[#lane.parcels + 1] = ffi.gc(p, parcel.free) -- should this state end before they are read
   if band(p.flags, MORE) == 0 then
     arrived(S, lane, p)
     flush_idle(S)
