@@ -1,7 +1,7 @@
 --- async_parallel: the streamz manual's "Using Dask", source.scatter().map(increment).buffer(5).gather()
 -- .sink(write) with `emit` blocking. Where the work is waiting, for a disk, a database, another
 -- computer, map_async is what it comes to: five calls are under way at once, results in order, and
--- no other process. (Work that keeps a processor busy is for threads: scatter, in a later release.)
+-- no other process. (Work that keeps a processor busy is for threads: see scatter.lua.)
 --
 -- On the real clock; `emit` outside any task blocks only while five calls are under way.
 local tw = require "tideway"

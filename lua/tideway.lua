@@ -17,6 +17,7 @@ end
 
 local catalog = require "tideway.catalog"
 local check = require "tideway.check"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local feed = require "tideway.feed"
 local graph = require "tideway.graph"
@@ -29,6 +30,7 @@ local stream = require "tideway.stream"
 local tw = {
   null = require "tideway.null",
   version = "0.1.0",
+  worker = crew.worker,
 }
 
 local kind_of = {} -- name -> the kind of its descriptor
@@ -94,7 +96,8 @@ end
 -- SIGTERM end the run as tw.stop does, a second one the process.
 -- fn    optional: runs as a task once the loop runs
 -- opts  {signals = false}: leave the signals alone
--- Returns the name of the signal that has ended the run, or nothing.
+-- Returns the name of the signal that has ended the run, or nothing; under `tideway run --workers` "failure" when
+-- another copy has failed.
 function tw.run(fn, opts)
   if type(fn) == "table" and next(fn) and not getmetatable(fn) then fn, opts = nil, fn end
   if fn ~= nil then check.value("run", "fn", "function", fn) end
@@ -105,11 +108,15 @@ function tw.run(fn, opts)
   feed.start_all()
   if fn then sched.own(sched.spawn(fn)) end
   local before = stop.signal
-  if settings.signals ~= false then signals.take() end
+  if crew.joined() then
+    signals.obey(settings.signals ~= false)
+  elseif settings.signals ~= false then
+    signals.take()
+  end
   local ok, err = pcall(sched.run, function() feed.stop_all(false) end)
   stop.over()
   local flushed, why = pcall(tw.flush)
-  signals.leave()
+  if crew.joined() then signals.dismiss() else signals.leave() end
   if not ok then error(err, 0) end
   if not flushed then error(why, 0) end
   if stop.signal ~= before then return stop.signal end

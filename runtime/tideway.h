@@ -546,6 +546,13 @@ uint32_t tw_signals_id(const tw_signals *signals);
  * has not been polled for. */
 const char *tw_signals_caught(const tw_signals *signals);
 
+/* ---- shares (core/share.c) ------------------------------------------------ */
+
+/* Which of `count` shares, from 1, a key belongs to: 0 .. count - 1, about as many keys each.
+ * The same in every process and every release. 0 and -0 are one key. Any thread. */
+int tw_share_num(double x, int count);
+int tw_share_bytes(const char *bytes, int64_t len, int count);
+
 /* ---- text source (source/textfile.c) ------------------------------------ */
 /* cdef: part files */
 
@@ -563,6 +570,8 @@ typedef struct tw_textfile_options {
   int64_t max_line; /* a longer record is an error; 0: no limit */
   int partial;      /* deliver a last record without delimiter */
   int from_end;     /* start at the present end of the file */
+  int64_t start;    /* of a plain regular file by name: where to start, */
+  int64_t stop;     /* and where what is read ends; 0: with the file */
 } tw_textfile_options;
 
 /* Open a file and start to read it ahead, a bounded amount, on libuv's threads. Pipes,
@@ -605,6 +614,15 @@ int64_t tw_textfile_position(const tw_textfile *file);
 /* "NAME: byte N: what is wrong"; view, "" when nothing is. */
 const char *tw_textfile_error(const tw_textfile *file);
 
+/* Where the first record of a file begins that begins at byte `at` or after it, the file's size
+ * when none does: what is before and what is behind it can be read as two files. Waits for the
+ * disk. No beginning of the delimiter may be an end of it ("aa"). Any thread.
+ * Returns it, or TW_EINVAL, TW_ENOMEM, TW_EIO (errno). */
+int64_t tw_part_start(const char *path, int64_t at, const char *delim, int64_t dlen);
+
+/* The size of a regular file; TW_EINVAL: the path is no such file. Any thread. */
+int64_t tw_part_size(const char *path);
+
 /* The files that a path means: itself, or, when there is no file of that name and it has * ? or
  * [, those that match, sorted.
  * buf  room for size bytes: the paths, each ended by a 0. What does not fit is left out.
@@ -640,6 +658,8 @@ typedef struct tw_follow_options {
   int64_t max_line; /* a longer record is an error; 0: no limit */
   int partial;      /* a last record without delimiter of a file that was left counts */
   int from_end;     /* start at the present ends, unless there is a position file */
+  int share;        /* only files of whose paths tw_share_bytes says this, */
+  int shares;       /* of so many shares; 0: all */
 } tw_follow_options;
 
 /* Follow files: what is appended, through renaming, deletion, truncation, and files anew.
@@ -1589,6 +1609,10 @@ int tw_kafka_conf_set(tw_kafka_conf *conf, const char *name, const char *value,
 tw_kafka_cluster *tw_kafka_cluster_open(int brokers);
 void tw_kafka_cluster_close(tw_kafka_cluster *cluster);
 
+/* The one of this process that threads share, made when it is first asked for; each who has it
+ * closes it. A topic that is there already can be made again. Any thread. */
+tw_kafka_cluster *tw_kafka_cluster_share(int brokers);
+
 /* Its addresses, for `bootstrap.servers`; a view, valid until it is closed. */
 const char *tw_kafka_cluster_brokers(const tw_kafka_cluster *cluster);
 
@@ -1830,7 +1854,9 @@ typedef struct tw_dict {
   const int64_t *start;
   struct tw_dict_index *index;
   int32_t refs;
-  int32_t frozen; /* 1: other threads may have it, nobody changes it */
+  int32_t
+      frozen; /* 1: other threads may have it, nobody changes it; 2: moreover, the next
+                     frame will have mostly new strings and is better off with a new dict */
 } tw_dict;
 
 /* One column: `len` values, contiguous. Never changed once a second holder has it. */
@@ -2443,7 +2469,73 @@ int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
 /* Frees it, taken, after tw_thread_finish; NULL is fine. */
 void tw_thread_close(tw_thread *t);
 
+/* ---- copies of a program (engine/crew.c) ----------------------------------- */
+/* cdef: part crew */
+
+/* Threads, each with a Lua state of its own, in which the same function runs: the members of a
+ * crew. What they share: whether they are to stop, what each has claimed for itself, and what
+ * they have agreed on. The first whose function fails has the others told to stop. */
+typedef struct tw_crew tw_crew;
+typedef struct tw_member tw_member;
+
+typedef struct tw_crew_options {
+  int count;     /* of members, from 1 */
+  void *furnish; /* a lua_CFunction: gives a new state its libraries and modules */
+  const char
+      *module; /* whose `function` each member calls with its tw_member *, its number */
+  const char
+      *function; /* (from 1), count, and the words; the result is an exit status */
+  const tw_slice *words; /* word_count texts */
+  int word_count;
+} tw_crew_options;
+
+/* Start the threads. In each state io.stdout, the default output too, is a file of its own from
+ * which whole lines go to standard output.
+ * options  borrowed until tw_crew_close.
+ * Returns a new handle, reported ready when a member has ended, or NULL: no memory, no threads. */
+tw_crew *tw_crew_open(tw_loop *loop, const tw_crew_options *options);
+
+/* Waits until all have ended, then frees, taken; NULL is fine. */
+void tw_crew_close(tw_crew *crew);
+
+/* Its id in tw_loop_poll. */
+uint32_t tw_crew_id(const tw_crew *crew);
+
+/* How many members have not ended. */
+int tw_crew_running(tw_crew *crew);
+
+/* The first exit status that is not 0; 0: there is none. */
+int tw_crew_status(tw_crew *crew);
+
+/* Have all members stop. reason: up to 15 bytes; the first one that is given counts. */
+void tw_crew_stop(tw_crew *crew, const char *reason);
+
+/* ---- what a member calls, in its thread */
+
+/* Have the member's loop report id when the members are to stop, once tw_member_watch(.., 1) has
+ * been called, and not after (.., 0). Returns the id, or 0: no memory. Once a member. */
+uint32_t tw_member_attach(tw_member *member, tw_loop *loop);
+void tw_member_watch(tw_member *member, int on);
+
+/* Why the members are to stop, "failure" after a failed one: a view; NULL: they are not. */
+const char *tw_member_reason(tw_member *member);
+
+/* Claim what only one member can have: a name that says what, or a path, which stands for the
+ * regular file that is, or would be made, there (what is there and is none can be claimed by
+ * all). Returns the number of the member that has it, this one or another; TW_ENOMEM. */
+int tw_member_claim(tw_member *member, const char *name);
+int tw_member_claim_path(tw_member *member, const char *path);
+
+/* *agreed becomes the value that the first member gave for the key, a view until the crew ends.
+ * Returns TW_OK or TW_ENOMEM. */
+int tw_member_agree(tw_member *member, const char *key, const char *value, int64_t len,
+                    tw_slice *agreed);
+
+/* End this member with an exit status, as exit() ends a process. Does not return. */
+void tw_member_exit(tw_member *member, int status);
+
 /* ---- worker threads (engine/worker.c) --------------------------------------- */
+/* cdef: part thread */
 
 /* A thread with a Lua state and a loop of its own, and a lane between it and the thread that
  * has opened it. Nothing else is shared. What fails there ends it and is reported here:

@@ -2,7 +2,8 @@
 # nginx.sh ROOT BUILD SECONDS ROUNDS -- what log_by_lua costs a worker of nginx, ways in turn, by wrk with 16
 # connections. Lines `WAY CPU RATE`: us of the worker's CPU a request, requests/s; at last
 # `wake MEDIAN P90`: us from a datagram's sending to the function that gets it, in an idle worker; `ceiling`:
-# to a C program that waits for nothing else. BUILD: where tools/datagrams.c is compiled.
+# to a C program that waits for nothing else; one every 3 ms, then (`wakesoon`, `ceilingsoon`) every ms.
+# BUILD: where tools/datagrams.c is compiled.
 set -u
 root=$(cd "$1" && pwd) build=$2 seconds=$3 rounds=$4
 PATH=$PATH:/usr/sbin
@@ -38,6 +39,7 @@ http {
     location /empty { return 200 "hello"; log_by_lua_block { } }
     location /record { return 200 "hello"; log_by_lua_block { require("log").record() } }
     location /push { return 200 "hello"; log_by_lua_block { require("log").push() } }
+    location /fields { return 200 "hello"; log_by_lua_block { package.loaded.log.fields() } }
   }
 }
 END
@@ -54,14 +56,21 @@ end
 function log.record() kept = record() return kept end
 function log.push() requests:push(record()) end
 
+local rows = tw.input("rows", {
+  maxsize = 100000, fields = { "status", "time", "uri", "method", "host", "worker" },
+})
+rows:sink(function(r) n = n + r.status end)
+function log.fields() rows:push(ngx.status, ngx.now(), ngx.var.uri, "GET", "localhost", 1) end
+
 local C, late = require "tideway.ffi", {}
 tw.from_udp($port):sink(function(sent)
   late[#late + 1] = (C.tw_clock_seconds() - tonumber(sent)) * 1e6
-  if #late < 400 then return end
+  if #late ~= 400 then return end
   table.sort(late)
   local file = io.open("$dir/wake", "w")
   file:write(("%.1f %.1f\n"):format(late[200], late[360]))
   file:close()
+  late = {}
 end)
 return log
 END
@@ -71,18 +80,24 @@ listens $port || exit 1
 worker=$(pgrep -P $!)
 spent() { awk '{printf "%.0f", $1 / 1000}' "/proc/$worker/task/$worker/schedstat"; } # us of CPU
 for _ in $(seq "$rounds"); do
-  for way in empty record push; do
+  for way in empty record push fields; do
     before=$(spent)
     text=$(wrk -t1 -c16 "-d${seconds}s" "http://127.0.0.1:$port/$way")
     echo "$text" | awk -v way=$way -v cpu=$(($(spent) - before)) '
       / requests in / { n = $1 } /Requests\/sec/ { print way, cpu / n, $2 }'
   done
 done
-timeout -s KILL 20 "$build/datagrams" send "$port" 400 3000
-for _ in $(seq 40); do [ -s "$dir/wake" ] && break; sleep 0.05; done
-echo "wake $(cat "$dir/wake")"
-timeout -s KILL 20 "$build/datagrams" receive $((port + 1)) 400 > "$dir/ceiling" &
-timeout -s KILL 20 "$build/datagrams" send $((port + 1)) 410 3000
-wait $!
-echo "ceiling $(cat "$dir/ceiling")"
+late() { # SUFFIX US
+  rm -f "$dir/wake"
+  timeout -s KILL 20 "$build/datagrams" send "$port" 400 "$2"
+  for _ in $(seq 40); do [ -s "$dir/wake" ] && break; sleep 0.05; done
+  echo "wake$1 $(cat "$dir/wake")"
+  timeout -s KILL 20 "$build/datagrams" receive $((port + 1)) 400 > "$dir/ceiling" &
+  sleep 0.1
+  timeout -s KILL 20 "$build/datagrams" send $((port + 1)) 410 "$2"
+  wait $!
+  echo "ceiling$1 $(cat "$dir/ceiling")"
+}
+late "" 3000
+late soon 1000
 cat "$dir/error.log" >&2

@@ -188,6 +188,7 @@ local function annotations()
   add "---@class tideway"
   add "---@field null any the element that stands for JSON's null"
   add "---@field version string"
+  add "---@field worker {id: integer, count: integer, owns: fun(key: string|number|boolean): boolean}"
   add "---@field http table"
   add "---@field process table"
   add "---@field testing table"
@@ -236,6 +237,8 @@ local function bash()
   add('    COMPREPLY=($(compgen -W "%s %s" -- "$word"))', table.concat(COMMANDS, " "), table.concat(names(), " "))
   add '  elif [ "$command" = test ]; then'
   add '    COMPREPLY=($(compgen -f -- "$word"))'
+  add '  elif [ "$command" = run ] && [ "${word#-}" != "$word" ]; then'
+  add '    COMPREPLY=($(compgen -W "--workers --help" -- "$word"))'
   add '  elif [ "$command" = run ] || [ "$command" = check ]; then'
   add '    COMPREPLY=($(compgen -d -- "$word") $(compgen -f -X "!*.lua" -- "$word"))'
   add "  fi"
@@ -256,7 +259,8 @@ local function zsh()
   add "else"
   add "  case $words[2] in"
   add "    help) _describe command commands; compadd -a names ;;"
-  add "    run|check) _files -g '*.lua' ;;"
+  add "    run) _arguments '--workers=[run so many copies in threads]:number or auto:(auto 2 4 8)' '*:script:_files' ;;"
+  add "    check) _files -g '*.lua' ;;"
   add "    test) _files ;;"
   add "  esac"
   add "fi"
@@ -269,6 +273,8 @@ local function fish()
     add("complete -c tideway -n __fish_use_subcommand -a %s -d '%s'", command, (texts[command]:gsub("'", "")))
   end
   add "complete -c tideway -n '__fish_seen_subcommand_from run check test' -F"
+  add("complete -c tideway -n '__fish_seen_subcommand_from run' -l workers -x -a 'auto 2 4 8' -d '%s'",
+    "run so many copies in threads")
   add("complete -c tideway -n '__fish_seen_subcommand_from help' -a '%s'", table.concat(names(), " "))
 end
 

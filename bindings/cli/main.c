@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,17 @@ static int mute(lua_State *L) {
   return 0;
 }
 
+/* Give a state its libraries and the paths to its modules. */
+static int furnish(lua_State *L) {
+  char folder[PATH_MAX];
+  luaL_openlibs(L);
+  exe_folder(folder);
+  tw__place_modules(L, folder, getenv("TIDEWAY_ROOT"));
+  return 0;
+}
+
 /* Push tideway.cli's main and its arguments: the words of the command line, mute, whether
- * errors go to a terminal. */
+ * errors go to a terminal, the address of furnish. */
 static int push_command(lua_State *L, int argc, char **argv) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
@@ -71,14 +81,13 @@ static int push_command(lua_State *L, int argc, char **argv) {
   }
   lua_pushcfunction(L, mute);
   lua_pushboolean(L, isatty(STDERR_FILENO));
+  lua_pushlightuserdata(L, (void *)(uintptr_t)furnish);
   return DONE;
 }
 
 static int run(lua_State *L, int argc, char **argv) {
-  char folder[PATH_MAX];
-  exe_folder(folder);
-  tw__place_modules(L, folder, getenv("TIDEWAY_ROOT"));
-  if (push_command(L, argc, argv) || lua_pcall(L, 3, 1, 0)) {
+  furnish(L);
+  if (push_command(L, argc, argv) || lua_pcall(L, 4, 1, 0)) {
     const char *text = lua_tostring(L, -1);
     if (!text) text = "failed with an error that is no text";
     int named = strncmp(text, "tideway: ", 9) == 0;
@@ -115,7 +124,6 @@ int main(int argc, char **argv) {
     fputs("tideway: no memory\n", stderr);
     return FAILED;
   }
-  luaL_openlibs(L);
   int status = run(L, argc, argv);
   status = finish_output(status);
   lua_close(L);

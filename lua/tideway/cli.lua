@@ -1,7 +1,8 @@
 --- tideway.cli -- the `tideway` command: what stands behind each of its words.
 --
--- bindings/cli/main.c calls cli.main(words, mute); its result is the exit status. Everything
--- is required when it is needed, so that a filter's first output comes after 5 ms at most.
+-- bindings/cli/main.c calls cli.main(words, mute, ...); its result is the exit status. Everything
+-- is required when it is needed, so that a filter's first output comes after 5 ms at most. With
+-- --workers the copies of a script are run by cli.copy, each in a thread and state of its own.
 local cli = {}
 
 local DONE, FAILED, MISUSE = 0, 1, 2
@@ -10,8 +11,7 @@ local VERSION = "0.1.0"
 -- Words of later releases, commands and settings of `run`.
 local later = { graph = true, repl = true, bench = true, new = true }
 local later_settings = {
-  ["--workers"] = true, ["--state"] = true, ["--metrics"] = true, ["--dashboard"] = true,
-  ["--progress"] = true,
+  ["--state"] = true, ["--metrics"] = true, ["--dashboard"] = true, ["--progress"] = true,
 }
 
 -- Messages --------------------------------------------------------------------------------
@@ -55,6 +55,19 @@ local function explain(line)
   return name and line .. did_you_mean(name, known_names()) or line
 end
 
+local copy -- of a script, which this state runs: { id =, count = }; nil: the only one
+
+--- The lines of an error, on standard error in one piece. Copies that fail alike say it once.
+local function tell(lines)
+  local text = table.concat(lines, "\n") .. "\n"
+  if copy then
+    local owner = tostring(copy.id)
+    if require "tideway.crew".agree("failed: " .. text, owner) ~= owner then return end
+    text = ("worker %d: %s"):format(copy.id, text)
+  end
+  io.stderr:write(text)
+end
+
 --- Write an error to stderr: one line that says where and what, the rest indented.
 -- where  stands before a first line that does not say it itself
 local function report(err, where)
@@ -72,10 +85,9 @@ local function report(err, where)
     first = (at or where) .. ": " .. first
   end
   io.stdout:flush()
-  io.stderr:write(explain(first), "\n")
-  for line in rest:gmatch "[^\n]+" do
-    io.stderr:write(line:find "^%s" and "" or "  ", line, "\n")
-  end
+  local lines = { explain(first) }
+  for line in rest:gmatch "[^\n]+" do lines[#lines + 1] = (line:find "^%s" and "" or "  ") .. line end
+  tell(lines)
   return FAILED
 end
 
@@ -89,8 +101,17 @@ end
 
 -- Scripts -----------------------------------------------------------------------------------
 
---- Load SCRIPT, the first of words from position i on, and set `arg` as luajit has it.
--- Returns the chunk and its further words, or nil and the exit status.
+--- Set `arg` as luajit has it; the script is words[i]. Returns the further words.
+local function set_arg(words, i)
+  local args, further = {}, {}
+  for k = 0, #words do args[k - i] = words[k] end
+  for k = i + 1, #words do further[k - i] = words[k] end
+  _G.arg = args
+  return further
+end
+
+--- Load SCRIPT, the first of words from position i on, and set `arg`.
+-- Returns the chunk and { its further words, its path, its text, its name }, or nil and the exit status.
 local function load_script(words, i, command)
   local path = words[i]
   if not path then return nil, misuse("%s: which script? (tideway help %s)", command, command) end
@@ -98,11 +119,7 @@ local function load_script(words, i, command)
   if not text then return nil, misuse("%s", name) end
   local chunk, err = loadstring(text, name)
   if not chunk then return nil, report(err, path) end
-  local args, further = {}, {}
-  for k = 0, #words do args[k - i] = words[k] end
-  for k = i + 1, #words do further[k - i] = words[k] end
-  _G.arg = args
-  return chunk, further, path
+  return chunk, { further = set_arg(words, i), path = path, text = text, name = name }
 end
 
 --- Run the sources that a script has built and left alone, unless a signal has ended its own run.
@@ -142,13 +159,82 @@ local function after_options(words, i, command)
     did_you_mean(option, { "--help" }), command)
 end
 
-function commands.run(words)
-  local i, status = after_options(words, 2, "run")
-  if not i then return status end
-  local chunk, further, path = load_script(words, i, "run")
-  if not chunk then return further end
-  status = guarded(path, chunk, unpack(further))
+--- Run a script, then the sources that it has left alone.
+local function run_script(path, chunk, further)
+  local status = guarded(path, chunk, unpack(further))
   return status == DONE and guarded(path, run_sources) or status
+end
+
+local MOST = 1000 -- workers
+
+--- How many workers are wanted by the words from position i on: a number, and the position behind; nil and the
+-- status on misuse.
+local function worker_count(words, i)
+  local value = words[i]:match "^%-%-workers=(.*)$"
+  local behind = value and i + 1 or i + 2
+  value = value or words[i + 1]
+  if value == "auto" or value == "0" then return require "tideway.copies".cores(), behind end
+  local count = value and value:find "^%d+$" and tonumber(value)
+  if not count or count > MOST then
+    return nil, misuse("run: --workers takes a number of threads, 1 .. %d, or auto, one a core; got %s", MOST,
+      value and ("%q"):format(value) or "nothing")
+  end
+  return count, behind
+end
+
+--- The further runner of copies; furnish: see tideway.copies.
+local function run_copies(count, script, words, i, furnish)
+  local texts = { script.path, script.text, script.name, tostring(i), words[0] or "tideway" }
+  for k = 1, #words do texts[#texts + 1] = words[k] end
+  return require "tideway.copies".run(count, furnish, "tideway.cli", "copy", texts)
+end
+
+function commands.run(words, _, furnish)
+  local count, i = 1, 2
+  while words[i] and words[i]:find "^%-%-workers" and words[i]:match "^[^=]*" == "--workers" do
+    count, i = worker_count(words, i)
+    if not count then return i end
+  end
+  local at, status = after_options(words, i, "run")
+  if not at then return status end
+  local chunk, script = load_script(words, at, "run")
+  if not chunk then return script end
+  if count > 1 then return run_copies(count, script, words, at, furnish) end
+  return run_script(script.path, chunk, script.further)
+end
+
+--- A status as os.exit takes it.
+local function exit_status(code)
+  if code == nil or code == true then return DONE end
+  return code == false and FAILED or tonumber(code) or FAILED
+end
+
+--- What a copy has of its own instead of what is the process's.
+local function settle_in(crew)
+  local stdout, tostring = io.stdout, tostring
+  rawset(_G, "print", function(...)
+    local list = { ... }
+    for k = 1, select("#", ...) do list[k] = tostring(list[k]) end
+    stdout:write(table.concat(list, "\t"), "\n")
+  end)
+  rawset(os, "exit", function(code)
+    stdout:flush()
+    crew.exit(exit_status(code))
+  end)
+  require "tideway.host".say = function(line) io.stderr:write(("worker %d: %s\n"):format(copy.id, line)) end
+end
+
+--- Run copy `id` of `count` of a script; member: what its thread knows it by. Called by runtime/engine/crew.c.
+-- i  the position of the script's path among the words of the command line, of which `program` is words[0]
+function cli.copy(member, id, count, path, text, name, i, program, ...)
+  copy = { id = id, count = count }
+  local crew = require "tideway.crew"
+  crew.join(member, id, count)
+  settle_in(crew)
+  local words = { [0] = program, ... }
+  local status = run_script(path, assert(loadstring(text, name)), set_arg(words, tonumber(i)))
+  io.stdout:flush()
+  return status
 end
 
 -- Expressions -------------------------------------------------------------------------------
@@ -258,8 +344,9 @@ local function count(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" o
 function commands.check(words, mute)
   local i, status = after_options(words, 2, "check")
   if not i then return status end
-  local chunk, further, path = load_script(words, i, "check")
-  if not chunk then return further end
+  local chunk, script = load_script(words, i, "check")
+  if not chunk then return script end
+  local path = script.path
 
   local nodes, tried = disarm()
   local handler = require "tideway.errors".handler
@@ -269,7 +356,7 @@ function commands.check(words, mute)
   local ok, err = xpcall(chunk, function(err)
     excused = err == HALT or tried() and not is_misuse()
     return handler(err)
-  end, unpack(further))
+  end, unpack(script.further))
   mute(false)
   if not ok and not excused then return report(err, path) end
   if not ok and err ~= HALT then
@@ -340,7 +427,7 @@ function commands.help(words)
     io.write(require("tideway.manual").usage, "\n")
     list_names()
     print "also        stdin stream emit try_emit connect destroy apply named on_error on_end start"
-    print "            explain null spawn sleep channel step metadata ref_counter testing"
+    print "            explain null spawn sleep channel step metadata ref_counter testing worker"
     return DONE
   end
   local pages, topics = require("tideway.manual").pages, require("tideway.manual").topics
@@ -375,8 +462,9 @@ local spelled = {
 }
 
 --- words[0] is the program's name, words[1] the command. mute(on) silences standard output.
--- terminal: is standard error one? Returns the exit status.
-function cli.main(words, mute, terminal)
+-- terminal: is standard error one? furnish: gives another Lua state its modules.
+-- Returns the exit status.
+function cli.main(words, mute, terminal, furnish)
   if terminal then tell_person() end
   local word = words[1]
   if not word then
@@ -386,7 +474,7 @@ function cli.main(words, mute, terminal)
   local name = spelled[word] or word
   if commands[name] then
     if words[2] == "--help" and name == "help" then words[2] = nil end
-    return commands[name](words, mute)
+    return commands[name](words, mute, furnish)
   end
   if later[name] then return misuse("%s is not there yet", name) end
   if name:sub(1, 1) == "-" then

@@ -11,6 +11,7 @@ jit.off(true, true)
 
 local C = require "tideway.declare" "kafka"
 local check = require "tideway.check"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local graph = require "tideway.graph"
@@ -56,7 +57,7 @@ end
 local function milliseconds(seconds) return math.max(1, math.floor(seconds * 1000 + 0.5)) end
 
 local function new_group()
-  return ("tideway-%d-%08x"):format(tonumber(C.tw_clock_seconds() * 1e3 % 1e9), math.random(0, 2 ^ 31))
+  return ("tideway-%d-%d-%08x"):format(tonumber(C.tw_clock_seconds() * 1e3 % 1e9), crew.id, math.random(0, 2 ^ 31))
 end
 
 --- The group that the user has named, in either way.
@@ -206,7 +207,8 @@ jit.on(topic_of)
 -- Groups of the embedded cluster --------------------------------------------------------------------
 --
 -- The mock takes three seconds to let a member join. Members are all in this process, so they
--- divide the partitions among themselves: all give up what they have, then all take anew.
+-- divide the partitions among themselves: all give up what they have, then all take anew. Of several copies
+-- of a script (tideway run --workers) each has its own partitions of a named group, for good.
 
 local function group_of(S)
   local groups = kafka.embedded().groups
@@ -223,8 +225,10 @@ local function deal_out(group)
       for j, other in ipairs(group.members) do
         if graph.index_of(other.topics, topic) then takers[#takers + 1] = j end
       end
-      for p = 0, embedded.topics[topic] - 1 do
-        if takers[p % #takers + 1] == i then
+      local first, by = 0, 1
+      if crew.divided() and named_group(S.node.opts) then first, by = crew.id - 1, crew.count end
+      for p = first, embedded.topics[topic] - 1, by do
+        if takers[(p - first) / by % #takers + 1] == i then
           shares[i][#shares[i] + 1] = ("%s\t%d\n"):format(topic, p)
         end
       end

@@ -86,7 +86,10 @@ function embed.step(timeout)
   if first > #failures then
     local ok, result = pcall(sched.step, timeout, true)
     more = sched.live() > 0 or sched.resting ~= nil or sched.ready()
-    if not ok then note(result) end
+    if not ok then
+      sched.current = sched.main -- it has broken off in the middle of a task's turn
+      note(result)
+    end
     if sched.failure then note(sched.take_failure()) end
     if not more then
       local flushed, err = pcall(embed.flush)

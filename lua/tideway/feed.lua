@@ -2,6 +2,7 @@
 jit.off(true, true) -- never hot, and traces through it would hold on to graphs (DESIGN.md D5)
 
 local C = require "tideway.ffi"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local finish = require "tideway.finish"
 local fuse = require "tideway.fuse"
@@ -140,6 +141,9 @@ local function open(node)
   local ok, err = pcall(node.desc.open, node)
   if ok then return end
   if type(err) == "string" then
+    if crew.divided() and err:lower():find "address already in use" then
+      err = err .. " (with --workers each copy of the script listens: tw.worker.id can make the address)"
+    end
     err = errors.annotated(("%s\n  in %s, built at %s"):format(err, tostring(node), node.where))
   end
   error(err, 0)

@@ -8,6 +8,7 @@ jit.off(true, true)
 
 local C = require "tideway.declare" "files"
 local clock = require "tideway.clock"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local graph = require "tideway.graph"
@@ -22,6 +23,12 @@ local SAVE = 1e9          -- ns between writings of the position file
 
 local follow = {}
 
+--- Is this the business of another copy of the script? One path is followed by the first, the files of a glob
+-- by the one whose share their names are in.
+local function elsewhere(node)
+  return crew.id > 1 and node.opts.divide ~= false and not node.args.file:find "[*?%[]"
+end
+
 --- Check the settings of a source's node.
 function follow.new(node)
   local file, opts = node.args.file, node.opts
@@ -33,7 +40,10 @@ function follow.new(node)
     errors.misuse "from_textfile: an archive cannot be followed"
   end
   if opts.poll_interval == 0 then errors.misuse "from_textfile: poll_interval must be more than 0" end
-  if opts.position then graph.carry(node) end
+  if opts.position then
+    if not elsewhere(node) then crew.claim_file("from_textfile: position", opts.position) end
+    graph.carry(node)
+  end
 end
 
 -- Tickets -----------------------------------------------------------------------------------------
@@ -124,14 +134,19 @@ function follow.open(node)
   if not (S and S.native) then
     S = {
       keeps = opts.position ~= nil, save = 0, n = 0, base = 0,
-      at = ffi.new("int[1]", -1), view = node.view, epoch = view.epoch,
+      at = ffi.new("int[1]", -1), view = node.view, epoch = view.epoch, elsewhere = elsewhere(node),
     }
+    node.state = S
+    if S.elsewhere then return end
     local o = ffi.new "tw_follow_options"
     local delim = opts.delimiter or "\n"
     o.pattern, o.position, o.delim, o.dlen = node.args.file, opts.position, delim, #delim
     o.max_line = opts.max_line or 0
     o.partial = opts.partial ~= false and 1 or 0
     o.from_end = opts.from_end and 1 or 0
+    if crew.divided() and opts.divide ~= false and node.args.file:find "[*?%[]" then
+      o.share, o.shares = crew.id - 1, crew.count
+    end
     local message = ffi.new("char[?]", ERROR_SIZE)
     local native = C.tw_follow_open(sched.loop(), o, message, ERROR_SIZE)
     if native == nil then error("from_textfile: " .. ffi.string(message), 0) end
@@ -140,7 +155,6 @@ function follow.open(node)
     S.line = S.lines
     S.interval = math.max(1e6, math.floor(1e9 *
       (opts.poll_interval or C.tw_follow_silent(native) ~= 0 and POLL or LOOK) + 0.5))
-    node.state = S
   end
   S.failed = false
   tick(S)
@@ -148,6 +162,7 @@ end
 
 function follow.pull(node)
   local S = node.state
+  if S.elsewhere then return nil end
   expire(S)
   settle(S, S.at[0] + 1)
   S.task = sched.current
@@ -209,6 +224,8 @@ function follow.place(node)
   end
 end
 
-function follow.cancel(node) C.tw_loop_wake(sched.loop(), node.state.id) end
+function follow.cancel(node)
+  if node.state.id then C.tw_loop_wake(sched.loop(), node.state.id) end
+end
 
 return follow

@@ -52,10 +52,15 @@ frame.slot = slot_of("tw_frame", C.tw_frame_release)
 frame.column_slot = slot_of("tw_column", C.tw_column_release)
 frame.dict_slot = slot_of("tw_dict", C.tw_dict_release)
 
+frame.sends = false -- has a frame of this state been sent? If not, no dict is frozen
+
+--- Is a dict, after what was sent, of no use for further rows?
+function frame.spent(dict) return frame.sends and dict.frozen == 2 end
+
 --- Have a dict's slot go on with what a column that was written with it has now: a copy, when
 -- another thread has that dict and there were new strings.
 function frame.follow(slot, col)
-  if slot.at[0] == col.dict then return end
+  if not frame.sends or slot.at[0] == col.dict then return end
   C.tw_dict_release(slot.at[0])
   slot.at[0] = C.tw_dict_retain(col.dict)
 end
@@ -307,6 +312,7 @@ end
 -- sent after all), and the number of its schema here: see schema.describe.
 function frame.send(x)
   local pointer = frame.is(x) and x._frame or x
+  frame.sends = true
   local sent = C.tw_frame_share(pointer)
   if sent == nil then checked(C.TW_ENOMEM) end
   return sent, pointer.schema
@@ -458,7 +464,8 @@ local DICTS_MAX, STRINGS_MIN, BYTES_MAX = 64, 256, 2 ^ 20
 --- Is a dict worth keeping for a column of n strings?
 local function lasting(dict, n)
   local count = tonumber(dict.count)
-  return count == 0 or count <= STRINGS_MIN + 4 * n and dict.start[count] < BYTES_MAX
+  return count == 0
+    or count <= STRINGS_MIN + 4 * n and dict.start[count] < BYTES_MAX and not frame.spent(dict)
 end
 
 --- The dict for n strings of a column: one of its name's, while it is of use, or a new one.

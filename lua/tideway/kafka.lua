@@ -6,6 +6,7 @@
 jit.off(true, true)
 
 local check = require "tideway.check"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local extra = require "tideway.extra"
 local ffi = require "ffi"
@@ -60,7 +61,9 @@ end
 --- The cluster of this process, made when it is first used. {brokers = "host:port, ..."}
 function kafka.embedded()
   if not cluster then
-    local native = kafka.load().tw_kafka_cluster_open(1)
+    kafka.load()
+    -- one for all copies of a script
+    local native = (crew.divided() and lib.tw_kafka_cluster_share or lib.tw_kafka_cluster_open)(1)
     if native == nil then error("kafka: the embedded cluster could not be made", 0) end
     cluster = setmetatable({
       native = native, brokers = ffi.string(lib.tw_kafka_cluster_brokers(native)),

@@ -11,6 +11,7 @@
 jit.off(true, true) -- but for `step`
 
 local C = require "tideway.declare" "thread"
+local crew = require "tideway.crew"
 local ffi = require "ffi"
 local key = require "tideway.key"
 local metadata = require "tideway.metadata"
@@ -29,7 +30,7 @@ local MORE, END = 2, 4   -- ORDER flags (tideway.worker)
 local DEPTH = 3          -- parcels that a worker has at once
 local TARGET = 500000    -- nanoseconds of work in one
 local ERROR_SIZE = 512
-local CODE = 'require("tideway.worker").run(...)'
+local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
 local as_starts = ffi.typeof "const int32_t *"
 local band, min, max, floor = bit.band, math.min, math.max, math.floor
 local put = parcel.put
@@ -84,7 +85,8 @@ end
 
 local function new_lane(number, image)
   local message = ffi.new("char[?]", ERROR_SIZE)
-  local worker = C.tw_worker_open(sched.loop(), CODE, "scatter", nil, number, message, ERROR_SIZE)
+  local code = CODE:format(crew.id, crew.count)
+  local worker = C.tw_worker_open(sched.loop(), code, "scatter", nil, number, message, ERROR_SIZE)
   if worker == nil then error("scatter: " .. ffi.string(message), 0) end
   local lane = {
     number = number, worker = ffi.gc(worker, C.tw_worker_close), id = C.tw_worker_id(worker),

@@ -5,7 +5,7 @@ local manual = {}
 manual.usage = [[
 usage: tideway COMMAND ...
 
-  tideway run SCRIPT [ARGS]   run a pipeline script; - reads it from standard input
+  tideway run SCRIPT [ARGS]   run a pipeline script; - reads it from standard input; --workers N: N copies of it
   tideway eval 'EXPR'         run a pipeline written right here; short: tideway -e 'EXPR'
   tideway check SCRIPT        build the graph, run nothing, report mistakes
   tideway test [DIR]          run the specs in DIR (spec), *_spec.lua, with busted
@@ -19,7 +19,7 @@ Exit status: 0 done, 1 failed, 2 misuse.
 
 manual.pages = {
   run = [[
-tideway run SCRIPT [ARGS]
+tideway run [--workers N] SCRIPT [ARGS]
 
 Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When the script
 has come to its end, sources that were never started are run: tw.run() may be left out.
@@ -30,6 +30,24 @@ SIGINT (Ctrl-C) and SIGTERM do what tw.stop() does: sources stop, what is in fli
 windows with flush = true and files are completed, and the script goes on after tw.run(), which
 returns the signal's name. A second signal ends the process at once. tw.run{signals = false}
 leaves them alone.
+
+--workers N runs N copies of the script in N threads (auto or 0: one a core), each with a Lua state of its
+own, and ends when all have ended. tw.worker = {id = 1 .. N, count = N, owns = fn} says which one a copy is.
+What is read is divided among them:
+
+  files       from_textfile, from_csv, from_json: of several files the k-th is read by copy (k - 1) % N + 1.
+              Fewer files than copies are cut between lines into N parts each; archives, pipes and CSV (whose
+              quotes may hold newlines; divide = "lines" says that none do) are not cut. Followed files
+              (follow = true) and filenames go by their names, one path that is followed to copy 1.
+  stdin       is read by copy 1
+  Kafka       the copies are members of one group, which divides the partitions
+  all else    is in each copy; filter(tw.worker.owns) keeps what is a copy's by its key
+
+divide = false has every copy read all of a file; so does a file that the script has opened itself.
+Lines on standard output are whole, in any order. Two copies cannot write one file, nor have one
+address to listen on: tw.worker.id makes them differ. The error of a copy says which one ("worker 2: ..."); the others
+stop in order, tw.run() returns "failure" in them, and the exit status is that of the first that failed.
+os.exit and tw.stop() are for one copy. A signal stops all.
 ]],
   eval = [[
 tideway eval 'EXPR'
@@ -195,6 +213,13 @@ directory"), takes longer than timeout or, with check = true, fails.
 example
   stream:map(function(name) return tw.process.run({"du", "-s", name}, {check = true}).stdout end)]] },
   explain = { "stream:explain()", "The graph that the stream is part of, as text." },
+  worker = { "tw.worker", [[
+Which copy of the script this is (tideway run --workers N): tw.worker.id, from 1, of tw.worker.count; 1 of 1 without
+--workers. tw.worker.owns(key), for a string, a number or a boolean, is true in exactly one of the copies, in every run
+the same one.
+
+example
+  tw.from_range(1, 1000):filter(tw.worker.owns):sink_to_textfile("out." .. tw.worker.id)]] },
   null = { "tw.null", "The element that stands for JSON's null: x == tw.null. An ordinary element." },
   flush = { "tw.flush()", [[
 Complete what sinks have buffered. collector:flush() emits what stream:collect() holds.]] },
@@ -205,7 +230,7 @@ Limits for scripts that are not trusted, from now on.]] },
 }
 for name, other in pairs {
   disconnect = "connect", upstreams = "connect", downstreams = "connect", stop = "start",
-  ["testing.clock"] = "testing",
+  ["testing.clock"] = "testing", ["worker.owns"] = "worker",
 } do
   topics[name] = topics[other]
 end

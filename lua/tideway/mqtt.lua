@@ -6,6 +6,7 @@
 jit.off(true, true)
 
 local check = require "tideway.check"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local extra = require "tideway.extra"
 local ffi = require "ffi"
@@ -125,6 +126,7 @@ function mqtt.check(node)
   mqtt.load()
   local at = address_of(op, opts)
   check_text(op, "client_id", opts.client_id)
+  if opts.client_id and opts.client_id ~= "" then crew.claim_name(op, "client_id", opts.client_id) end
   check_text(op, "username", at.username)
   if at.password and not at.username and opts.protocol == "3.1.1" then
     misuse("%s: password needs a username", op)
@@ -142,7 +144,7 @@ end
 
 --- A client_id that no other client has: two of one name put each other out.
 local function new_id()
-  return ("tideway-%x-%x"):format(os.time(), tonumber(C.tw_loop_now_ns() % 2 ^ 52))
+  return ("tideway-%x-%x-%x"):format(os.time(), crew.id, tonumber(C.tw_loop_now_ns() % 2 ^ 52))
 end
 
 -- The connection ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ local LOOK = 2048 -- objects noted before we look whether the collector has been
 local PRESSURE, PRESSURE_PER_KB, PRESSURE_MAX = 8 * 2 ^ 20, 16 * 1024, 32 * 2 ^ 20
 local WHOLE = 2 ^ 20 -- KB that a step may take: as many as the cycle has left
 
+local anchors = {}                   -- release what is left when the state is closed
 local sweeps = {}                    -- of all registries: what one holds may hold another's
 local pressure, limit = 0, PRESSURE  -- bytes noted since the last call, and those that are called for
 local rooms = 0                      -- of all registries
@@ -68,6 +69,10 @@ function registry.new(kind, release)
     release(gone, dead)
   end
   sweeps[#sweeps + 1] = sweep
+  anchors[#anchors + 1] = ffi.gc(ffi.new "char[1]", function()
+    release(pointers, count)
+    count = 0
+  end)
 
   local function tend()
     if pressure > limit then collect(sentinel) else sweep() end

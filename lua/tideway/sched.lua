@@ -248,8 +248,8 @@ local note_stray
 -- resumes it.
 local function again(task)
   if barred_text then return note_stray(task) end
+  ready[last + 1] = task -- first: there may be no memory for it
   last = last + 1
-  ready[last] = task
 end
 
 --- A task has yielded with a request: true, it has ended; a number, it sleeps so many seconds.
@@ -676,12 +676,13 @@ local function run_ready(limit)
     for k = from, to do
       local task = list[k]
       if not task then
-        to = k - 1
+        to = k <= last and k or k - 1 -- a turn has broken off here: no memory
         break
       end
+      local co = task.co or beginning(task)
       list[k] = gone
       sched.current = task
-      local _, request = resume(task.co or beginning(task))
+      local _, request = resume(co)
       if request then
         first = k + 1
         serve(task, request)

@@ -7,6 +7,7 @@
 --                             many rows; false: there are not so many in the text at hand
 --     reader(S, fields, find) a native reader into frames of S.schema; sets S.read_fields
 --     read                    the C function that it reads with
+--     headed                  has a file a head, that a part of it lacks?
 -- The state S of a source: S.block[0] is the text at hand, of which S.used bytes are done with;
 -- S.last: nothing comes behind it; S.reader of this file; S.slot has the frame
 -- being filled (S.fresh), S.item the one delivered.
@@ -59,9 +60,13 @@ local function more(S, node)
   end
 end
 
-local function open_next(S)
+local function renew_text(S)
   S.block[0].ptr, S.block[0].len, S.used, S.last = nil, 0, 0, false
   S.begun, S.fields = false, nil
+end
+
+local function open_next(S)
+  renew_text(S)
   return from_textfile.open_next(S)
 end
 
@@ -130,6 +135,51 @@ local function begin(S, node, format)
   return true
 end
 
+-- Parts ----------------------------------------------------------------------------------------
+--
+-- Of several copies of a script (tideway.division) each has to find the columns of the first file, which
+-- perhaps it does not read, and the head of a file of which it reads another part.
+
+--- Find the columns by S.sample, all the files. False: stopped.
+local function look_ahead(S, node, format)
+  while S.sample[1] do
+    if not S.file then
+      renew_text(S)
+      from_textfile.open_one(S, table.remove(S.sample, 1))
+    end
+    local there = begin(S, node, format)
+    if there == nil then return false end
+    from_textfile.close_one(S)
+    if there then break end
+  end
+  S.sample = nil
+  return true
+end
+
+--- Open the next of the sources. Returns whether there is one; nil: stopped.
+local function advance(S, node, format)
+  local part = S.sources[S.next]
+  if not format.headed or type(part) ~= "table" or part.start == 0 then return open_next(S) end
+  if not S.file then
+    renew_text(S)
+    from_textfile.open_one(S, part.path)
+  end
+  local fields
+  repeat
+    if not S.last and not more(S, node) then return nil end
+    fields = format.begin(S)
+  until fields or S.last
+  part.start = math.max(part.start, tonumber(C.tw_textfile_position(S.file)) + S.used)
+  from_textfile.close_one(S)
+  if not fields or part.stop > 0 and part.stop <= part.start then
+    S.next = S.next + 1
+    return advance(S, node, format)
+  end
+  open_next(S)
+  S.fields = fields
+  return true
+end
+
 -- Frames ---------------------------------------------------------------------------------------
 
 --- Do only dataframes see the frames? They hold no frame longer than they say by its count,
@@ -150,7 +200,8 @@ local function dict_of(S, i)
     S.dicts[i] = slot
   end
   local dict = slot.at[0]
-  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH) or dict.start[dict.count] > BYTES then
+  if dict == nil or dict.count > STRINGS + 4 * (S.settings.batch or BATCH)
+    or dict.start[dict.count] > BYTES or frame.spent(dict) then
     C.tw_dict_release(dict)
     slot.at[0] = C.tw_dict_new()
     if slot.at[0] == nil then error(S.op .. ": no memory for a frame", 0) end
@@ -172,7 +223,7 @@ end
 local function give(S, node)
   local native = S.slot.at[0]
   S.fresh = false
-  for i = 1, S.schema.total do
+  for i = 1, frame.sends and S.schema.total or 0 do
     if S.dicts[i] then frame.follow(S.dicts[i], native.column[i - 1]) end
   end
   if only_dataframes(node) then
@@ -189,7 +240,8 @@ local expected = { "f64", "i64", "bool", "string", "timestamp" } -- ORDER TW_COL
 
 --- What is wrong with the row at which the reader has stopped.
 local function message(S)
-  local r, at = S.reader, ("%s: %s, row %d"):format(S.op, S.name, tonumber(S.reader.row))
+  local r, from = S.reader, S.part and S.part.start > 0 and (" from byte %d on"):format(S.part.start) or ""
+  local at = ("%s: %s%s, row %d"):format(S.op, S.name, from, tonumber(S.reader.row))
   local cell = record.excerpt(ffi.string(r.cell, r.cell_len))
   local field = r.field >= 0 and S.read_fields[r.field + 1]
   if field and r.fault ~= C.TW_FAULT_QUOTE then
@@ -225,9 +277,14 @@ end
 --- The next frame in S.item, 1; nil at the end.
 local function pull(S, node, format)
   local batch = S.settings.batch or BATCH
+  if S.sample and not look_ahead(S, node, format) then return nil end
   while node.running and not S.failed do
-    if not S.file then
-      if not open_next(S) then break end
+    if not S.file or S.ahead then
+      S.ahead = true -- until it is open: it may be stopped meanwhile
+      local there = advance(S, node, format)
+      if there == nil then return nil end
+      S.ahead = false
+      if not there then break end
     elseif not S.begun then
       local there = begin(S, node, format)
       if there == nil then return nil end
@@ -295,13 +352,11 @@ function tabular.source(desc, format)
       at = ffi.new("int[1]", -1), n = 0, view = {}, block = ffi.new "tw_slice[1]", used = 0,
       slot = frame.slot(),
     }
-    if type(file) == "string" and file ~= "-" then
-      S.sources = from_textfile.match(op, file)
-    else
-      if file ~= "-" and io.type(file) ~= "file" then error(op .. ": the file has been closed", 0) end
-      S.sources = { file }
-    end
-    open_next(S)
+    if type(file) ~= "string" and io.type(file) ~= "file" then error(op .. ": the file has been closed", 0) end
+    local all
+    S.sources, all = from_textfile.sources(node, desc.cuts(node) and "\n" or nil)
+    if S.sources[1] and S.sources[1] ~= all[1] then S.sample = { unpack(all) } end
+    if not S.sample and type(S.sources[1]) ~= "table" then open_next(S) end -- what is missing is an error now
     node.state = S
   end
 

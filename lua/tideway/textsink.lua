@@ -10,6 +10,7 @@
 local C = require "tideway.declare" "files"
 local check = require "tideway.check"
 local clock = require "tideway.clock"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local sched = require "tideway.sched"
@@ -18,6 +19,7 @@ local timers = require "tideway.timers"
 local textsink = {}
 
 local ERROR_SIZE = 1024
+local STDOUT = 1 -- its descriptor
 
 local open_sinks = setmetatable({}, { __mode = "k" }) -- nodes that have not been destroyed
 
@@ -54,7 +56,7 @@ function textsink.open(node)
   if type(file) ~= "string" then
     if io.type(file) ~= "file" then error(node.kind .. ": the file has been closed", 0) end
     file:flush()
-    name, fd = tostring(file), C.tw_file_number(file)
+    name, fd = tostring(file), file == crew.output and STDOUT or C.tw_file_number(file)
   end
   local delim = state.delimiter or opts.delimiter or "\n"
   local message = ffi.new("char[?]", ERROR_SIZE)
@@ -169,6 +171,7 @@ function textsink.prepare(node, state)
   if type(file) == "string" then
     local wrong = C.tw_textsink_check(file)
     if wrong ~= nil then errors.misuse("%s: %s: %s", node.kind, file, ffi.string(wrong)) end
+    crew.claim_file(node.kind, file)
   end
   state.rotate = check_rotate(node)
   if state.rotate and state.rotate.time then state.turner = { node = node, fire = turn_due, serial = false } end

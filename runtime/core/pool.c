@@ -1,7 +1,8 @@
 /* pool.c -- lists of free blocks, one for each class and thread.
  *
  * A free block begins with the address of the next one. Lists hold KEPT_MAX bytes at most
- * and are freed when their thread ends, those of the process when the library goes. While
+ * and are freed when their thread ends, those of the process when the library goes. A thread
+ * that is given more than it takes, since others send it theirs, keeps none of that. While
  * an allocation is to fail on purpose, and under AddressSanitizer, which is to see each
  * use of what is free, blocks come from libc.
  */
@@ -14,7 +15,8 @@ enum { KEPT_MAX = 32 << 20 };
 
 struct pool {
   void *head[TW__POOL_CLASSES];
-  int64_t bytes;
+  int64_t bytes; /* in the lists */
+  int64_t lent;  /* taken and not given back */
 };
 
 /* The model needs no call for the address; glibc has room for it in libraries loaded late. */
@@ -41,7 +43,7 @@ static void trim(struct pool *pool) {
       next = *(void **)block;
       tw__free_sized(block, tw__pool_size(k));
     }
-  *pool = (struct pool){.bytes = 0};
+  *pool = (struct pool){.lent = pool->lent};
 }
 
 static void finish(void *pool) {
@@ -82,8 +84,9 @@ void tw__pool_trim(void) {
 /* ---- blocks ---- */
 
 void *tw__pool_take(int size_class) {
-  struct pool *pool = mine;
+  struct pool *pool = mine ? mine : tw__mem_failing() ? NULL : open_pool();
   void *block = pool ? pool->head[size_class] : NULL;
+  if (pool) pool->lent += (int64_t)tw__pool_size(size_class);
   if (!block || tw__mem_failing()) return tw__malloc_sized(tw__pool_size(size_class));
   void *next = *(void **)block;
   pool->head[size_class] = next;
@@ -95,7 +98,9 @@ void *tw__pool_take(int size_class) {
 void tw__pool_give(int size_class, void *block) {
   struct pool *pool = tw__mem_failing() ? NULL : mine ? mine : open_pool();
   int64_t size = (int64_t)tw__pool_size(size_class);
-  if (!pool || pool->bytes > KEPT_MAX - size) {
+  int own = pool && pool->lent >= size;
+  if (own) pool->lent -= size;
+  if (!own || pool->bytes > KEPT_MAX - size) {
     tw__free_sized(block, (size_t)size);
     return;
   }

@@ -154,7 +154,8 @@ static int replace(tw_column **out, int type, tw_dict *dict, int64_t room) {
 
 /* Strings of its own for a column, when most of those in its dict are of columns gone by. */
 static int renew_dict(tw_column *col, tw_dict *dict, int64_t len) {
-  if (!dict && col->dict->count <= DICT_MIN + 4 * len) return TW_OK;
+  if (!dict && col->dict->count <= DICT_MIN + 4 * len && col->dict->frozen != 2)
+    return TW_OK;
   if (dict == col->dict) return TW_OK;
   dict = dict ? tw_dict_retain(dict) : tw_dict_new();
   if (!dict) return TW_ENOMEM;

@@ -21,8 +21,14 @@
 #include <string.h>
 
 /* FRAME, ROW: bytes that may be copied for a frame sent and for each of its rows, about what it
- * costs to make the frame. */
-enum { SLOTS_FIRST = 16, NOBODY = UINT32_MAX, FRAME = 4096, ROW = 128 };
+ * costs to make the frame. HEAVY: bytes that are worth a thought. */
+enum {
+  SLOTS_FIRST = 16,
+  NOBODY = UINT32_MAX,
+  FRAME = 4096,
+  ROW = 128,
+  HEAVY = 1 << 16
+};
 
 struct slot {
   uint32_t tag, number; /* NOBODY: free */
@@ -37,6 +43,7 @@ struct tw_dict_index {
   uint32_t *sorted, *rank; /* of the first `ordered` strings */
   int64_t ordered, order_room;
   int64_t credit; /* bytes that may be copied for the frames sent */
+  int64_t begun;  /* strings that it was made with */
 };
 
 static struct slot *new_slots(uint64_t count) {
@@ -186,8 +193,9 @@ static int64_t weight(const tw_dict *dict) {
 int tw__dict_freeze(tw_dict *dict, int64_t rows) {
   if (dict->frozen) return 1;
   dict->index->credit += FRAME + ROW * rows;
-  if (weight(dict) > dict->index->credit) return 0;
-  dict->frozen = 1;
+  const int64_t bytes = weight(dict), fresh = dict->count - dict->index->begun;
+  if (bytes > dict->index->credit) return 0;
+  dict->frozen = bytes > HEAVY && fresh > rows - rows / 8 ? 2 : 1;
   return 1;
 }
 
@@ -210,6 +218,7 @@ static tw_dict *copy(const tw_dict *from) {
   index->bytes_room = (int64_t)(2 * used + 64);
   index->mask = old->mask;
   index->seed = old->seed;
+  index->begun = from->count;
   *dict = (tw_dict){.count = from->count,
                     .bytes = index->bytes,
                     .start = index->start,

@@ -3,7 +3,8 @@
  * A dict that only one thread knows grows in place. Once another one has it, it is frozen:
  * nobody puts strings in any more, who has a new one goes on with a copy, in which all have
  * the numbers that they had. Columns of a source that seldom sees a new string are so of one
- * dict for all threads, frame after frame.
+ * dict for all threads, frame after frame; where nearly each row has a new one, each frame is
+ * to have a dict of its own.
  */
 #ifndef TIDEWAY_FRAME_DICT_H
 #define TIDEWAY_FRAME_DICT_H

@@ -55,7 +55,11 @@ rd_kafka_conf_t *tw__kafka_conf_take(tw_kafka_conf *conf) {
 struct tw_kafka_cluster {
   rd_kafka_t *rk; /* that the mock hangs on */
   rd_kafka_mock_cluster_t *mock;
+  int shares; /* of the shared one: how many have it */
 };
+
+static pthread_mutex_t sharing = PTHREAD_MUTEX_INITIALIZER;
+static tw_kafka_cluster *shared; /* under sharing */
 
 /* The mock's thread takes a poll() that a signal has interrupted for its end, and frees the
  * mock under our hands; libuv has SIGCHLD handled by whichever thread gets it. librdkafka
@@ -84,8 +88,26 @@ tw_kafka_cluster *tw_kafka_cluster_open(int brokers) {
   return NULL;
 }
 
+tw_kafka_cluster *tw_kafka_cluster_share(int brokers) {
+  pthread_mutex_lock(&sharing);
+  if (!shared) shared = tw_kafka_cluster_open(brokers);
+  if (shared) shared->shares++;
+  tw_kafka_cluster *cluster = shared;
+  pthread_mutex_unlock(&sharing);
+  return cluster;
+}
+
+/* Returns whether somebody else has it still. */
+static int let_go(tw_kafka_cluster *cluster) {
+  pthread_mutex_lock(&sharing);
+  const int left = cluster == shared ? --cluster->shares : 0;
+  if (cluster == shared && left == 0) shared = NULL;
+  pthread_mutex_unlock(&sharing);
+  return left > 0;
+}
+
 void tw_kafka_cluster_close(tw_kafka_cluster *cluster) {
-  if (!cluster) return;
+  if (!cluster || let_go(cluster)) return;
   if (cluster->mock) rd_kafka_mock_cluster_destroy(cluster->mock);
   if (cluster->rk) rd_kafka_destroy(cluster->rk);
   tw__free(cluster);
@@ -101,6 +123,9 @@ void *tw_kafka_cluster_mock(const tw_kafka_cluster *cluster) {
 
 int tw_kafka_cluster_topic(tw_kafka_cluster *cluster, const char *name,
                            int partitions) {
-  return rd_kafka_mock_topic_create(cluster->mock, name, partitions, 1) ? TW_EINVAL
-                                                                        : TW_OK;
+  const rd_kafka_resp_err_t error =
+      rd_kafka_mock_topic_create(cluster->mock, name, partitions, 1);
+  if (!error) return TW_OK;
+  return error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS && cluster->shares ? TW_OK
+                                                                            : TW_EINVAL;
 }

@@ -17,12 +17,14 @@
 
 #include "codec/number.h"
 #include "core/mem.h"
+#include "sink/stdout.h"
 #include "tideway.h"
 
 enum { LIMIT = 64 << 10 };
 
 struct tw_textsink {
   int fd;
+  int is_stdout; /* threads may share it */
   char *name, *delim;
   int64_t dlen;
   char *buf; /* len of room bytes are waiting */
@@ -72,6 +74,7 @@ tw_textsink *tw_textsink_open(const char *name, int fd, int truncate, const char
   s->delim = tw__mem_copy(delim, dlen);
   s->dlen = dlen;
   s->room = LIMIT;
+  s->is_stdout = fd == STDOUT_FILENO;
   s->buf = tw__malloc(LIMIT);
   if (!s->name || !s->delim || !s->buf) goto fail;
   s->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : open(name, how, 0666);
@@ -111,7 +114,8 @@ static void wait_writable(int fd) {
   (void)poll(&p, 1, -1);
 }
 
-int tw_textsink_flush(tw_textsink *s) {
+/* Write what is in the buffer, all of which are whole records. */
+static int write_out(tw_textsink *s) {
   int64_t done = 0;
   int rc = TW_OK;
   while (done < s->len) {
@@ -128,6 +132,13 @@ int tw_textsink_flush(tw_textsink *s) {
   }
   memmove(s->buf, s->buf + done, (size_t)(s->len - done));
   s->len -= done;
+  return rc;
+}
+
+int tw_textsink_flush(tw_textsink *s) {
+  if (s->is_stdout) tw__stdout_lock();
+  const int rc = write_out(s);
+  if (s->is_stdout) tw__stdout_unlock();
   return rc;
 }
 

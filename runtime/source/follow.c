@@ -98,6 +98,8 @@ tw_follow *tw_follow_open(tw_loop *loop, const tw_follow_options *o, char *error
   f->dlen = o->dlen;
   f->max_line = o->max_line;
   f->partial = o->partial;
+  f->share = o->share;
+  f->shares = o->shares;
   f->pattern = tw__mem_copy(o->pattern, (int64_t)strlen(o->pattern));
   f->delim = tw__mem_copy(o->delim, o->dlen);
   f->watch = tw_watch_open(loop);

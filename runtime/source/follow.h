@@ -68,7 +68,7 @@ struct tw_follow {
   tw__handle handle; /* first */
   char *pattern, *delim;
   int64_t dlen, max_line;
-  int partial;
+  int partial, share, shares;
   tw_watch *watch;
   tw__position *keep;       /* NULL: nobody wants to go on later */
   int changed;              /* something is to be saved */

@@ -120,9 +120,20 @@ void tw__look_dir(tw_follow *f, const char *path) {
   if (wd >= 0) f->dir_wd[f->dirs++] = wd;
 }
 
+/* A path without the numbers at its end: what rotation renames stays in its share. */
+static int64_t stem_len(const char *path) {
+  size_t len = strlen(path), digits = len;
+  while (digits > 0 && strchr("0123456789.-", path[digits - 1])) {
+    digits--;
+    if (path[digits] == '.' || path[digits] == '-') len = digits;
+  }
+  return (int64_t)len;
+}
+
 static void see(tw_follow *f, const char *path, int seen, int from_end) {
   struct stat st;
   tw__tail *t;
+  if (f->shares && tw_share_bytes(path, stem_len(path), f->shares) != f->share) return;
   if (f->keep && tw__position_is(f->keep, path)) return;
   if (stat(path, &st) || !S_ISREG(st.st_mode)) return;
   t = tw__tail_find(f, &st);

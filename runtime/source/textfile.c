@@ -67,6 +67,7 @@ struct tw_textfile {
 
   /* The filler's: the job that is under way, else the owner. */
   int64_t offset; /* where pread continues; -1: read */
+  int64_t until;  /* where what is read of a file ends */
   int64_t taken;  /* bytes of the file used so far, from where it stood */
   char *prefix;   /* what stdio had read already, not yet used */
   int64_t prefix_at, prefix_len;
@@ -134,6 +135,8 @@ static int64_t read_some(tw_textfile *f, char *buf, int64_t room) {
     f->prefix_at += n;
     return n;
   }
+  if (f->offset >= 0 && room > f->until - f->offset) room = f->until - f->offset;
+  if (room <= 0) return 0;
   ssize_t n;
   do {
     n = f->offset < 0 ? read(f->fd, buf, (size_t)room)
@@ -335,6 +338,7 @@ static const char *open_reading(tw_textfile *f, const tw_textfile_options *o,
   if (S_ISDIR(st.st_mode)) return strerror(EISDIR);
   if (S_ISREG(st.st_mode)) {
     f->offset = offset < 0 ? 0 : offset;
+    if (o->start > 0) f->offset = o->start;
     if (o->from_end) f->offset = (int64_t)st.st_size;
     f->taken = f->position = f->offset;
     f->leave_at_end = o->fd >= 0 && !o->file && !f->inflate;
@@ -372,6 +376,7 @@ tw_textfile *tw_textfile_open(tw_loop *loop, const tw_textfile_options *o, char 
   }
   f->max_line = o->max_line;
   f->partial = o->partial;
+  f->until = o->stop > 0 ? o->stop : INT64_MAX;
   f->name = tw__mem_copy(o->name, (int64_t)strlen(o->name));
   f->delim = tw__mem_copy(o->delim, o->dlen);
   f->dlen = o->dlen;

@@ -324,7 +324,7 @@ describe("tideway.nginx", function()
     local log = server:log()
     for _, text in ipairs { "sleep: cannot wait here", "run: in nginx the loop runs by itself",
       "step: in nginx the loop runs by itself", "rate_limit", "tw.input(name):push(x)",
-      'descriptors must be "event", "thread" or "timer"' } do
+      'descriptors must be "event" or "thread" or "timer"' } do
       assert.is_truthy(log:find(text, 1, true), text .. " in " .. log)
     end
   end)

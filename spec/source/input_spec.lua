@@ -274,6 +274,80 @@ describe("input", function()
     end)
   end)
 
+  it("makes elements of the values of their fields", function()
+    local NAMES = { "status", "an odd\nname", "end", "%d" }
+    local one = tw.input(fresh(), { fields = NAMES })
+    local out = one:sink_to_list()
+    one:start()
+    local own = {}
+    assert.is_true(one:push(200, "a", own, 1LL))
+    one:push(nil, nil, nil, nil)
+    one:push(404, false)
+    one:push(500, nil, "c", tw.null, "one too many")
+    clock:advance(0)
+    assert.same({
+      { status = 200, [NAMES[2]] = "a", ["end"] = own, ["%d"] = 1LL },
+      {},
+      { status = 404, [NAMES[2]] = false },
+      { status = 500, ["end"] = "c", ["%d"] = tw.null },
+    }, out)
+    assert.equal(own, out[1]["end"])
+    one:close()
+    assert.same({ nil, "closed" }, { one:push(1) })
+    one:destroy()
+  end)
+
+  it("loses no field when it is stopped and started again in the middle of a batch", function()
+    local one, out, gate = tw.input(fresh(), { fields = { "a", "b" }, maxsize = 4 }), {}, tw.channel(1)
+    one:sink(function(x)
+      out[#out + 1] = x.a .. x.b
+      if x.a == 2 then gate:get() end
+    end)
+    one:start()
+    for i = 1, 4 do assert.is_true(one:push(i, "x" .. i)) end
+    assert.same({ nil, "again" }, { one:push(5, "x5") })
+    clock:advance(0)
+    one:stop()
+    one:start()
+    one:push(6, "x6")
+    clock:advance(0)
+    gate:put(true)
+    clock:advance(0)
+    assert.same({ "1x1", "2x2", "3x3", "4x4", "6x6" }, out)
+    assert.equal(1, one:refused())
+    one:destroy()
+  end)
+
+  it("lets go of the values that it has delivered", function()
+    local weak = setmetatable({}, { __mode = "k" })
+    local one = tw.input(fresh(), { fields = { "a", "b" } })
+    one:sink(function() end)
+    one:start()
+    for i = 1, 100 do
+      local x = {}
+      weak[x] = i
+      one:push(x, i)
+    end
+    clock:advance(0)
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(weak))
+    one:destroy()
+  end)
+
+  it("checks its fields", function()
+    local name = fresh()
+    for _, list in ipairs { {}, { 1 }, { "a", "a" }, { "a", false } } do
+      helper.misuse(function() tw.input(name, { fields = list }) end, "input", "fields")
+    end
+    local one = tw.input(name, { fields = { "a", "b" } })
+    assert.equal(one, tw.input(name, { fields = { "a", "b" } }))
+    helper.misuse(function() tw.input(name, { fields = { "b", "a" } }) end, "input", "other fields")
+    helper.misuse(function() one.push(1, 2) end, "input", "input:push(x)")
+    helper.misuse(function() one.push(input, 2) end, "input", "input:push(x)")
+    one:destroy()
+  end)
+
   it("checks its name and settings, and says what differs from the input that is there", function()
     helper.misuse(function() tw.input() end, "input", "name")
     helper.misuse(function() tw.input(5) end, "input", "name")

@@ -242,7 +242,7 @@ local function leave(premature)
 end
 
 local known = {
-  { "descriptors", "string?", "who watches them: nginx's own loop, \"event\"; a \"thread\"; a \"timer\"" },
+  { "descriptors", '"event"|"thread"|"timer"?', "who watches them: nginx's event loop (default), a thread, nobody" },
   { "thread_pool", "string?", "the pool of that thread; default tideway" },
   { "drain", "duration?", "how long the end of a worker may take; default 10 s" },
 }
@@ -250,8 +250,8 @@ local known = {
 --- Settings, to be made in init_worker_by_lua*: {descriptors = "event", thread_pool = "tideway", drain = "10s"}.
 function nginx.setup(opts)
   local given = check.settings("nginx.setup", known, opts)
-  watch.use(given.descriptors or watch.way)
-  watch.pool, drain = given.thread_pool or watch.pool, given.drain or drain
+  watch.way, watch.pool = given.descriptors or watch.way, given.thread_pool or watch.pool
+  drain = given.drain or drain
   return nginx
 end
 

@@ -9,7 +9,6 @@
 jit.off(true, true) -- never hot
 
 local C = require "tideway.ffi"
-local errors = require "tideway.errors"
 local ffi = require "ffi"
 local sched = require "tideway.sched"
 local semaphore = require "ngx.semaphore"
@@ -24,21 +23,11 @@ local CALLS = 1000  -- of that thread by one light thread, whose memory nginx fr
 
 local watch = {
   pool = "tideway", -- of the thread
-  way = "event",    -- or its substitute, once that has turned out not to work
+  way = "event",    -- the first to be tried; then the one that works
 }
-
-local ways = { event = true, thread = true, timer = true }
 
 local bell, ring -- what is posted; function()
 local exiting = false
-
---- Begin with this way.
-function watch.use(way)
-  if not ways[way] then
-    errors.misuse('nginx.setup: descriptors must be "event", "thread" or "timer", got %s', tostring(way))
-  end
-  watch.way = way
-end
 
 -- Events ------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ return {
   doc = [[What stands between scatter and gather runs on `workers` threads, each with a Lua state of its own;
 results come back in the order of the elements, or as they come with gather{ordered = false}. Functions are
 copied over with their upvalues when the first element comes; state that they change stays in the worker. Elements are
-copied, too: numbers, text, booleans, null, and tables of these, without their metatables. With `key`, a function or
-the name of a field, equal keys come to the same worker, in order. Operators with a state need a key or one worker.
+copied, too: numbers, text, booleans, null, and tables of these, without their metatables; frames share their columns.
+With `key`, a function or the name of a field, equal keys come to the same worker, in order. Operators with a state
+need a key or one worker.
 emit returns when what was made of its element is through; buffer(n) between the two lets it take n at once. A
 source keeps a few parcels of elements under way for each worker.]],
   args = {},

@@ -1,4 +1,5 @@
 local consumer = require "tideway.consumer"
+local crew = require "tideway.crew"
 local errors = require "tideway.errors"
 local from_kafka = require "tideway.source.from_kafka"
 local kafka = require "tideway.kafka"
@@ -9,12 +10,18 @@ local INTERVAL = 0.1 -- seconds
 local LINGER = 25    -- milliseconds
 local SOCKET = 6000  -- milliseconds
 
+--- By default the copies of a script (tideway run --workers) have one each.
+local function transactional_id(node)
+  local group = node.opts.group
+  return node.opts.transactional_id or crew.divided() and ("%s-%d"):format(group, crew.id) or group
+end
+
 --- librdkafka's settings of the producer.
 local function conf(node)
   local interval = node.opts.commit_interval or INTERVAL
   local linger = math.min(LINGER, math.ceil(interval * 250))
   return producer.conf(node, {
-    ["transactional.id"] = node.opts.transactional_id or node.opts.group,
+    ["transactional.id"] = transactional_id(node),
   }, {
     -- larger batches, the commit sends what is left: of 100 ms at 300 k records a second it takes 45
     -- instead of 150 to deliver the rest; and a batch is of one partition
@@ -39,7 +46,8 @@ broker is gone, librdkafka 2.0 may not return from sending offsets; then the sto
 second signal ends the process.]],
   args = {},
   opts = consumer.settings {
-    { "transactional_id", "string?", "one per running process, the same after a restart; default: the group's name" },
+    { "transactional_id", "string?", [[one per running process, the same after a restart; default: the group's
+name, with the number of the copy where there are several (--workers)]] },
     { "full", "boolean?", "give tables, not only values" },
     { "view", "boolean?", "give views of the values instead of strings: faster" },
   },
@@ -56,6 +64,7 @@ end)() ]],
   new = function(node)
     local opts = node.opts
     if not opts.group then errors.misuse("exactly_once: needs group = \"...\", whose offsets are committed") end
+    crew.claim_name("exactly_once", "transactional_id", transactional_id(node))
     if opts.commit_interval == 0 then errors.misuse("exactly_once: commit_interval must be more than 0") end
     from_kafka.new(node, {
       transactional = true, interval = opts.commit_interval or INTERVAL, drain = opts.drain or 5,

@@ -2,6 +2,8 @@ jit.off(true, true) -- once a scan, and its traces would hold on to graphs (DESI
 
 local C = require "tideway.declare" "files"
 local clock = require "tideway.clock"
+local crew = require "tideway.crew"
+local division = require "tideway.division"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local sched = require "tideway.sched"
@@ -42,7 +44,7 @@ local function fresh(S)
   local paths, seen, present = {}, S.seen, S.again and {} or S.seen
   for path in text:gmatch "([^%z]+)%z" do
     -- a pattern that is a name is also given as such
-    if not seen[path] then paths[#paths + 1] = path end
+    if not seen[path] and (S.whole or crew.owns(path)) then paths[#paths + 1] = path end
     present[path] = true
   end
   S.seen = present
@@ -74,11 +76,13 @@ return {
 stopped, those that appear; each once, those that appear together sorted. Names that begin with a dot are left
 out, as by a shell. A file that has just appeared may still be written to: let others write under
 another name and rename. Every name that was given is remembered; with again = true only those that are
-there, and one that was gone and comes back is given again.]],
+there, and one that was gone and comes back is given again. Among workers (tideway help run) each path is
+given to one, by tw.worker.owns(path).]],
   args = { { "path", "string", "a directory or a glob" } },
   opts = {
     { "poll_interval", "duration?", "how often to look; default 1 s, 100 ms where there is no inotify" },
     { "again", "boolean?", "a path that was gone and comes back counts as new" },
+    division.opts[1],
   },
   outputs = "1",
   example = [[ tw.filenames("examples/data/*.csv"):take(1) ]],
@@ -93,7 +97,10 @@ there, and one that was gone and comes back is given again.]],
   open = function(node)
     local S = node.state
     if not S then -- else it was stopped: goes on with what is new since
-      S = { again = node.opts.again, seen = {}, paths = {}, i = 0, n = 0, size = 4096 }
+      S = {
+        again = node.opts.again, whole = node.opts.divide == false, -- whole: also what is another copy's
+        seen = {}, paths = {}, i = 0, n = 0, size = 4096,
+      }
       S.buf = ffi.new("char[?]", S.size)
       S.pattern = pattern_of(node.args.path)
     end

@@ -35,7 +35,7 @@ local function named(S, names)
   return fields
 end
 
-local format = {}
+local format = { headed = true }
 
 function format.begin(S)
   local header = S.settings.header
@@ -105,6 +105,8 @@ local opts = {
   { "delimiter", "string?", 'the character between fields; default: ","' },
 }
 for _, row in ipairs(tabular.opts) do opts[#opts + 1] = row end
+opts[#opts + 1] = { "divide", 'boolean|"lines"?', [[of `tideway run --workers`: true (default): several files are
+divided among the copies; "lines": a single one too, no quotes in it have newlines; false: every copy reads all]] }
 
 return tabular.source({
   name = "from_csv",
@@ -118,6 +120,7 @@ stream gets its text. The files of a glob follow each other; their columns go by
   example = [[ tw.from_csv("examples/data/seattle-weather.csv", {batch = 3, columns = {"date", "temp_max"}})
   :take(1):map(function(f) return f.temp_max[1] end) ]],
   gives = { 12.8 },
+  cuts = function(node) return node.opts.divide == "lines" end,
   check = function(given)
     local d = given.delimiter
     if d and (#d ~= 1 or d:find '["\r\n]') then

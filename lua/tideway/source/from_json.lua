@@ -1,4 +1,5 @@
 local C = require "tideway.declare" "frames"
+local division = require "tideway.division"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local schema = require "tideway.schema"
@@ -65,6 +66,10 @@ end
 
 format.read = C.tw_frame_json_read
 
+local opts = {}
+for _, row in ipairs(tabular.opts) do opts[#opts + 1] = row end
+opts[#opts + 1] = division.opts[1]
+
 return tabular.source({
   name = "from_json",
   doc = [[Frames of the lines of a file that are a JSON object each. Columns are the fields of the first rows, in the
@@ -72,7 +77,8 @@ order in which they come up, and those of `schema`; what other rows have besides
 is missing. Types that `schema` does not give are inferred: numbers f64, booleans bool, ISO 8601 texts
 timestamp, all else (lists and objects too, as their text) string. Numbers are read as doubles; i64 columns take
 larger ones as strings. A row that does not fit is an error, as in from_csv.]],
-  opts = tabular.opts,
+  opts = opts,
+  cuts = function() return true end,
   example = [[ tw.from_json("examples/data/flights.ndjson", {batch = 2}):take(1):map(function(f) return #f end) ]],
   gives = { 2 },
 }, format)

@@ -1,4 +1,5 @@
 local C = require "tideway.declare" "files"
+local division = require "tideway.division"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local follow = require "tideway.follow"
@@ -30,12 +31,30 @@ local function match(op, pattern)
   end
 end
 
---- Open what `source` is: a path, "-", or a Lua file object.
+--- Is a path no archive?
+local function plain(opts, path) return encoding(opts, path) == "none" end
+
+--- What is to be read of a source's file, an array; among several copies of the script, by this one. Also
+-- that of all of them.
+-- delimiter  between records, where files may be cut
+local function sources(node, delimiter)
+  local file = node.args.file
+  if division.is_input(file) and not division.reads_input() and node.opts.divide ~= false then return {}, {} end
+  if type(file) ~= "string" or file == "-" then return { file }, { file } end
+  return division.of(node, match(node.kind, file), delimiter, function(path) return plain(node.opts, path) end)
+end
+
+--- Open what `source` is: a path, "-", a Lua file object, a part of a file (tideway.division).
 local function open_one(S, source)
   local o = ffi.new "tw_textfile_options"
   local opts = S.opts
   local name = source
   o.fd = -1
+  S.part = type(source) == "table" and source or nil
+  if S.part then
+    name, source = source.path, source.path
+    o.start, o.stop = S.part.start, S.part.stop
+  end
   if source == "-" then
     name, o.fd = "standard input", 0
   elseif type(source) ~= "string" then
@@ -99,12 +118,13 @@ end
 return {
   -- for sources of other things in files
   only_decoded = view.only_decoded,
-  match = match, open_next = open_next, close_one = close_one, after_delivery = after_delivery,
+  sources = sources, open_next = open_next, open_one = open_one, close_one = close_one, after_delivery = after_delivery,
 
   name = "from_textfile",
   doc = [[The lines of a text file, without the delimiter. Reading, unpacking and splitting are
 native. With the default delimiter a line of a CRLF file keeps its "\r"; delimiter = "\r\n" takes
-both. The files of a glob follow each other in the order of their names.
+both. The files of a glob follow each other in the order of their names. Among workers (tideway help run) files are
+divided; a single one is cut between lines.
 
 With follow = true it goes on with what is appended, until it is stopped, through what is done to
 logs: renamed, deleted, truncated (copytruncate) and made anew; all files of a glob at once, also those
@@ -126,6 +146,7 @@ were through later than that, none is left out. A line that failed is not throug
     { "follow", "boolean?", "true: go on reading what is appended" },
     { "position", "string?", "of follow: the file that says how far it has read" },
     { "poll_interval", "duration?", "of follow: how often to look; default 1 s, 100 ms without inotify" },
+    division.opts[1],
   },
   outputs = "1",
   example = [[ tw.from_textfile("examples/data/seattle-weather.csv"):take(1) ]],
@@ -152,18 +173,14 @@ were through later than that, none is left out. A line that failed is not throug
     if node.opts.follow then return follow.open(node) end
     if node.state and node.state.file then return end -- was stopped: goes on where it was
     local S = {
-      op = "from_textfile", opts = node.opts, next = 1,
+      op = "from_textfile", opts = node.opts, next = 1, n = 0,
       at = ffi.new("int[1]", -1), -- the line of the batch that was delivered last
       view = node.view, epoch = view.epoch,
     }
-    if type(file) == "string" and file ~= "-" then
-      S.sources = match(S.op, file)
-    else
-      if file ~= "-" and io.type(file) ~= "file" then
-        error("from_textfile: the file has been closed", 0)
-      end
-      S.sources = { file }
+    if type(file) ~= "string" and io.type(file) ~= "file" then
+      error("from_textfile: the file has been closed", 0)
     end
+    S.sources = sources(node, not node.opts.from_end and (node.opts.delimiter or "\n") or nil)
     open_next(S)
     node.state = S
   end,
@@ -219,6 +236,9 @@ were through later than that, none is left out. A line that failed is not throug
     if node.opts.follow then return follow.place(node) end
     local S = node.state
     if S and S.file and S.at[0] >= 0 then
+      if S.part then
+        return ("byte %d of %s"):format(S.start + tonumber(S.line[S.at[0]].ptr - S.lines[0].ptr), S.name)
+      end
       return ("line %d of %s"):format(S.before + S.at[0] + 1, S.name)
     end
   end,
@@ -244,5 +264,7 @@ were through later than that, none is left out. A line that failed is not throug
   end,
 
   -- stopped while its task waits: have it look
-  cancel = function(node) C.tw_loop_wake(sched.loop(), node.state.id) end,
+  cancel = function(node)
+    if node.state.id then C.tw_loop_wake(sched.loop(), node.state.id) end
+  end,
 }

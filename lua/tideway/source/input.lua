@@ -1,5 +1,6 @@
 local C = require "tideway.ffi"
 local check = require "tideway.check"
+local columns = require "tideway.columns"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local host = require "tideway.host"
@@ -22,6 +23,7 @@ local methods = setmetatable({}, {
 -- compiled together with who calls it.
 local function new_ring(maxsize)
   return {
+    width = 1,                         -- places of an element in them: the number of its fields (tideway.columns)
     items = {}, n = 0,                 -- pushed, not yet asked for
     batch = {}, size = 0, taken = 0,   -- asked for, and how many of them have been handed on
     maxsize = maxsize, refused = 0, closed = false,
@@ -89,7 +91,7 @@ local function rest(S)
     S.line, S.size, S.taken = S.line + S.taken, left, 0
     return left
   end
-  for i = 1, left do batch[i] = S.batch[S.taken + i] end
+  for i = 1, left * S.width do batch[i] = S.batch[S.taken * S.width + i] end
   S.batch, S.size, S.taken = batch, left, 0
   return left
 end
@@ -120,12 +122,15 @@ callback. It neither waits nor runs anything: the elements are delivered, in ord
 its next turn. It returns true, or nil and "again" when `maxsize` elements are waiting, which is counted
 (input:refused()). The same name gives the same input, so that who pushes need not know
 who has built the pipeline. input:close() delivers what has been pushed and ends the stream; from then
-on push returns nil and "closed". tw.run waits for the inputs to be closed.]],
+on push returns nil and "closed". tw.run waits for the inputs to be closed. With
+`fields` push takes the values of an element's fields instead, in that order, and a table of them is
+what comes out: without a table for each push, it costs a third of one.]],
   args = { { "name", "string" } },
   opts = {
     { "maxsize", "count?", "how many elements may wait; default 10000" },
     { "max_bytes", "count?", "and how many bytes of what a host in C pushes; default 16 MB" },
     { "view", "boolean?", "give views of what a host in C pushes instead of strings: faster" },
+    { "fields", "table?", "array of the names whose values are pushed, input:push(value, value, ...)" },
   },
   outputs = "1",
   example = [[ (function()
@@ -146,7 +151,12 @@ end)() ]],
     if handle and opts ~= nil then
       local given = check.settings("input", {
         { "maxsize", "count?" }, { "max_bytes", "count?" }, { "view", "boolean?" }, { "start", "boolean?" },
+        { "fields", "table?" },
       }, opts)
+      local node = require("tideway.stream").node_of(handle, "input")
+      if given.fields and not columns.equal(given.fields, node.opts.fields) then
+        errors.misuse("input: there is an input '%s' already, with other fields", name)
+      end
       local maxsize = handle._ring.maxsize
       if given.maxsize and given.maxsize ~= maxsize then
         errors.misuse("input: there is an input '%s' already, whose maxsize is %d", name, maxsize)
@@ -160,6 +170,7 @@ end)() ]],
     if node.args.name == "" then errors.misuse "input: name must not be empty" end
     node.opts.name = node.args.name
     node.ring = new_ring(node.opts.maxsize or MAXSIZE)
+    if node.opts.fields then node.ring.width = columns.check("input", node.opts.fields) end
     node.view = view.new()
     if node.opts.view then view.passes(node, node.view) end
     node.ring.view, node.ring.epoch = node.view, view.epoch
@@ -182,6 +193,7 @@ end)() ]],
       error(("there is no tw.input '%s'%s"):format(name, errors.suggestion(name, names)), 0)
     end
     local S, node = handle._ring, require("tideway.stream").node_of(handle, "attach")
+    if node.opts.fields then error(("input '%s' has fields, which only Lua can push"):format(name), 0) end
     if not S.box then
       local box = C.tw_mailbox_open(sched.loop(), S.maxsize, node.opts.max_bytes or MAX_BYTES,
         shared and C.TW_SHARED or 0)
@@ -194,6 +206,7 @@ end)() ]],
   end,
   result = function(node, handle)
     handle._ring = node.ring
+    if node.opts.fields then handle.push = columns.push(node.ring, refuse, rouse, wrong) end
     named[node.args.name] = handle
     return handle
   end,
@@ -234,8 +247,12 @@ end)() ]],
       if native == "v" then b:line "v.ptr, v.len, v.born = line[i].ptr, line[i].len, epoch[0]" end
       b:line("%s = %s", x, native)
       b:line "else"
-      b:line("%s = items[i + 1]", x)
-      b:line "items[i + 1] = false"
+      if node.opts.fields then
+        columns.element(b, node.opts.fields, x)
+      else
+        b:line("%s = items[i + 1]", x)
+        b:line "items[i + 1] = false"
+      end
       b:line "end"
       return x
     end

@@ -82,6 +82,28 @@ static void a_thread_that_ends_keeps_nothing(void) {
   CHECK(tw_mem_bytes() == before);
 }
 
+/* At the end of a line of threads: it is given what others took, and takes less itself. */
+static void *take_little(void *blocks) {
+  void *wrong = NULL;
+  for (int i = 0; i < 64; i++) {
+    void *own = tw__pool_take(40);
+    tw__pool_give(40, ((void **)blocks)[i]);
+    tw__pool_give(40, own);
+    if (tw__pool_bytes() > 2 * (int64_t)tw__pool_size(40)) wrong = blocks;
+  }
+  return wrong;
+}
+
+static void who_is_only_given_keeps_nothing(void) {
+  void *blocks[64], *wrong;
+  int64_t before = tw_mem_bytes();
+  pthread_t thread;
+  for (int i = 0; i < 64; i++) blocks[i] = tw__pool_take(40);
+  CHECK(!pthread_create(&thread, NULL, take_little, blocks));
+  CHECK(!pthread_join(thread, &wrong) && !wrong);
+  CHECK(tw_mem_bytes() == before);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   classes_hold_what_is_asked();
@@ -89,5 +111,6 @@ int main(int argc, char **argv) {
   what_is_kept_is_bounded();
   an_allocation_still_fails();
   a_thread_that_ends_keeps_nothing();
+  who_is_only_given_keeps_nothing();
   return check_close();
 }

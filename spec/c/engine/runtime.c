@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -423,12 +424,37 @@ static int live(miser *m, heard *h) {
     failed |= !in;
     failed |= tw_output_listen(rt, "shouts", hear, h) < 0;
     failed |= tw_step(rt, 0) < 0;
-    failed |= tw_finish(rt, 1000) != TW_OK;
+    const int ended = tw_finish(rt, 20);
+    failed |= ended < 0 && ended != TW_AGAIN; /* what has failed may wait for ever */
   }
   if (failed) CHECK(tw_error(rt) != NULL);
   tw_close(rt);
   CHECKF(m->blocks == 0, "%ld blocks of Lua's are left", m->blocks);
   return failed || refused;
+}
+
+/* Refuse Lua's allocations number `first`, first + step ... up to `last`, in a process of their own,
+ * which says in *trying how far it is. */
+static void refuse_some(long first, long last, long step, long *trying) {
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    heard h = {.len = 0};
+    check_count = check_failed = 0;
+    for (long n = first; n <= last; n += step) {
+      miser m = {.left = n};
+      *trying = n;
+      alarm(60); /* none may hang */
+      live(&m, &h);
+    }
+    fflush(stdout);
+    _exit(check_failed > 0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECKF(status == 0, "allocation %ld refused: %s %d", *trying,
+         WIFSIGNALED(status) ? "signal" : "checks failed, status",
+         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 static void survives_without_memory(void) {
@@ -442,22 +468,37 @@ static void survives_without_memory(void) {
     if (tw_mem_fail_at(0) > 0) break; /* there were fewer */
   }
   CHECKF(nth > 10, "%lld", (long long)nth);
+  CHECKF(tw_mem_bytes() <= before + 4096, "%lld bytes more",
+         (long long)(tw_mem_bytes() - before));
   /* Lua's, all with --long, else some hundred */
   miser all = {.left = 1L << 40};
   live(&all, &h);
   const long total = (1L << 40) - all.left;
-  long step = check_long ? 1 : total / 150 + 1;
-  for (long n = 1 + (check_long ? 0 : (long)check_below(step)); n <= total; n += step) {
-    miser m = {.left = n};
-    live(&m, &h);
+  const long step = check_long ? 1 : total / 150 + 1, slice = 100 * step;
+  long *trying = mmap(NULL, sizeof *trying, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  for (long n = 1 + (check_long ? 0 : (long)check_below(step)); n <= total;
+       n += slice) {
+    const long last = n + slice - step;
+    refuse_some(n, last < total ? last : total, step, trying);
   }
-  CHECKF(tw_mem_bytes() <= before + 4096, "%lld bytes more",
-         (long long)(tw_mem_bytes() - before));
+  if (check_long)
+    printf("%lld allocations of the core's, %ld of Lua's\n", (long long)nth - 1, total);
+  munmap(trying, sizeof *trying);
+}
+
+static long resident_kb(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file && fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+  if (file) fclose(file);
+  return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static void leaves_nothing(void) {
   const int rounds = check_long ? 10000 : 100;
   int64_t before = 0;
+  long resident = 0;
   const int fd = dup(0);
   for (int i = 0; i < rounds; i++) {
     tw_runtime *rt = open_code(SHOUT);
@@ -465,12 +506,36 @@ static void leaves_nothing(void) {
     settle(rt);
     tw_close(rt);
     if (i == 10) before = tw_mem_bytes();
+    if (i == rounds / 10) resident = resident_kb();
   }
   CHECKF(tw_mem_bytes() <= before, "%lld bytes more",
          (long long)(tw_mem_bytes() - before));
+  const long more = resident_kb() - resident;
+#ifndef __SANITIZE_ADDRESS__ /* keeps what has been freed */
+  CHECKF(more < 512, "%ld KB more", more);
+#endif
+  if (check_long) printf("%d runtimes: %ld KB, %ld more\n", rounds, resident, more);
   close(fd);
   CHECK(dup(0) == fd); /* no descriptor was kept */
   close(fd);
+}
+
+/* Frames that a script still has are released with its state, columns too. */
+static void leaves_no_frames(void) {
+  int64_t before = 0;
+  for (int i = 0; i < 12; i++) {
+    tw_runtime *rt =
+        open_code("local tw = require 'tideway'\n"
+                  "held = tw.frame { x = { 1, 2, 3 }, s = { 'a', 'b', 'c' } }\n"
+                  "held_column = held.s\n"
+                  "tw.input('words'):sink(function() end)\n");
+    CHECK(tw_input_open(rt, "words") != NULL);
+    settle(rt);
+    tw_close(rt);
+    if (i == 1) before = tw_mem_bytes();
+  }
+  CHECKF(tw_mem_bytes() <= before, "%lld bytes more",
+         (long long)(tw_mem_bytes() - before));
 }
 
 int main(int argc, char **argv) {
@@ -490,5 +555,6 @@ int main(int argc, char **argv) {
   leaves_signals_alone();
   survives_without_memory();
   leaves_nothing();
+  leaves_no_frames();
   return check_close();
 }

@@ -315,6 +315,26 @@ static void copies_few_strings_of_many(void) {
   tw_column_release(col);
 }
 
+/* A source whose rows are nearly all of new strings is told to begin anew with each frame. */
+static void tells_who_always_has_new_strings(void) {
+  for (int distinct = 2000; distinct <= 200000; distinct *= 100) {
+    tw_column *col = tw_column_new(TW_COL_STRING, 10000, NULL);
+    char text[16];
+    for (int i = 0; i < 10000; i++)
+      tw_column_put_bytes(
+          col, text, snprintf(text, sizeof text, "n%d", (int)check_below(distinct)));
+    tw_frame *frame = tw_frame_new(1, 1);
+    tw_frame_take(frame, 0, col);
+    tw_frame_release(tw_frame_share(frame));
+    CHECK(col->dict->frozen == (distinct > 2000 ? 2 : 1));
+    tw_dict *dict = tw_dict_retain(col->dict);
+    CHECK(!tw_column_renew(&frame->column[0], TW_COL_STRING, NULL, 10000));
+    CHECK((frame->column[0]->dict == dict) == (distinct == 2000));
+    tw_dict_release(dict);
+    tw_frame_release(frame);
+  }
+}
+
 static void has_an_end_for_memory(void) {
   for (int large = 0; large < 2; large++) {
     tw_frame *frame = made_frame(20, 10, NULL), *other = NULL;
@@ -339,6 +359,7 @@ int main(int argc, char **argv) {
   check_open(argc, argv);
   shares_columns_and_freezes_dicts();
   copies_few_strings_of_many();
+  tells_who_always_has_new_strings();
   has_an_end_for_memory();
   for (int count = 2; count <= THREADS; count++) frames_stay_what_they_were(count);
   return check_close();

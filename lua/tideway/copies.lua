@@ -1,0 +1,42 @@
+--- tideway.copies -- `tideway run --workers N`: the first thread, which starts the copies of the script, has
+-- the signals, and waits until all have ended.
+jit.off(true, true)
+
+local C = require "tideway.declare" "crew"
+local ffi = require "ffi"
+local sched = require "tideway.sched"
+local signals = require "tideway.signals"
+
+local copies = {}
+
+--- One a core.
+function copies.cores() return C.tw_processors() end
+
+--- Run `count` copies, each in a thread with a Lua state of its own: require(module)[fn](member, id, count, ...).
+-- furnish  the C function that gives a new state its modules (bindings/cli/main.c)
+-- words    texts: the further arguments
+-- Returns the exit status.
+function copies.run(count, furnish, module, fn, words)
+  local o, slices = ffi.new "tw_crew_options", ffi.new("tw_slice[?]", math.max(1, #words))
+  for i, text in ipairs(words) do slices[i - 1].ptr, slices[i - 1].len = text, #text end
+  o.count, o.furnish, o.module, o["function"] = count, furnish, module, fn
+  o.words, o.word_count = slices, #words
+  local crew = C.tw_crew_open(sched.loop(), o)
+  if crew == nil then error(("tideway: %d threads cannot be started"):format(count), 0) end
+  local id = C.tw_crew_id(crew)
+  local function running() return C.tw_crew_running(crew) > 0 end
+  signals.take {
+    begin = function(name) C.tw_crew_stop(crew, name) end,
+    under_way = running,
+  }
+  sched.spawn(function()
+    while running() do sched.wait(id) end
+  end)
+  sched.run(function() end)
+  signals.leave()
+  local status = C.tw_crew_status(crew)
+  C.tw_crew_close(crew)
+  return status
+end
+
+return copies
