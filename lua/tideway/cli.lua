@@ -156,7 +156,7 @@ local function after_options(words, i, command)
     return nil, misuse("%s: %s is not there yet", command, option)
   end
   return nil, misuse("%s: unknown option %s%s (tideway help %s)", command, option,
-    did_you_mean(option, { "--help" }), command)
+    did_you_mean(option, { "--help", command == "run" and "--workers" or nil }), command)
 end
 
 --- Run a script, then the sources that it has left alone.
@@ -182,7 +182,7 @@ local function worker_count(words, i)
   return count, behind
 end
 
---- The further runner of copies; furnish: see tideway.copies.
+--- Run so many copies of a script, whose path is words[i]. furnish: see tideway.copies. Returns the exit status.
 local function run_copies(count, script, words, i, furnish)
   local texts = { script.path, script.text, script.name, tostring(i), words[0] or "tideway" }
   for k = 1, #words do texts[#texts + 1] = words[k] end

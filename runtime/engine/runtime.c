@@ -53,9 +53,12 @@ typedef struct driver {
   int open;
 } driver;
 
-/* LuaJIT crashes when there is no memory for what lua_newstate allocates second, or in the middle
- * of loading its FFI. So what a host's allocator is to give until then is had before, as one
- * block, to which nothing goes back before the end. */
+/* LuaJIT crashes when there is no memory for what lua_newstate allocates second to seventh, or in
+ * the middle of loading its FFI. (Without tideway: lua_newstate, luaL_openlibs and require "ffi"
+ * in a lua_cpcall, with an allocator that refuses the n-th block; n = 2 .. 7 and 569 .. 573 of 640
+ * end with signal 11 in 2.1-20230119, 2 .. 7 and 554 .. 558 of 625 in 2.1.0-beta3.) So what a
+ * host's allocator is to give until then is had before, as one block, to which nothing goes back
+ * before the end. */
 typedef struct allocator {
   tw_alloc *fn;
   void *ctx;

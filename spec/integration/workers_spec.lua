@@ -229,6 +229,26 @@ describe("files of several workers", function()
       tw.from_textfile(arg[1], {follow = true, position = arg[2] .. tw.worker.count}):sink(print)
       tw.run(function() tw.sleep(0.2) tw.stop() end)]], folder .. "/log-a.txt", folder .. "/one-")
   end)
+
+  it("stay with their worker when they are rotated under names that are followed, too", function()
+    for i = 1, 6 do write(("%d.log"):format(i), "first " .. i .. "\n") end
+    local _, out = run(3, [[
+      tw.from_textfile(arg[1] .. "/*.log*", {follow = true, poll_interval = "20ms"}):sink(print)
+      tw.run(function()
+        tw.sleep(0.5)
+        for i = 1, tw.worker.id == 1 and 6 or 0 do
+          local path = arg[1] .. "/" .. i .. ".log"
+          os.rename(path, path .. ".1")
+          local file = io.open(path, "w")
+          file:write("second ", i, "\n")
+          file:close()
+        end
+        tw.sleep(1)
+        tw.stop()
+      end)]], folder)
+    assert.same({ "first 1", "first 2", "first 3", "first 4", "first 5", "first 6",
+      "second 1", "second 2", "second 3", "second 4", "second 5", "second 6" }, lines(out))
+  end)
 end)
 
 describe("standard output of several workers", function()

@@ -1,6 +1,5 @@
 local C = require "tideway.ffi"
 local check = require "tideway.check"
-local columns = require "tideway.columns"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local host = require "tideway.host"
@@ -154,7 +153,7 @@ end)() ]],
         { "fields", "table?" },
       }, opts)
       local node = require("tideway.stream").node_of(handle, "input")
-      if given.fields and not columns.equal(given.fields, node.opts.fields) then
+      if given.fields and not require("tideway.columns").equal(given.fields, node.opts.fields) then
         errors.misuse("input: there is an input '%s' already, with other fields", name)
       end
       local maxsize = handle._ring.maxsize
@@ -170,7 +169,7 @@ end)() ]],
     if node.args.name == "" then errors.misuse "input: name must not be empty" end
     node.opts.name = node.args.name
     node.ring = new_ring(node.opts.maxsize or MAXSIZE)
-    if node.opts.fields then node.ring.width = columns.check("input", node.opts.fields) end
+    if node.opts.fields then node.ring.width = require("tideway.columns").check("input", node.opts.fields) end
     node.view = view.new()
     if node.opts.view then view.passes(node, node.view) end
     node.ring.view, node.ring.epoch = node.view, view.epoch
@@ -206,7 +205,7 @@ end)() ]],
   end,
   result = function(node, handle)
     handle._ring = node.ring
-    if node.opts.fields then handle.push = columns.push(node.ring, refuse, rouse, wrong) end
+    if node.opts.fields then handle.push = require("tideway.columns").push(node.ring, refuse, rouse, wrong) end
     named[node.args.name] = handle
     return handle
   end,
@@ -248,7 +247,7 @@ end)() ]],
       b:line("%s = %s", x, native)
       b:line "else"
       if node.opts.fields then
-        columns.element(b, node.opts.fields, x)
+        require("tideway.columns").element(b, node.opts.fields, x)
       else
         b:line("%s = items[i + 1]", x)
         b:line "items[i + 1] = false"
