@@ -96,7 +96,8 @@ end
 local function new_lane(number, image)
   local message = ffi.new("char[?]", ERROR_SIZE)
   local code = CODE:format(crew.id, crew.count)
-  local worker = C.tw_worker_open(sched.loop(), code, "scatter", nil, number, message, ERROR_SIZE)
+  local worker = C.tw_worker_open(sched.loop(), code, "scatter", package.loaded["tideway.root"], number, message,
+    ERROR_SIZE)
   if worker == nil then error("scatter: " .. ffi.string(message), 0) end
   local lane = {
     number = number, worker = ffi.gc(worker, C.tw_worker_close), id = C.tw_worker_id(worker),
