@@ -52,22 +52,32 @@ end
 
 return function(settings)
   local rows = assert(loadfile(settings.root .. "/bench/scatter.lua"))("list")
-  local function ours(row, workers)
-    return numbers_of(harness.capture(("%stimeout -s KILL 60 %s %s/bench/scatter.lua %s %d"):format(
-      settings.env, settings.luajit, settings.root, quote(row.name), workers)))
+  local function command_of(row, workers)
+    return ("%stimeout -s KILL 60 %s %s/bench/scatter.lua %s %d"):format(
+      settings.env, settings.luajit, settings.root, quote(row.name), workers)
+  end
+  local function ours(row, workers) return numbers_of(harness.capture(command_of(row, workers))) end
+
+  --- How many times as fast are two processes without scatter as one, beside each other now?
+  local function machine(row)
+    local one = command_of(row, 0)
+    local alone = numbers_of(harness.capture(one))
+    local both = numbers_of(harness.capture(("%s & %s; wait"):format(one, one)))
+    return alone[1] and both[3] and 2 * alone[1] / math.max(both[1], both[3]) or nil
   end
   local function peer(row, where)
     local command = "timeout -s KILL 120 %s %s/bench/peers/scatter_dask.py %s %d 2> /dev/null"
     return numbers_of(harness.capture(command:format(settings.python, settings.root, where, row.peer)))[1]
   end
 
-  local records = {}
+  local records, possible = {}, {}
   for _ = 1, settings.rounds do
     for i, row in ipairs(rows) do
       if row.name:find(settings.match, 1, true) then
         local record = records[i] or { [0] = {}, {}, {}, threads = {}, processes = {} }
         records[i] = record
         for workers = 0, 2 do table.insert(record[workers], ours(row, workers)) end
+        if row.what == "work" then table.insert(possible, machine(row)) end
         if row.peer and not settings.only_ours then
           for _, where in ipairs { "threads", "processes" } do table.insert(record[where], peer(row, where)) end
         end
@@ -99,8 +109,9 @@ return function(settings)
   end
   return harness.markdown("Scatter and gather", ([[
 Wall time, from the tenth part of the elements on; "CPU" is that of all threads. Two workers need two processors for
-themselves, which the emitter and the gather share. Emitted by hand without a buffer, an element is there and back
-before the next (the median).%s Medians of %d rounds. %s.]]):format(
-    #dask > 0 and (" The last row with streamz on Dask: %s messages a second."):format(table.concat(dask, ", ")) or "",
+themselves, which the emitter and the gather share; two processes with the same functions were %s times as fast as one.
+Emitted by hand without a buffer, an element is there and back before the next (the median).%s Medians of %d rounds. %s.]]):format(
+    number(harness.median(possible)),
+    #dask > 0 and (" streamz on Dask in the last row: %s messages a second."):format(table.concat(dask, ", ")) or "",
     settings.rounds, harness.place()), lines)
 end
