@@ -240,7 +240,7 @@ describe("tw.http", function()
   it("suspends its task; others run", function()
     local log = {}
     with_server(function(r)
-      tw.sleep "30ms"
+      repeat tw.sleep "10ms" until #log == 3
       r:respond "x"
     end, function(url)
       local other = tw.spawn(function()
@@ -380,9 +380,12 @@ describe("tw.http", function()
       echo "by TLS" > page
       for port in 18443 18543 18643 18743; do
         openssl s_server -accept 0.0.0.0:$port -cert cert -key key -WWW > log 2>&1 &
-        server=$!
-        sleep 0.5
-        kill -0 $server 2> /dev/null && break
+        server=$! tries=0
+        until grep -q ACCEPT log || ! kill -0 $server 2> /dev/null || [ $tries = 200 ]; do
+          sleep 0.1
+          tries=$((tries + 1))
+        done
+        grep -q ACCEPT log && break
       done
       trap 'kill $server' EXIT
       cat > script.lua <<'END'

@@ -11,6 +11,7 @@
 jit.off(true, true) -- but for `step`
 
 local C = require "tideway.declare" "thread"
+local buffer = require "string.buffer"
 local crew = require "tideway.crew"
 local ffi = require "ffi"
 local key = require "tideway.key"
@@ -28,6 +29,8 @@ local lanes = {}
 
 local MORE, END = 2, 4   -- ORDER flags (tideway.worker)
 local DEPTH = 3          -- parcels that a worker has at once
+local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
+local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
 local TARGET = 500000    -- nanoseconds of work in one
 local ERROR_SIZE = 512
 local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
@@ -35,6 +38,7 @@ local as_starts = ffi.typeof "const int32_t *"
 local band, min, max, floor = bit.band, math.min, math.max, math.floor
 local put = parcel.put
 local NOTHING = {}
+local WHOLE = 2 ^ 53     -- up to here a number tells whole ones apart
 
 --- The state of a scatter's node.
 function lanes.new(node, workers, by, S)
@@ -48,7 +52,8 @@ function lanes.new(node, workers, by, S)
     size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
-    waits_for = nil, flushing = false, ending = false, dead = nil,
+    waits_for = nil, flushing = false, dead = nil,
+    ending = false, concluding = false, -- the stream has ended; the workers have been told
     reader = nil, at = 0,          -- of the gathers' loops
   }
 end
@@ -70,6 +75,11 @@ local function empty(lane)
   end
 end
 
+local function free_parts(group)
+  for _, p in ipairs(group.parcels) do parcel.free(p) end
+  group.parcels = {}
+end
+
 local function close_lane(lane)
   if not lane.worker then return end
   empty(lane)
@@ -78,7 +88,7 @@ local function close_lane(lane)
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
   for _, p in ipairs(lane.parcels) do parcel.free(p) end
   for _, group in ipairs(lane.groups) do
-    for _, p in ipairs(group.parcels) do parcel.free(p) end
+    if group ~= lane.at_hand then free_parts(group) end
   end
   lane.parcels, lane.groups = {}, {}
 end
@@ -86,7 +96,8 @@ end
 local function new_lane(number, image)
   local message = ffi.new("char[?]", ERROR_SIZE)
   local code = CODE:format(crew.id, crew.count)
-  local worker = C.tw_worker_open(sched.loop(), code, "scatter", nil, number, message, ERROR_SIZE)
+  local worker = C.tw_worker_open(sched.loop(), code, "scatter", package.loaded["tideway.root"], number, message,
+    ERROR_SIZE)
   if worker == nil then error("scatter: " .. ffi.string(message), 0) end
   local lane = {
     number = number, worker = ffi.gc(worker, C.tw_worker_close), id = C.tw_worker_id(worker),
@@ -95,6 +106,7 @@ local function new_lane(number, image)
     load = 0,                         -- parcels there
     sent = {}, first = 0, last = 0,   -- what is to be known of them: groups to be
     parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
+    at_hand = nil,                    -- the group that is being emitted: its parcels are in use
     reading = false, ending = false,
   }
   C.tw_worker_send(worker, parcel.seal(parcel.packer "scatter", lane, image))
@@ -107,6 +119,7 @@ local function close(S)
   S.pending, S.first, S.last = 0, 0, 0
   S.runs, S.counts = {}, {}
   S.size, S.full, S.cost = 1, 0, math.huge
+  S.concluding = false
 end
 
 local function start(S)
@@ -117,17 +130,25 @@ local function start(S)
   local plan, members, letters = section.plan(S.section)
   plan.views = #view.above(S.node) > 0
   S.members, S.letters, S.version, S.dead = members, letters, S.section.version, nil
+  S.gathers = { unpack(S.section.gathers) }
   S.depth = DEPTH
   if plan.later then S.depth = (S.section.later.opts.parallelism or 1) + 2 end
   S.most = parcel.MOST
   if S.section.window then -- it is the limit
-    S.most, S.depth = max(1, floor(S.section.window / (2 * S.workers))), math.huge
+    S.most, S.depth = max(1, floor(S.section.window / (2 * S.workers))), MANY
   end
   local image = { plan = ship.pack(plan, "scatter"), path = package.path, cpath = package.cpath }
   if not S.key then S.packer = parcel.packer "scatter" end
   local list = {}
   S.list = list
-  for number = 1, S.workers do list[number] = new_lane(number, image) end
+  for number = 1, S.workers do
+    local ok, lane = pcall(new_lane, number, image)
+    if not ok then
+      close(S)
+      error(lane, 0)
+    end
+    list[number] = lane
+  end
 end
 
 lanes.close = close
@@ -163,7 +184,7 @@ local function arrived(S, lane, p)
   group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
   group.starts, group.errors, group.letters = tail.starts, tail.errors, tail.letters
   group.taken, group.at, group.total = 0, 0, 0               -- elements, results that are out; all results
-  group.wrong, group.failed = 1, false                       -- the next error; has the element at hand failed?
+  group.wrong, group.letter, group.failed = 1, 1, false      -- the next ones; has the element at hand failed?
   for _, part in ipairs(group.parcels) do group.total = group.total + part.count end
   lane.parcels = {}
   lane.groups[#lane.groups + 1] = group
@@ -221,12 +242,14 @@ local function least(S)
   return best
 end
 
---- An entry of an element's metadata as a worker sees it: without its reference, which stays here.
+--- An entry of an element's metadata as a worker sees it: without its reference and what cannot be copied,
+-- which stay here.
 local function shown(entry)
   local copy = {}
   for name, x in pairs(entry) do
     local kind = type(x)
-    if kind == "number" or kind == "string" or kind == "boolean" or kind == "table" and name ~= "ref" then
+    if kind == "number" or kind == "string" or kind == "boolean"
+      or kind == "table" and name ~= "ref" and pcall(buffer.encode, x) then
       copy[name] = x
     end
   end
@@ -257,7 +280,7 @@ local function note_run(S, lane, n)
   end
 end
 
---- Send what is in a packer to a lane. hand: who waits for it, or nil.
+--- Send what is in a packer to a lane. hand: who waits for it, or nil. Returns what is known of it.
 local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
@@ -267,7 +290,8 @@ local function send(S, lane, P, hand)
   P.marks = nil
   p.number = (S.key or marks) and 1 or 0 -- is it to say which result is whose?
   lane.last = lane.last + 1
-  lane.sent[lane.last] = { count = n, hand = hand, marks = marks }
+  local sent = { count = n, hand = hand, marks = marks }
+  lane.sent[lane.last] = sent
   lane.load = lane.load + 1
   S.pending = S.pending + n
   if S.ordered and not S.key then note_run(S, lane, n) end
@@ -275,6 +299,7 @@ local function send(S, lane, P, hand)
   if C.tw_worker_send(lane.worker, p) ~= C.TW_OK then parcel.free(p) end
   attend(S, lane)
   relay.serve(S.node, serve)
+  return sent
 end
 
 --- What waits goes to who has nothing to do.
@@ -327,10 +352,13 @@ end
 --- Is there room for a parcel in a lane (nil: in any)?
 local function lane_free(S, lane)
   if S.dead or not S.list then return true end
-  return (lane or least(S)).load < S.depth
+  lane = lane or least(S)
+  return lane.load < S.depth and (S.section.window or #lane.groups < BACKLOG)
 end
 
 local function wait_for(S, test) relay.wait(S, test, "scatter") end
+
+local function has_ended(S) return not S.concluding end
 
 local function quiet(S) return inside(S) == 0 or S.dead end
 
@@ -352,7 +380,8 @@ local function hash_of(S, x)
   if kind == "number" then
     if k ~= k then error("scatter: NaN cannot be a key", 0) end
     if k ~= floor(k) then return floor(k % 1 * 4503599627370496) end
-    return k
+    if k >= -WHOLE and k <= WHOLE then return k end
+    return k - k == 0 and k % WHOLE or 0
   elseif kind == "string" then
     local hash = #k
     for i = max(1, #k - 31), #k do hash = (hash * 31 + k:byte(i)) % 2147483647 end
@@ -367,10 +396,17 @@ local function lane_of(S, hash) return S.list[hash % #S.list + 1] end
 
 --- The section is another one now: what is inside goes out first.
 local function renew(S)
-  S.renewing = true
   flush_idle(S)
   wait_for(S, quiet)
   close(S)
+end
+
+--- The stream has ended, and elements come all the same: they are for the next workers.
+local function after_end(S)
+  if sched.current.serves == S then
+    error("scatter: what comes of the end of a stream cannot be part of it again", 0)
+  end
+  wait_for(S, has_ended)
 end
 
 local function its_free(S) return lane_free(S, S.waits_for) end
@@ -387,32 +423,35 @@ local function note_marks(P)
   P.marks[P.n] = metadata.hold() or false
 end
 
---- Take an element in: the long way, when something is to be sent, waited for or begun.
+--- Take an element in: the long way, when something is to be sent, waited for or begun. Returns what
+-- has failed that is not ours: the policy above the scatter is not asked.
 local function take(node, x)
   local S = node.state
   if #S.section.gathers == 0 then return end -- nobody would hear of it
   local hash = S.key and hash_of(S, x)
   local was_view = type(x) == "cdata" and view.is(x)
   if was_view then x = view.text(x) end -- which does not outlive a wait
+  if S.concluding then after_end(S) end
   if S.list and S.version ~= S.section.version then renew(S) end
   if not S.list then start(S) end
   local lane = hash and lane_of(S, hash)
   local P = lane and lane.packer or S.packer
   if not has_room(S) then wait_for(S, has_room) end
   if P.n >= S.size and not lane_free(S, lane) then wait_lane(S, lane) end
-  if S.dead then error(S.dead, 0) end
+  if S.dead or not S.list then return S.dead end
   while not put(P, x, was_view) do
     wait_lane(S, lane)
-    if S.dead then error(S.dead, 0) end
+    if S.dead or not S.list then return S.dead end
     send(S, lane or least(S), P)
   end
   if node.carries then note_marks(P) end
   if lane and S.ordered then note_run(S, lane, 1) end
   if not S.section.window and by_hand() then
-    local hand = { waiter = {}, err = nil }
-    send(S, lane or least(S), P, hand)
+    local hand = { waiter = { full = S }, err = nil }
+    local sent = send(S, lane or least(S), P, hand)
     sched.suspend(hand.waiter, "scatter")
-    if hand.err ~= nil then error(hand.err, 0) end
+    if hand.waiter.pass then sent.hand = nil end -- in a feedback loop: its results are waiting for us
+    return hand.err
   elseif P.n >= S.size and lane_free(S, lane) then
     send(S, lane or least(S), P)
   elseif not S.flushing then
@@ -422,6 +461,7 @@ end
 
 --- The short way: the element is one more of those that wait already. (No closures, no long way in
 -- here: this is compiled together with the emitter's loop.)
+-- Returns what `take` does.
 function lanes.step(node, x)
   local S = node.state
   local list = S.list
@@ -437,7 +477,8 @@ function lanes.step(node, x)
       return
     end
   end
-  take(node, x)
+  local err = take(node, x)
+  return err
 end
 jit.on(lanes.step)
 jit.on(hash_of)
@@ -448,9 +489,10 @@ jit.on(note_run)
 
 --- Emit results of a group up to number `to`, from the part at hand on. On an error, group.at is behind it.
 local function emit_to(S, lane, group, to, list)
-  local R, gathers = lane.reader, S.section.gathers
+  local R, gathers = lane.reader, S.gathers
   S.reader = R
   while group.at < to do
+    local changed = S.version ~= S.section.version -- a gather may have gone
     local part = group.parcels[group.part]
     if not part or group.at == group.base + part.count then
       group.base = group.at
@@ -460,12 +502,12 @@ local function emit_to(S, lane, group, to, list)
     end
     local base = group.base
     local i, n = group.at - base, min(to - base, part.count)
-    if #gathers > 1 or list or sched.current.metadata then
+    if #gathers > 1 or list or changed or sched.current.metadata then
       for k = i, n - 1 do
         local node, x = gathers[1], parcel.item(R, k)
         group.at = base + k + 1
         if #gathers > 1 then node, x = gathers[x[1]], x[2] end
-        region.emit(node, x, list, NOTHING)
+        if section.has(S.section, node) then region.emit(node, x, list, NOTHING) end
       end
     elseif #gathers[1].downs == 0 then
       for k = i, n - 1 do parcel.item(R, k) end
@@ -498,12 +540,18 @@ local function emit_all(S, lane, group, to, list)
   end
 end
 
+--- Emit the letters about elements up to number `at`.
 local function post(S, group, at, list)
-  for _, item in ipairs(group.letters or {}) do
-    if not at or item.at == at then
-      local letter = item.letter
-      if list then letter.metadata = list end
-      policy.post(S.letters[item.number], letter, list)
+  while group.letters and group.letters[group.letter] do
+    local item = group.letters[group.letter]
+    if item.at > at then return end
+    group.letter = group.letter + 1
+    if list then item.letter.metadata = list end
+    local ok, err = pcall(policy.post, S.letters[item.number], item.letter, list)
+    if not ok then
+      if err == sched.CANCELLED then error(err, 0) end
+      group.failed = true
+      raise(group, err)
     end
   end
 end
@@ -518,10 +566,7 @@ local function whole(S, lane, group)
     raise(group, one.err)
   end
   emit_all(S, lane, group, group.total)
-  if group.letters then
-    post(S, group)
-    group.letters = nil
-  end
+  post(S, group, math.huge)
   group.taken = group.count
 end
 
@@ -543,25 +588,33 @@ local function element(S, lane, group)
   group.taken, group.failed = at + 1, false
 end
 
---- At most the next n elements of a lane's first group; whole groups where nothing is asked of each
--- element. Returns how many.
+--- The same for the elements up to number `till`; for all of them where nothing is asked of each.
+local function elements(S, lane, group, till)
+  if not group.starts then return whole(S, lane, group) end
+  while group.taken < till do element(S, lane, group) end
+end
+
+--- Emit what was made of at most the next n elements of a lane's first group; whole groups where nothing
+-- is asked of each element. Returns how many are through, nil when the lane was closed meanwhile,
+-- and what failed, which can be gone on after.
 local function advance(S, lane, n)
   local group = lane.groups[1]
-  n = min(n, group.count - group.taken)
-  if group.starts then
-    local till = group.taken + n
-    while group.taken < till do element(S, lane, group) end
-  else
-    whole(S, lane, group)
+  local before = group.taken
+  lane.at_hand = group
+  local ok, err = pcall(elements, S, lane, group, min(before + n, group.count))
+  lane.at_hand = nil
+  if not lane.worker then
+    free_parts(group)
+    return nil, err
   end
-  S.pending = S.pending - n
-  if group.taken == group.count then
-    for _, p in ipairs(group.parcels) do parcel.free(p) end
+  S.pending = S.pending - (group.taken - before)
+  if ok and group.taken == group.count then
+    free_parts(group)
     table.remove(lane.groups, 1)
     if group.hand then sched.wake(group.hand.waiter) end
   end
   relay.room(S)
-  return n
+  return group.taken - before, err
 end
 
 --- Results of whoever has some, in any order. Returns whether there were any.
@@ -570,9 +623,10 @@ local function any(S)
   for _, lane in ipairs(S.list) do
     local group = lane.groups[1]
     if group and not group.last then
-      advance(S, lane, math.huge)
+      local n, err = advance(S, lane, math.huge)
+      if err ~= nil then error(err, 0) end
+      if not n then return true end
       found = true
-      if not S.list then break end
     end
   end
   return found
@@ -583,12 +637,15 @@ local function next_run(S)
   local k = S.first + 1
   local lane = S.runs[k]
   if not (lane and lane.groups[1]) then return false end
-  local n = advance(S, lane, S.counts[k])
-  S.counts[k] = S.counts[k] - n
-  if S.counts[k] == 0 then
-    S.runs[k], S.counts[k], S.first = nil, nil, k
-    if k == S.last then S.first, S.last = 0, 0 end
+  local n, err = advance(S, lane, S.counts[k])
+  if n then
+    S.counts[k] = S.counts[k] - n
+    if S.counts[k] == 0 then
+      S.runs[k], S.counts[k], S.first = nil, nil, k
+      if k == S.last then S.first, S.last = 0, 0 end
+    end
   end
+  if err ~= nil then error(err, 0) end
   return true
 end
 
@@ -598,7 +655,7 @@ local function bury(S)
   for _, lane in ipairs(S.list) do
     for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
     for _, sent in pairs(lane.sent) do
-      for _, list in ipairs(sent.marks or {}) do metadata.failed(list or nil) end
+      for i = (sent.taken or 0) + 1, #(sent.marks or NOTHING) do metadata.failed(sent.marks[i] or nil) end
       if sent.hand then
         told = true
         sent.hand.err = why
@@ -617,20 +674,29 @@ local function wait(S)
   sched.suspend(S.waiter, "gather")
 end
 
---- The workers end; what their operators had left comes out.
+--- The workers end; what their operators had left comes out. What fails there is raised, and can be
+-- gone on after.
 local function conclude(S)
-  for _, lane in ipairs(S.list) do
+  for _, lane in ipairs(S.concluding and NOTHING or S.list) do
     C.tw_worker_finish(lane.worker)
     lane.ending = true
     attend(S, lane)
   end
+  S.concluding = true
   for _, lane in ipairs(S.list) do
-    while not (lane.groups[1] or S.dead) do wait(S) end
+    while S.list and not (lane.groups[1] or lane.ended or S.dead) do wait(S) end
+    if not S.list then return end
     if S.dead then return bury(S) end
-    whole(S, lane, lane.groups[1])
+    if not lane.ended then
+      local n, err = advance(S, lane, 0)
+      lane.ended = n and not lane.groups[1]
+      if err ~= nil then error(err, 0) end
+      if not n then return end
+    end
   end
   lanes.close(S)
   S.ending = false
+  relay.room(S)
 end
 
 --- The servant: until everything is through.
@@ -655,11 +721,19 @@ function lanes.gate(node)
   return S.section.window ~= nil and has_room(S) and lane_free(S)
 end
 
---- Nobody can observe it any more.
+--- Nobody can observe it any more. Who waits goes on.
 function lanes.destroyed(node)
   local S = node.state
+  for _, lane in ipairs(S.list or {}) do
+    for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
+    for _, sent in pairs(lane.sent) do
+      if sent.hand then sched.wake(sent.hand.waiter) end
+    end
+  end
   if S.list then lanes.close(S) end
+  S.ending = false
   wake(S)
+  relay.room(S)
 end
 
 --- The stream has ended: the workers will.

@@ -43,14 +43,26 @@ function section.new(node, workers, keyed)
   }
 end
 
+--- Its operator, as errors name it.
+local function kind_of(node) return node.desc.kind or node.desc.name end
+
+--- What the members say of the whole.
+local function survey(S)
+  S.window, S.later, S.state = nil, nil, nil
+  for _, node in ipairs(S.members) do
+    local rule = RULES[kind_of(node)]
+    if rule == WINDOW then S.window = (S.window or 0) + node.args.n end
+    if rule == LATER then S.later = S.later or node end
+    if rule == STATE then S.state = S.state or node end
+  end
+end
+
 --- The workers build another one, from the next element on.
 local function changed(S)
+  survey(S)
   S.version = S.version + 1
   S.scatter.state.full = 0
 end
-
---- Its operator, as errors name it.
-local function kind_of(node) return node.desc.kind or node.desc.name end
 
 local function check_member(S, node)
   local rule, kind = RULES[kind_of(node)], kind_of(node)
@@ -90,16 +102,10 @@ end
 
 local function admit(S, node)
   local rule = check_member(S, node)
-  if rule == WINDOW then
-    S.window = (S.window or 0) + node.args.n
-  elseif rule == LATER then
-    S.later = S.later or node
-  elseif rule == STATE then
-    S.state = S.state or node
-  end
-  if S.later and S.state then
+  local state, later = rule == STATE and node or S.state, rule == LATER and node or S.later
+  if state and later then
     misuse("%s: between scatter and gather there cannot be both %s, which keeps a state, and %s, whose results come "
-      .. "later", kind_of(node), kind_of(S.state), kind_of(S.later))
+      .. "later", kind_of(node), kind_of(state), kind_of(later))
   end
   if rule ~= PACE and not node.args.ports then check_luggage(node) end
   node.section = S
@@ -135,19 +141,26 @@ function section.join(up, down)
   end
 end
 
---- A node has left.
+--- Take a node out of a list.
 local function drop(list, node)
   local i = graph.index_of(list, node)
   if i then table.remove(list, i) end
 end
 
+--- A node has lost a stream above it, perhaps the last one.
 function section.leave(node)
   local S = node.section or node.gathers
-  if not S then return end
-  drop(S.members, node)
-  drop(S.gathers, node)
+  if not node.ups[1] then
+    drop(S.members, node)
+    drop(S.gathers, node)
+    local below = node.out_region
+    if below and below.busy then below.attention = true end -- the batch that it is emitting ends
+  end
   changed(S)
 end
+
+--- Is the gather (still) one of the section's?
+function section.has(S, gather) return graph.index_of(S.gathers, gather) ~= nil end
 
 --- What is to be gathered of a stream: the node below which the gather goes, and those at the end
 -- that then come after it (rate_limit, delay), first to last.
@@ -163,7 +176,8 @@ end
 --- Let the nodes of a tail be ordinary ones.
 function section.release(nodes)
   for _, node in ipairs(nodes) do
-    section.leave(node)
+    drop(node.section.members, node)
+    changed(node.section)
     node.section = nil
   end
 end

@@ -11,6 +11,7 @@
 --     letters  { { at = element, number = of the plan's letters, letter = } ... }
 --     counts   errors that policies have disposed of, by node of the plan, when there are new ones
 local C = require "tideway.ffi"
+local confined = require "tideway.confined"
 local feed = require "tideway.feed"
 local ffi = require "ffi"
 local graph = require "tideway.graph"
@@ -124,7 +125,7 @@ local function complete(W)
     W.starts[n] = W.base + W.packer.n
     starts = ffi.string(W.starts, 4 * (n + 1))
   end
-  W.reader.p, W.spare = nil, p
+  W.reader.p, W.spare = nil, ffi.gc(p, nil)
   if W.reader.view then view.expire() end
   answer(W, starts, now() - W.began)
 end
@@ -133,7 +134,7 @@ end
 local function receive(W)
   while true do
     local p = C.tw_lane_receive(W.lane)
-    if p ~= nil then return p end
+    if p ~= nil then return ffi.gc(p, parcel.free) end -- should this state end in the middle
     if C.tw_lane_finished(W.lane) ~= 0 then return nil end
     sched.wait(W.id)
   end
@@ -192,7 +193,10 @@ local function finish_batch(W, batch)
     for k = 0, head.n - 1 do
       local element = head[k]
       starts[k] = W.base + W.packer.n
-      for _, out in ipairs(element.outs) do put(W, out[1], out[2]) end
+      for _, out in ipairs(element.outs) do
+        local ok, err = pcall(put, W, out[1], out[2])
+        if not ok and element.err == nil then element.err = err end
+      end
       for _, letter in ipairs(element.letters or {}) do note_letter(W, k, letter[1], letter[2]) end
       if element.err ~= nil then note_error(W, k, element.err) end
     end
@@ -247,7 +251,7 @@ local function deliver_later(node, out, i, n)
   end
   if n == R.n then
     if R.view then view.expire() end
-    parcel.free(R.p)
+    parcel.free(ffi.gc(R.p, nil))
     R.p = nil
   end
   return n
@@ -266,14 +270,14 @@ local function source_of(W, plan)
     end,
     deliver = plan.later and deliver_later or deliver,
     loop = function(b)
-      b:line "local R = S.reader"
-      b:line "local numbers, starts, packer = R.numbers, S.starts, S.packer"
+      b:line "local reader = S.reader"
+      b:line "local numbers, starts, packer = reader.numbers, S.starts, S.packer"
       return function()
         local x = b:name_of()
         b:line "S.at = i"
         b:line "starts[i] = S.base + packer.n"
         b:line("local %s", x)
-        b:line("if numbers then %s = numbers[i] else %s = %s(R, i) end", x, x, b:constant(parcel.item))
+        b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
         return x
       end
     end,
@@ -402,6 +406,7 @@ function worker.run(address)
       errors = nil, letters = nil, nodes = {}, counted = {}, anchors = {},
       batches = {}, batch = nil, first = 0, last = 0, many = false,
     }
+    confined.install()
     local p = receive(W)
     if p == nil then return end
     local R = W.reader
@@ -409,7 +414,7 @@ function worker.run(address)
     package.path, package.cpath = R.tail.path, R.tail.cpath
     local plan = ship.unpack(R.tail.plan)
     R.p = nil
-    parcel.free(p)
+    parcel.free(ffi.gc(p, nil))
     W.many = #plan.gathers > 1
     local source = build(W, plan)
     stream.wrap(source)

@@ -69,6 +69,14 @@ static int use_installed(lua_State *L, const char *prefix) {
   return 1;
 }
 
+/* Leave it for who opens further states (package.loaded["tideway.root"]). */
+static void note_root(lua_State *L, const char *root) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  lua_pushstring(L, root);
+  lua_setfield(L, -2, "tideway.root");
+  lua_pop(L, 1);
+}
+
 enum { ABOVE = 4 }; /* of lib/lua/5.1/tideway */
 
 void tw__place_modules(lua_State *L, const char *folder, const char *root) {
@@ -77,6 +85,7 @@ void tw__place_modules(lua_State *L, const char *folder, const char *root) {
   const char *tree = parent(L, above);
   char full[PATH_MAX]; /* as the bytecode has it */
   if (root && *root && realpath(root, full)) root = full;
+  if (root && *root) note_root(L, root);
   if (root && *root && use_installed(L, root)) {
     /* a prefix */
   } else if (root && *root) {

@@ -9,7 +9,7 @@
  * folder  where the library, or the command, is: build/tideway of a source tree,
  *         PREFIX/lib of an installation, lib/lua/5.1/tideway of a rock's tree
  * root    a source tree, or the prefix of an installation, to be taken instead; NULL or "":
- *         none
+ *         none. It is package.loaded["tideway.root"] from now on.
  * Bytecode that make has left is used, while it is not older than the source. Leaves them
  * alone when there is nothing near folder. Raises errors of Lua's memory. */
 void tw__place_modules(lua_State *L, const char *folder, const char *root);

@@ -16,7 +16,7 @@ local function quoted(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
 --- Run the command. Returns its exit status (128 + n: signal n), stdout and stderr.
 local function command(args, stdin)
   local out, err = os.tmpname(), os.tmpname()
-  local line = ("timeout 20 %s %s >%s 2>%s <%s; echo $?")
+  local line = ("timeout 60 %s %s >%s 2>%s <%s; echo $?")
     :format(TIDEWAY, args, out, err, stdin or "/dev/null")
   local pipe = assert(io.popen(line))
   local status = tonumber(pipe:read "*a")

@@ -432,6 +432,229 @@ describe("scatter", function()
     assert(held() - before < 20000, ("%d bytes, and %d before"):format(held(), before))
   end)
 
+  it("takes any number as key", function()
+    local list = { 0, -0.5, 1 / 3, 3.4762903041183537, 1e300, -1e300, 2 ^ 53 + 2, 1 / 0, -1 / 0, 5e-324 }
+    assert.same(list, through(list, function(s) return s:map(same) end, { workers = 3, key = same }))
+  end)
+
+  it("keeps the run going until what waits to be sent is through", function()
+    local s = tw.stream()
+    local list = s:scatter { workers = 1 }:map(same):buffer(32):gather():sink_to_list()
+    for i = 1, 30 do s:emit(i) end
+    tw.run()
+    assert.same(numbers(1, 30), list)
+  end)
+
+  it("takes more in with a large buffer than a lane has room for", function()
+    local s = tw.stream()
+    local list = s:scatter { workers = 1 }:map(same):buffer(5000):gather():sink_to_list()
+    tw.spawn(function() for i = 1, 6000 do s:emit(i) end end)
+    tw.run()
+    assert.equal(6000, #list)
+  end)
+
+  it("holds back its source without a buffer, too", function()
+    local pulled, release = 0, tw.channel(1)
+    local source = tw.from_iterable(function()
+      pulled = pulled + 1
+      if pulled <= 1000000 then return pulled end
+    end)
+    local seen = 0
+    source:scatter { workers = 2 }:map(same):gather():sink(function()
+      seen = seen + 1
+      if seen == 1 then release:get() end
+    end)
+    source:start()
+    for _ = 1, 100 do tw.step "10ms" end
+    assert(pulled < 500000, pulled)
+    source:stop()
+    release:put(true)
+    tw.run()
+    assert(seen >= pulled - 1, seen)
+  end)
+
+  it("lets go of who waits when it is destroyed", function()
+    for _, n in ipairs { false, 2 } do
+      local s = tw.stream()
+      local scattered = s:scatter { workers = 1 }
+      local mapped = scattered:map(function(x)
+        require("tideway").sleep "10s"
+        return x
+      end)
+      if n then mapped = mapped:buffer(n) end
+      mapped:gather():sink(same)
+      local task = tw.spawn(function() for i = 1, 5 do s:emit(i) end end)
+      tw.step()
+      scattered:destroy()
+      tw.run()
+      assert.equal("done", task:status())
+    end
+  end)
+
+  it("can be destroyed, stopped and left by a sink behind it", function()
+    local kinds = { same, function(x) return { x } end }
+    for _, kind in ipairs(kinds) do
+      for _, what in ipairs { "scatter", "gather", "source", "run" } do
+        local source, seen = tw.from_range(1, 20000), 0
+        local scattered = source:scatter { workers = 2 }
+        local gathered = scattered:map(kind):gather()
+        gathered:sink(function()
+          seen = seen + 1
+          if seen ~= 5000 then return end
+          if what == "scatter" then scattered:destroy() end
+          if what == "gather" then gathered:destroy() end
+          if what == "source" then source:stop() end
+          if what == "run" then tw.stop() end
+        end)
+        tw.run()
+        assert(seen >= 5000, what)
+        if what == "gather" then assert.equal(5000, seen) end
+      end
+    end
+  end)
+
+  it("takes elements while the end of its stream is under way", function()
+    local source = tw.from_range(1, 50)
+    local top = source:map(same)
+    local seen = 0
+    top:scatter { workers = 2 }:map(same):gather():sink(function() seen = seen + 1 end)
+    for round = 1, 10 do
+      source:start()
+      tw.spawn(function()
+        for i = 1, 20 do
+          top:emit(i)
+          tw.sleep(0.0002)
+        end
+      end)
+      tw.run()
+      assert.equal(70 * round, seen)
+    end
+  end)
+
+  it("may be part of a feedback loop", function()
+    for _, n in ipairs { false, 7 } do
+      local source, seen = tw.from_range(1, 50), 0
+      local top = source:union(tw.stream())
+      local s = top:scatter { workers = 2 }:map(function(x) return x - 1 end)
+      if n then s = s:buffer(n) end
+      local gathered = s:gather()
+      gathered:sink(function() seen = seen + 1 end)
+      gathered:filter(function(x) return x > 0 end):connect(top)
+      tw.run()
+      assert.equal(50 * 51 / 2, seen)
+    end
+    local s, seen = tw.stream(), 0
+    s:scatter { workers = 1 }:map(function(x) return x - 1 end):gather():sink(function(x)
+      seen = seen + 1
+      if x > 0 then s:emit(x) end
+    end)
+    s:emit(20)
+    tw.run()
+    assert.equal(20, seen)
+  end)
+
+  it("says once what a letter's sink raises, and goes on", function()
+    local dead, letters = tw.stream(), 0
+    dead:sink(function()
+      letters = letters + 1
+      error("no letters", 0)
+    end)
+    local list = tw.from_iterable { 2, 1, 3 }:on_error(dead):scatter { workers = 1 }:map(function(x)
+      if x == 2 then error "even" end
+      return x
+    end):gather():sink_to_list()
+    local ok, err = pcall(tw.run)
+    assert.is_false(ok)
+    assert.matches("no letters", err)
+    tw.run()
+    assert.equal(1, letters)
+    assert(#list <= 2)
+  end)
+
+  it("leaves to the emitter what fails behind the gather, whatever the policy above", function()
+    for _, policy in ipairs { "skip", { retry = 3 } } do
+      local s, calls = tw.stream(), 0
+      s:on_error(policy):scatter { workers = 1 }:map(same):gather():on_error "raise":sink(function()
+        calls = calls + 1
+        error("below", 0)
+      end)
+      local ok, err = pcall(s.emit, s, 1)
+      assert.is_false(ok)
+      assert.matches("^below", err)
+      assert.equal(1, calls)
+    end
+  end)
+
+  it("fails for a result that cannot come back, and goes on", function()
+    for _, name in ipairs { "map", "map_async" } do
+      local s = tw.stream()
+      local scattered = s:scatter { workers = 1 }
+      local list = scattered[name](scattered, function(x) return x == 2 and print or x end):gather():sink_to_list()
+      s:emit(1)
+      local ok, err = pcall(s.emit, s, 2)
+      assert.is_false(ok)
+      assert.matches("^gather: the element cannot go to another thread: cannot serialize 'function'", err)
+      s:emit(3)
+      assert.same({ 1, 3 }, list)
+    end
+  end)
+
+  it("keeps metadata here that cannot go", function()
+    local s = tw.stream()
+    local list = s:scatter { workers = 1 }:map(same):gather():sink_to_list()
+    s:emit(1, { { tag = { f = print } } })
+    assert.same({ 1 }, list)
+  end)
+
+  it("forgets operators that were refused or are gone", function()
+    local s = tw.stream()
+    local counted = s:scatter { workers = 1 }:accumulate(function(a, x) return a + x end)
+    assert.is_false((pcall(counted.map_async, counted, same)))
+    local list = counted:enumerate():gather():sink_to_list()
+    s:emit(5)
+    assert.same({ { 1, 5 } }, list)
+    local scattered = s:scatter { workers = 1 }
+    scattered:buffer(3):destroy()
+    local got = scattered:map(same):gather():sink_to_list()
+    s:emit(6)
+    assert.same({ 6 }, got)
+    local a, b = scattered:map(same), scattered:map(function(x) return -x end)
+    local both = a:union(b)
+    local rest = both:gather():sink_to_list()
+    a:disconnect(both)
+    s:emit(7)
+    assert.same({ -7 }, rest)
+  end)
+
+  it("does not let a function end the process", function()
+    local s = tw.stream()
+    s:scatter { workers = 1 }:map(function() os.exit(3) end):gather():sink(same)
+    local ok, err = pcall(s.emit, s, 1)
+    assert.is_false(ok)
+    assert.matches("os.exit: cannot be called in a worker", err)
+  end)
+
+  it("leaves nothing behind of what a worker was doing when it was destroyed", function()
+    local function once()
+      local s = tw.stream()
+      local scattered = s:scatter { workers = 2 }
+      scattered:map(function() require("tideway").sleep "10s" end):buffer(10):gather():sink(same)
+      for _ = 1, 4 do s:emit(("x"):rep(100000)) end
+      for _ = 1, 10 do tw.step "5ms" end
+      scattered:destroy()
+    end
+    local function held()
+      tw.step()
+      for _ = 1, 3 do collectgarbage() end
+      tw.step()
+      return tonumber(C.tw_mem_bytes())
+    end
+    once()
+    local before = held()
+    for _ = 1, 3 do once() end
+    assert(held() - before < 50000, ("%d bytes, and %d before"):format(held(), before))
+  end)
+
   it("refuses what cannot be done in workers, when the graph is built", function()
     local function two() return tw.stream():scatter { workers = 2 } end
     helper.misuse(function() two():sink(print) end,

@@ -80,14 +80,19 @@ describe("to_tcp", function()
 
   it("sends the element again, whole, when the server goes", function()
     local listener, port = socket.listen()
-    local got = {}
-    tw.from_iterable { "a", "b", "c" }:map(function(x) tw.sleep "20ms" return x end)
-      :to_tcp(to(port), { backoff = "5ms" })
+    local got, seen = {}, 0
+    tw.from_iterable { "a", "b", "c" }:map(function(x)
+      while #got < seen do tw.sleep "1ms" end
+      seen = seen + 1
+      tw.sleep "20ms" -- it notices that the server has gone: what it sends before that may be lost
+      return x
+    end):to_tcp(to(port), { backoff = "5ms" })
     tw.run(function()
       for i = 1, 3 do -- one element for each connection
         local c = listener:accept()
-        got[i] = c:receive "\n"
+        local text = c:receive "\n"
         c:close()
+        got[i] = text
       end
     end)
     listener:close()

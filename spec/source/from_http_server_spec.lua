@@ -603,18 +603,19 @@ describe("from_http_server", function()
     end)
 
     it("is closed by a stop from within, which answers what is in flight and not yet", function()
-      local out = {}
+      local out, second = {}, nil
       local source = tw.from_http_server(0)
       source:sink(function(x)
         out[#out + 1] = x
-        tw.sleep "20ms"
+        repeat tw.sleep "1ms" until second
+        for _ = 1, 20 do tw.sleep "1ms" end -- turns of the loop, in which it comes
         source:stop()
       end)
       local url, answers = "http://127.0.0.1:" .. source:port(), {}
       tw.run(function()
         local first = tw.spawn(post, url, "a")
-        tw.sleep "5ms"
-        local second = tw.spawn(post, url, "b")
+        repeat tw.sleep "1ms" until out[1]
+        second = tw.spawn(post, url, "b")
         answers[1], answers[2] = first:wait().status, second:wait().status
       end)
       assert.same({ 200, 503 }, answers)

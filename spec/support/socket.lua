@@ -65,13 +65,15 @@ function socket.listen(backlog, port)
   return wrap(fd), bit.rshift(bit.bswap(at.port), 16)
 end
 
---- The next connection, waiting for it.
+--- The next connection, waiting for it: for a minute.
 function Socket:accept()
-  while true do
+  local last = os.time() + 60
+  repeat
     local fd = C.accept4(self.fd, nil, nil, NONBLOCK)
     if fd >= 0 then return wrap(fd) end
     tw.sleep "1ms"
-  end
+  until os.time() > last
+  error("nobody has connected", 2)
 end
 
 --- Send all of text, waiting where there is no room. Returns how much went: less when the other

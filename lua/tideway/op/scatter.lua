@@ -2,6 +2,12 @@ local C = require "tideway.ffi"
 local lanes = require "tideway.lanes"
 local section = require "tideway.section"
 
+--- The policy above disposes of what fails in here; what has failed elsewhere is for who emits.
+local function step(b, node, x)
+  local err = b:call(node, lanes.step, b:constant(node), x)
+  b:line("if %s ~= nil then %s(%s, 0) end", err, b:constant(error), err)
+end
+
 return {
   name = "scatter",
   doc = [[What stands between scatter and gather runs on `workers` threads, each with a Lua state of its own;
@@ -36,7 +42,7 @@ source keeps a few parcels of elements under way for each worker.]],
   gate = lanes.gate,
   emit = function(b, node, x)
     if node.carries or node.state.key or node.section.window then
-      b:call(node, lanes.step, b:constant(node), x)
+      step(b, node, x)
       return
     end
     local S, P, n = b:constant(node.state), b:name_of(), b:name_of()
@@ -47,7 +53,7 @@ source keeps a few parcels of elements under way for each worker.]],
     b:line("%s.numbers[%s] = %s", P, n, x)
     b:line("%s.n = %s + 1", P, n)
     b:line "else"
-    b:call(node, lanes.step, b:constant(node), x)
+    step(b, node, x)
     b:close()
   end,
   finish = lanes.finish,

@@ -287,6 +287,53 @@ static void is_closed_with_its_loop(void) {
   loop = tw_loop_open();
 }
 
+/* A pipeline that is scattered among four workers: tables, texts, and frames that share their
+ * columns and a dict which the file's reader goes on filling. */
+static const char scattered[] =
+    "local tw = require 'tideway'\n"
+    "local path = ...\n"
+    "local numbers, texts, rows = 0, 0, 0\n"
+    "tw.from_range(1, 20000):scatter { workers = 4 }\n"
+    "  :map(function(x) return x % 3 == 0 and { x } or ('%d'):format(x) end)\n"
+    "  :gather():sink(function(v)\n"
+    "    numbers = numbers + 1\n"
+    "    texts = texts + (type(v) == 'table' and v[1] or tonumber(v))\n"
+    "  end)\n"
+    "tw.from_csv(path, { batch = 20 }):scatter { workers = 4 }\n"
+    "  :map(function(f)\n"
+    "    local kept = require 'tideway'.frame { name = { f.name[1], f.name[#f] } }\n"
+    "    return { f, kept }\n"
+    "  end):flatten():gather():sink(function(f)\n"
+    "    rows = rows + #f\n"
+    "    for i = 1, #f do assert(f.name[i]:find '^name%d+$') end\n"
+    "  end)\n"
+    "tw.spawn(function()\n"
+    "  repeat tw.sleep(0.01)\n"
+    "  until numbers == 20000 and texts == 20000 * 20001 / 2 and rows == 5000 + 2 * "
+    "250\n"
+    "end)\n";
+
+static void carries_scattered_streams(void) {
+  char path[] = "/tmp/tideway-worker-XXXXXX";
+  FILE *file = fdopen(mkstemp(path), "w");
+  fprintf(file, "name,x\n");
+  for (int i = 0; i < 5000; i++) {
+    /* new names all the time, known ones too */
+    fprintf(file, "name%lld,%d\n", (long long)check_below(i + 1), i);
+  }
+  fclose(file);
+  const char *const args[] = {path, NULL};
+  int more = 1;
+  tw_runtime *rt = tw_open(
+      &(tw_options){.code = scattered, .name = "scattered", .root = ".", .args = args});
+  CHECKF(!tw_error(rt), "%s", tw_error(rt));
+  if (tw_error(rt)) exit(1);
+  for (int i = 0; more > 0 && i < 10000; i++) more = tw_step(rt, 100);
+  CHECKF(more == 0, "%s", more < 0 ? tw_error(rt) : "it has not come to its end");
+  CHECK(tw_close(rt) == TW_OK);
+  unlink(path);
+}
+
 static void refuses_what_cannot_be(void) {
   char error[64];
   CHECK(!tw_worker_open(NULL, "", "", ".", 0, error, sizeof error) && error[0]);
@@ -310,6 +357,7 @@ int main(int argc, char **argv) {
   is_hungry_while_it_waits();
   works_beside_others();
   is_closed_with_its_loop();
+  for (int i = 0; i < (check_long ? 50 : 3); i++) carries_scattered_streams();
   refuses_what_cannot_be();
   tw_loop_close(loop);
   CHECKF(tw_mem_bytes() == 0, "%lld", (long long)tw_mem_bytes());
