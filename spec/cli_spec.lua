@@ -175,6 +175,22 @@ describe("tideway help", function()
     assert.equal(out, select(2, tideway("filter", "--help")))
   end)
 
+  it("explains scatter and gather, as the reference does", function()
+    local page = require("support.files").read "lua/tideway/op/README.md"
+    for _, name in ipairs { "scatter", "gather" } do
+      local status, out = tideway("help", name)
+      local doc = require("tideway.op." .. name).doc
+      assert.equal(0, status)
+      assert.matches(("stream:%s({settings})"):format(name), out, 1, true)
+      assert.matches(doc, out, 1, true)
+      assert.matches("## " .. name .. "\n", page, 1, true)
+      assert.matches(doc, page, 1, true)
+    end
+    local _, out = tideway("help", "scatter")
+    assert.matches("workers count%?%s+how many threads", out)
+    assert.matches("key function|string%?%s+of the element", out)
+  end)
+
   it("explains every name it lists", function()
     local catalog = require "tideway.catalog"
     local lines = {}
