@@ -249,7 +249,9 @@ function section.plan(S)
       extra = node.extra, opts = options(node), desc = node.desc.of_frames and node.desc or nil,
     }
   end
-  for i, gather in ipairs(S.gathers) do gathers[i] = ups_of(gather, place) end
+  for i, gather in ipairs(S.gathers) do
+    gathers[i] = { ups = ups_of(gather, place), where = gather.where, name = gather.name }
+  end
   local above = S.scatter.policy and S.scatter or graph.governor(S.scatter)
   return {
     nodes = nodes, gathers = gathers, later = S.later ~= nil, state = S.state ~= nil,

@@ -376,12 +376,13 @@ local function build(W, plan)
     nodes[i] = node
   end
   for i = 1, #plan.nodes do W.nodes[i] = W.nodes[i] or false end
-  for port, ups in ipairs(plan.gathers) do
+  for port, one in ipairs(plan.gathers) do
     local above = {}
-    for _, place in ipairs(ups) do
+    for _, place in ipairs(one.ups) do
       if not graph.index_of(above, nodes[place]) then above[#above + 1] = nodes[place] end
     end
     local sink = graph.node(sink_of(W, plan, port), nil, nil, {}, above)
+    sink.where, sink.name = one.where, one.name
     sinks = sinks + 1
     sink.on_end = { function()
       sinks = sinks - 1
