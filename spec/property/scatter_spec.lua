@@ -141,6 +141,7 @@ function free.on_error(draw)
   if draw.raises then return end
   local kind, retry = draw.rng:int(1, 3), draw.rng:int(1, 2)
   return function(s, letters)
+    s = s:map(function(x) return x end)
     if kind == 1 then return s:on_error "skip" end
     if kind == 2 then return s:on_error(letters) end
     return s:on_error { retry = retry, ["then"] = letters }
@@ -149,7 +150,9 @@ end
 
 function free.flaky(draw)
   local fn = maker(draw)
-  return function(s, letters) return s:on_error { retry = 1, ["then"] = letters }:map(flaky(fn)) end
+  return function(s, letters)
+    return s:map(function(x) return x end):on_error { retry = 1, ["then"] = letters }:map(flaky(fn))
+  end
 end
 
 function state.accumulate(draw)
@@ -252,6 +255,13 @@ function Draw:step()
   return self.rng:chance(0.6) and n or self.rng:int(0, n)
 end
 
+--- The step whose policy is the nearest above one, 0: the one above all.
+function Draw:below(at)
+  local step = self.steps[at]
+  if not step or step.name == "on_error" or step.name == "flaky" then return at end
+  return self:below(step.up)
+end
+
 --- What kinds of operators there are.
 local function kind_of(rng, workers, feed)
   if feed == "tasks" then return rng:pick { "free", "later" } end -- which task comes first is not promised
@@ -300,7 +310,10 @@ local function plan_of(rng, feed)
   for _ = 1, rng:int(1, 8) do
     local up = draw:step()
     local name, make, other = operator_of(draw, kind)
-    if make then draw.steps[#draw.steps + 1] = { name = name, up = up, make = make, other = other } end
+    -- which of several policies counts is nowhere promised
+    if make and (not other or draw:below(other) == draw:below(up)) then
+      draw.steps[#draw.steps + 1] = { name = name, up = up, make = make, other = other }
+    end
   end
   plan.gathers = { #plan.steps }
   for _ = 2, rng:pick { 1, 1, 2, 3 } do
