@@ -538,8 +538,30 @@ static void leaves_no_frames(void) {
          (long long)(tw_mem_bytes() - before));
 }
 
+#define SCATTERS                                                                       \
+  TIDEWAY "tw.input 'in':scatter{workers = 2}:map(string.upper):gather():sink(type)"
+
+/* Closed while elements are on their way to workers and back. */
+static void leaves_no_parcels(void) {
+  static char text[50000];
+  int64_t before = 0;
+  for (int turn = 0; turn < 6; turn++) {
+    tw_runtime *rt = open_code(SCATTERS);
+    tw_input *in = tw_input_open(rt, "in");
+    for (int i = 0; i < 60; i++) {
+      CHECK(tw_push(in, text, sizeof text) == TW_OK);
+      if (i % 3 == 0) tw_step(rt, turn);
+    }
+    CHECK(tw_close(rt) == TW_OK);
+    if (turn == 0) before = tw_mem_bytes();
+  }
+  CHECKF(tw_mem_bytes() <= before + (int64_t)sizeof text, "%lld bytes more",
+         (long long)(tw_mem_bytes() - before));
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
+  leaves_no_parcels();
   pushes_and_listens();
   holds_back();
   reports_failures();
