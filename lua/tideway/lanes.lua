@@ -423,11 +423,18 @@ local function note_marks(P)
   P.marks[P.n] = metadata.hold() or false
 end
 
+--- An element whose references would be released before what was made of it is through.
+local function refuse(S)
+  error(("scatter: %s keeps elements, and those here have metadata, whose references would be released too early; put "
+    .. "it after gather()"):format(S.section.holds), 0)
+end
+
 --- Take an element in: the long way, when something is to be sent, waited for or begun. Returns what
 -- has failed that is not ours: the policy above the scatter is not asked.
 local function take(node, x)
   local S = node.state
   if #S.section.gathers == 0 then return end -- nobody would hear of it
+  if S.section.holds and sched.current.metadata then refuse(S) end
   local hash = S.key and hash_of(S, x)
   local was_view = type(x) == "cdata" and view.is(x)
   if was_view then x = view.text(x) end -- which does not outlive a wait

@@ -318,6 +318,18 @@ describe("scatter", function()
     end)
   end)
 
+  it("refuses elements with references where a worker would keep them", function()
+    local s, counter = tw.stream(), tw.ref_counter()
+    local list = s:scatter { workers = 1 }:partition(2):gather():sink_to_list()
+    local ok, err = pcall(s.emit, s, 1, { { ref = counter } })
+    assert.is_false(ok)
+    assert.matches("^scatter: partition keeps elements, and those here have metadata", err)
+    s:emit(2)
+    s:emit(3)
+    assert.same({ { 2, 3 } }, list)
+    assert.equal(1, counter:count())
+  end)
+
   it("shows functions over there the metadata, and has it here behind the gather", function()
     local s = tw.stream()
     local seen = {}

@@ -327,6 +327,9 @@ local function plan_of(rng, feed)
   if feed == "tasks" or has.map_async and (#plan.gathers > 1 or has.union) then plan.ordered = false end
   -- a failure that nobody waits for ends the run: not here
   if raises and (plan.window or kind == "later") then plan.policy = "skip" end
+  -- what keeps elements is refused those with metadata
+  plan.holds = has.partition or has.sliding_window or has.reduce or has.zip or has.combine_latest
+    or has["keyed partition"]
   -- results have the metadata of the element in the worker, not of the piece or of what is in a window
   plan.tags = kind ~= "state" and kind ~= "keyed" and not (has.flat_map or has.flatten or has.batch)
   return plan
@@ -449,8 +452,8 @@ end
 
 --- From tasks, with references; what is emitted goes on with the counts.
 local function with_references(tasks)
-  return function(list, rng)
-    local s, marked = tw.stream(), rng:chance(0.9)
+  return function(list, rng, plan)
+    local s, marked = tw.stream(), rng:chance(0.9) and not plan.holds
     return s, function(out)
       local counters = {}
       for t = 1, tasks do
@@ -474,7 +477,7 @@ feeds.task = with_references(1)
 feeds.tasks = with_references(4)
 
 local function run(plan, scattered, feed, list, seed)
-  local top, go = feeds[feed](list, helper.random(seed))
+  local top, go = feeds[feed](list, helper.random(seed), plan)
   local out = build(plan, top, scattered)
   go(out)
   return out
