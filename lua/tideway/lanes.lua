@@ -52,7 +52,7 @@ function lanes.new(node, workers, by, S)
     size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
-    waits_for = nil, flushing = false, dead = nil,
+    window = 0, waits_for = nil, flushing = false, dead = nil,
     ending = false, concluding = false, -- the stream has ended; the workers have been told
     reader = nil, at = 0,          -- of the gathers' loops
   }
@@ -134,6 +134,7 @@ local function start(S)
   S.depth = DEPTH
   if plan.later then S.depth = (S.section.later.opts.parallelism or 1) + 2 end
   S.most = parcel.MOST
+  S.window = S.key and S.section.window and 0 or S.section.window or math.huge -- of the short way
   if S.section.window then -- it is the limit
     S.most, S.depth = max(1, floor(S.section.window / (2 * S.workers))), MANY
   end
@@ -479,7 +480,7 @@ function lanes.step(node, x)
       P = lane.packer
     end
     local n = P.n
-    if n > 0 and n < S.size - 1 and not node.carries and not S.section.window and put(P, x) then
+    if n > 0 and n < S.size - 1 and not node.carries and S.pending + n < S.window and put(P, x) then
       if lane and S.ordered then note_run(S, lane, 1) end
       return
     end
