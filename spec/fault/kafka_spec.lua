@@ -253,6 +253,17 @@ describe("a copy", function()
     end)
   end)
 
+  --- A list without what has come before: where an acknowledgement is lost, a batch is sent again, and
+  -- the cluster in this process does not look at sequence numbers.
+  local function firsts(list)
+    local seen, out = {}, {}
+    for _, x in ipairs(list) do
+      if not seen[x] then out[#out + 1] = x end
+      seen[x] = true
+    end
+    return out
+  end
+
   it("is held back in bounded memory while no broker is there, and then is complete", function()
     local from, to, room, outages = kafka.topic(1), kafka.topic(1), 500, 3
     local conf = quick { ["message.timeout.ms"] = 0, ["queue.buffering.max.messages"] = room }
@@ -281,7 +292,7 @@ describe("a copy", function()
       end
       more = false
       task:wait()
-      reach(function() return #got >= sent end)
+      reach(function() return got[#got] == tostring(sent) end)
       source:stop()
       reader:stop()
     end)
@@ -289,8 +300,9 @@ describe("a copy", function()
       assert.is_true(grown[i][1] <= room + 10, ("outage %d: %d were sent, room for %d"):format(i, grown[i][1], room))
       assert.is_true(grown[i][2] <= 1e6, ("outage %d: %d bytes more"):format(i, grown[i][2]))
     end
-    helper.expect(numbers(1, sent), kafka.values(from))
-    helper.expect(numbers(1, sent), got)
-    assert.equal(sent, kafka.committed(from, from)[1])
+    local written = kafka.values(from)
+    helper.expect(numbers(1, sent), firsts(written))
+    helper.expect(numbers(1, sent), firsts(got))
+    assert.equal(#written, kafka.committed(from, from)[1])
   end)
 end)
