@@ -27,7 +27,7 @@ local view = require "tideway.view"
 
 local lanes = {}
 
-local MORE, END = 2, 4   -- ORDER flags (tideway.worker)
+local MORE, END = parcel.MORE, parcel.END
 local DEPTH = 3          -- parcels that a worker has at once
 local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
 local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
@@ -536,16 +536,18 @@ local function raise(group, err)
   if hand.err == nil then hand.err = err end
 end
 
---- The same, all of them; what fails is raised, and can be gone on after.
+--- Call fn(...), which is about a group's element at hand; what fails is raised, and can be gone on after.
+local function attempt(group, fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then return end
+  if err == sched.CANCELLED then error(err, 0) end
+  group.failed = true
+  raise(group, err)
+end
+
+--- The same as emit_to, whatever fails.
 local function emit_all(S, lane, group, to, list)
-  while group.at < to do
-    local ok, err = pcall(emit_to, S, lane, group, to, list)
-    if not ok then
-      if err == sched.CANCELLED then error(err, 0) end
-      group.failed = true
-      raise(group, err)
-    end
-  end
+  while group.at < to do attempt(group, emit_to, S, lane, group, to, list) end
 end
 
 --- Emit the letters about elements up to number `at`.
@@ -555,12 +557,7 @@ local function post(S, group, at, list)
     if item.at > at then return end
     group.letter = group.letter + 1
     if list then item.letter.metadata = list end
-    local ok, err = pcall(policy.post, S.letters[item.number], item.letter, list)
-    if not ok then
-      if err == sched.CANCELLED then error(err, 0) end
-      group.failed = true
-      raise(group, err)
-    end
+    attempt(group, policy.post, S.letters[item.number], item.letter, list)
   end
 end
 

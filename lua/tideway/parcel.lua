@@ -24,7 +24,10 @@ local parcel = {}
 
 local NUMBERS, TEXT, VALUES, FRAMES, VIEWS = 1, 2, 3, 4, 5
 local EMPTY = 0
-local NULLS = 1 -- of a parcel's flags: there may be a null among its values
+-- A parcel's flags: there may be a null among its values; of this answer more parcels come; it is what
+-- was left at the end.
+local NULLS = 1
+parcel.MORE, parcel.END = 2, 4
 parcel.MOST = 4096 -- elements in one, of who chooses; a reader takes any number
 parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
 
@@ -337,5 +340,19 @@ function parcel.item(R, i)
   if R.nulls and type(x) == "table" then x = restore(x) end
   return x
 end
+
+--- The text of a batch loop over the elements of S.reader, as a descriptor's `loop`: S.at is the one at hand.
+function parcel.loop(b)
+  b:line "local reader = S.reader"
+  b:line "local numbers = reader.numbers"
+  return function()
+    local x = b:name_of()
+    b:line "S.at = i"
+    b:line("local %s", x)
+    b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
+    return x
+  end
+end
+jit.off(parcel.loop, true)
 
 return parcel

@@ -25,7 +25,7 @@ local view = require "tideway.view"
 
 local worker = {}
 
-local MORE, END = 2, 4 -- ORDER flags (tideway.lanes)
+local MORE, END = parcel.MORE, parcel.END
 local NUMBERS = 1      -- ORDER kind (tideway.parcel)
 local function now() return C.tw_clock_seconds() * 1e9 end
 local new_starts = ffi.typeof "int32_t[?]"
@@ -270,15 +270,11 @@ local function source_of(W, plan)
     end,
     deliver = plan.later and deliver_later or deliver,
     loop = function(b)
-      b:line "local reader = S.reader"
-      b:line "local numbers, starts, packer = reader.numbers, S.starts, S.packer"
+      local item = parcel.loop(b)
+      b:line "local starts, packer = S.starts, S.packer"
       return function()
-        local x = b:name_of()
-        b:line "S.at = i"
         b:line "starts[i] = S.base + packer.n"
-        b:line("local %s", x)
-        b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
-        return x
+        return item()
       end
     end,
   }, nil, nil, {}, {})

@@ -12,6 +12,14 @@ local function numbers(first, last)
   return list
 end
 
+--- Native memory once what is garbage is gone.
+local function held()
+  tw.step() -- handles are closed by the loop
+  for _ = 1, 3 do collectgarbage() end
+  tw.step()
+  return tonumber(C.tw_mem_bytes())
+end
+
 --- What a stream gives until its end.
 local function list_of(stream)
   local list = stream:sink_to_list()
@@ -47,7 +55,7 @@ describe("scatter", function()
     end
     assert.equal(tw.null, got[10])
     assert.equal(tw.null, got[13].b[2][1])
-    assert.equal(0, through({ 0 / 0 }, function(s) return s:filter(function(x) return x == x end) end)[1] or 0)
+    assert.same({}, through({ 0 / 0 }, function(s) return s:filter(function(x) return x == x end) end))
   end)
 
   it("gives views there where they are views here", function()
@@ -432,12 +440,6 @@ describe("scatter", function()
       s:emit(1)
       sink:destroy()
     end
-    local function held()
-      tw.step() -- handles are closed by the loop
-      for _ = 1, 3 do collectgarbage() end
-      tw.step()
-      return tonumber(C.tw_mem_bytes())
-    end
     once()
     local before = held()
     for _ = 1, 5 do once() end
@@ -655,12 +657,6 @@ describe("scatter", function()
       for _ = 1, 4 do s:emit(("x"):rep(100000)) end
       for _ = 1, 10 do tw.step "5ms" end
       scattered:destroy()
-    end
-    local function held()
-      tw.step()
-      for _ = 1, 3 do collectgarbage() end
-      tw.step()
-      return tonumber(C.tw_mem_bytes())
     end
     once()
     local before = held()

@@ -25,18 +25,7 @@ was made of. On a stream that is not scattered it is the stream itself.]],
     graph.connect(gather._node, after[1])
     return handle
   end,
-  leads = nil,
   follows = function(node) return { node.gathers.scatter } end,
   emit = function(b, node, x) b:downstream(node, x) end,
-  loop = function(b)
-    b:line "local reader = S.reader"
-    b:line "local numbers = reader.numbers"
-    return function()
-      local x = b:name_of()
-      b:line "S.at = i"
-      b:line("local %s", x)
-      b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
-      return x
-    end
-  end,
+  loop = parcel.loop,
 }
