@@ -20,7 +20,7 @@ tw.from_iterable {
 
 -- A message is acknowledged when the mean that it is part of has arrived at the broker. With a client_id, those
 -- that were not are sent again after a crash.
-tw.from_mqtt { url = url, topics = "house/+/celsius", qos = 1, full = true }
+local means = tw.from_mqtt { url = url, topics = "house/+/celsius", qos = 1, full = true }
   :tap(function(message) assert(message.topic:find "^house/%w+/celsius$") end)
   :pluck("payload")
   :take(3)
@@ -30,6 +30,13 @@ tw.from_mqtt { url = url, topics = "house/+/celsius", qos = 1, full = true }
 
 local mean = tw.from_mqtt { url = url, topics = "house/mean", qos = 1 }:take(1)
 mean:sink(print)
-mean:on_end(function() broker:stop() end)
+
+local busy = 2 -- with the broker: who publishes the mean, until the broker has acknowledged it, and who reads it
+local function done()
+  busy = busy - 1
+  if busy == 0 then tw.spawn(function() broker:stop() end) end -- they say goodbye to it meanwhile
+end
+means:on_end(done)
+mean:on_end(done)
 
 tw.run()

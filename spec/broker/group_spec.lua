@@ -138,6 +138,43 @@ describe("a group", function()
     end)
   end
 
+  it("is made by --workers: each copy of the script reads its partitions", function()
+    local from = broker.topic(4)
+    local group = "group-of-" .. from
+    local all = {}
+    for partition = 0, 3 do
+      local values = {}
+      for i = 1, 100 do values[i] = partition .. "-" .. i end
+      broker.produce(from, values, { partition = partition })
+      for i = 1, 100 do all[partition * 100 + i] = values[i] end
+    end
+    local two = pipeline.script([[
+      local tw = require "tideway"
+      local brokers, group, from = unpack(arg)
+      local name = tw.worker.id .. " of " .. tw.worker.count .. " "
+      tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms"}
+        :sink(function(x)
+          tw.sleep "10ms" -- the other one joins meanwhile
+          print(name .. tostring(x.value))
+        end)
+      tw.run()
+    ]], 2)(group, from)
+    pipeline.members(group, 2)
+    pipeline.committed(group, from, 40)
+    assert.equal(0, (two:signal("TERM"):wait(20)))
+    local by, values, seen = {}, {}, {}
+    for who, value in two:output():gmatch "(%d of 2) ([%d-]+)\n" do
+      by[who] = true
+      if not seen[value] then values[#values + 1] = value end -- again, if they have joined one after the other
+      seen[value] = true
+    end
+    assert.same({ ["1 of 2"] = true, ["2 of 2"] = true }, by)
+    table.sort(all)
+    table.sort(values)
+    assert.same(all, values)
+    assert.equal("", two:errors())
+  end)
+
   it("costs nothing while no message comes", function()
     local from = broker.topic(4)
     local group = "group-of-" .. from

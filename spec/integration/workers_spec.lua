@@ -435,41 +435,4 @@ describe("--workers", function()
       tw.run(function() tw.sleep(2) tw.stop() end)]]
     assert.equal(200, #list)
   end)
-
-  it("makes them members of a group, of which a broker has each read its partitions", function()
-    if kafka.missing then return end
-    local status, out = run(2, [[
-      local address = require("tideway.kafka").embedded():topic("t", 4).brokers -- as of any broker
-      if tw.worker.id == 1 then
-        tw.from_range(1, 400):map(tostring):to_kafka{topic = "t", brokers = address, key = tostring}
-        tw.run()
-      end
-      tw.from_kafka{topics = "t", brokers = address, group = "g"}
-        :map(function(x) print(x, tw.worker.id) return x end)
-        :sink_to_textfile(arg[1] .. tw.worker.id, {flush_interval = "50ms"})
-      local function seen()
-        local n, had = 0, {}
-        for id = 1, 2 do
-          local file = io.open(arg[1] .. id)
-          for line in (file and file:read "*a" or ""):gmatch "%d+\n" do
-            n, had[line] = n + (had[line] and 0 or 1), true
-          end
-          if file then file:close() end
-        end
-        return n
-      end
-      tw.run(function()
-        local till = os.time() + 40 -- joining takes some seconds
-        repeat tw.sleep(0.2) until seen() == 400 or os.time() > till
-        tw.sleep(0.5)
-        tw.stop()
-      end)]], folder .. "/seen-")
-    assert.equal(0, status)
-    local seen, by, count = {}, {}, 0
-    for x, id in out:gmatch "(%d+)\t(%d)\n" do
-      count = count + (seen[x] and 0 or 1) -- again, if they have not joined at the same time
-      seen[x], by[id] = true, true
-    end
-    assert.same({ 400, true, true }, { count, by["1"], by["2"] })
-  end)
 end)

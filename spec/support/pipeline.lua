@@ -13,12 +13,12 @@ local pipeline = {}
 local started, files = {}, {}
 
 --- A script, to be started with words for its `arg` after the broker's address. Returns a function
--- that does so and gives the process.
-function pipeline.script(text)
+-- that does so and gives the process. workers: of `run --workers`.
+function pipeline.script(text, workers)
   local path = command.file(text, ".lua")
   files[#files + 1] = path
   return function(...)
-    local words = { command.path, "run", path, broker.address, ... }
+    local words = { command.path, "run", "--workers", workers or 1, path, broker.address, ... }
     for i, word in ipairs(words) do words[i] = command.quote(tostring(word)) end
     local one = process.start(table.concat(words, " "))
     started[#started + 1] = one
