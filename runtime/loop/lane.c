@@ -10,6 +10,7 @@
  */
 #include "loop/lane.h"
 
+#include <stddef.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/eventfd.h>
@@ -88,6 +89,19 @@ int64_t tw__ring_count(const tw__ring *ring) {
                    atomic_load_explicit(&ring->head, memory_order_relaxed));
 }
 
+int tw__ring_rouse(tw__ring *ring) {
+  return atomic_exchange(&ring->asleep, 0);
+}
+
+int tw__ring_doze(tw__ring *ring) {
+  atomic_store(&ring->asleep, 1);
+  if (atomic_load(&ring->tail) ==
+      atomic_load_explicit(&ring->head, memory_order_relaxed))
+    return 0;
+  atomic_store_explicit(&ring->asleep, 0, memory_order_relaxed);
+  return 1;
+}
+
 /* ---- ends ---- */
 
 void tw__lane_init(tw_lane *a, tw_lane *b) {
@@ -133,6 +147,18 @@ static void woken(uv_poll_t *poll, int status, int events) {
   const ssize_t got = read(lane->reads, count, sizeof count);
   (void)status, (void)events, (void)got; /* nothing there is fine: it looks again */
   tw__loop_ready(&lane->handle);
+  if (lane->handle.loop) tw__loop_spin(lane->handle.loop)->woken = 1;
+}
+
+static int look(tw__inflow *inflow, int step) {
+  tw_lane *lane = (tw_lane *)((char *)inflow - offsetof(tw_lane, inflow));
+  if (step == TW__LOOK_BEGIN) return lane->looking = tw__ring_rouse(&lane->in);
+  if (!lane->looking) return 0;
+  if (step == TW__LOOK) return tw__ring_count(&lane->in) > 0;
+  lane->looking = 0;
+  const int come = tw__ring_doze(&lane->in);
+  if (come) tw__loop_ready(&lane->handle);
+  return come;
 }
 
 int tw__lane_attach(tw_lane *lane, tw_loop *loop, void (*close)(tw__handle *handle)) {
@@ -145,6 +171,8 @@ int tw__lane_attach(tw_lane *lane, tw_loop *loop, void (*close)(tw__handle *hand
   lane->poll.data = lane;
   uv_poll_start(&lane->poll, UV_READABLE, woken);
   tw__loop_attach(loop, &lane->handle, close);
+  lane->inflow.look = look;
+  if (uv_available_parallelism() > 1) tw__spin_add(tw__loop_spin(loop), &lane->inflow);
   pthread_mutex_lock(&lane->lock);
   lane->open = 1;
   pthread_mutex_unlock(&lane->lock);
@@ -155,6 +183,8 @@ void tw__lane_detach(tw_lane *lane, uv_close_cb closed) {
   pthread_mutex_lock(&lane->lock);
   lane->open = 0;
   pthread_mutex_unlock(&lane->lock);
+  if (lane->handle.loop)
+    tw__spin_remove(tw__loop_spin(lane->handle.loop), &lane->inflow);
   tw__loop_detach(&lane->handle);
   uv_close((uv_handle_t *)&lane->poll, closed);
   close_wake(lane);

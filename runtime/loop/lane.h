@@ -43,8 +43,15 @@ tw_parcel *tw__ring_pop(tw__ring *ring, int *wake);
 /* How many are in it, at least. Thread: the consumer's. */
 int64_t tw__ring_count(const tw__ring *ring);
 
+/* The consumer, who has found nothing, is awake all the same: whether that was so. And it is not any
+ * more: whether something has come. Thread: the consumer's. */
+int tw__ring_rouse(tw__ring *ring);
+int tw__ring_doze(tw__ring *ring);
+
 struct tw_lane {
   tw__handle handle;
+  tw__inflow inflow;
+  int looking;          /* for what comes, instead of being woken */
   uv_poll_t poll;       /* of what the other side wakes us by: */
   int reads, writes;    /* an eventfd, twice, or a pipe */
   pthread_mutex_t lock; /* of open: the other side wakes while it is held */
