@@ -5,6 +5,8 @@
  */
 #include "loop/lane.h"
 
+#include <stddef.h>
+
 #include "core/mem.h"
 
 /* ---- parcels ---- */
@@ -78,6 +80,19 @@ int64_t tw__ring_count(const tw__ring *ring) {
                    atomic_load_explicit(&ring->head, memory_order_relaxed));
 }
 
+int tw__ring_rouse(tw__ring *ring) {
+  return atomic_exchange(&ring->asleep, 0);
+}
+
+int tw__ring_doze(tw__ring *ring) {
+  atomic_store(&ring->asleep, 1);
+  if (atomic_load(&ring->tail) ==
+      atomic_load_explicit(&ring->head, memory_order_relaxed))
+    return 0;
+  atomic_store_explicit(&ring->asleep, 0, memory_order_relaxed);
+  return 1;
+}
+
 /* ---- ends ---- */
 
 void tw__lane_init(tw_lane *a, tw_lane *b) {
@@ -99,14 +114,30 @@ void tw__lane_fini(tw_lane *a, tw_lane *b) {
   tw__wake_fini(&b->wake);
 }
 
+static int look(tw__inflow *inflow, int step) {
+  tw_lane *lane = (tw_lane *)((char *)inflow - offsetof(tw_lane, inflow));
+  if (step == TW__LOOK_BEGIN) return lane->looking = tw__ring_rouse(&lane->in);
+  if (!lane->looking) return 0;
+  if (step == TW__LOOK) return tw__ring_count(&lane->in) > 0;
+  lane->looking = 0;
+  const int come = tw__ring_doze(&lane->in);
+  if (come) tw__loop_ready(&lane->handle);
+  return come;
+}
+
 int tw__lane_attach(tw_lane *lane, tw_loop *loop, void (*close)(tw__handle *handle)) {
   if (lane->handle.loop) return TW_EINVAL;
+  lane->wake.spin = tw__loop_spin(loop);
   if (tw__wake_open(&lane->wake, loop, &lane->handle)) return TW_EIO;
   tw__loop_attach(loop, &lane->handle, close);
+  lane->inflow.look = look;
+  if (uv_available_parallelism() > 1) tw__spin_add(tw__loop_spin(loop), &lane->inflow);
   return TW_OK;
 }
 
 void tw__lane_detach(tw_lane *lane, uv_close_cb closed) {
+  if (lane->handle.loop)
+    tw__spin_remove(tw__loop_spin(lane->handle.loop), &lane->inflow);
   tw__loop_detach(&lane->handle);
   tw__wake_close(&lane->wake, closed);
 }

@@ -42,8 +42,15 @@ tw_parcel *tw__ring_pop(tw__ring *ring, int *wake);
 /* How many are in it, at least. Thread: the consumer's. */
 int64_t tw__ring_count(const tw__ring *ring);
 
+/* The consumer, who has found nothing, is awake all the same: whether that was so. And it is not any
+ * more: whether something has come. Thread: the consumer's. */
+int tw__ring_rouse(tw__ring *ring);
+int tw__ring_doze(tw__ring *ring);
+
 struct tw_lane {
   tw__handle handle;
+  tw__inflow inflow;
+  int looking;          /* for what comes, instead of being woken */
   tw__wake wake;        /* by which the other side wakes us */
   _Atomic int finished; /* the peer will send nothing more */
   tw_lane *peer;

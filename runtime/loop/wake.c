@@ -44,6 +44,7 @@ static void woken(uv_poll_t *poll, int status, int events) {
   while (read(wake->reads, count, sizeof count) == sizeof count) {
   }
   tw__loop_ready(wake->handle); /* also when nothing was there: it looks again */
+  if (wake->spin) wake->spin->woken = 1;
 }
 
 int tw__wake_open(tw__wake *wake, tw_loop *loop, tw__handle *handle) {

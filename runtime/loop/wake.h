@@ -13,6 +13,7 @@
 
 typedef struct tw__wake {
   tw__handle *handle;   /* is reported */
+  tw__spin *spin;       /* set before it is opened, where there is one to be told */
   uv_poll_t poll;       /* of `reads`; keeps the loop waiting while it is open */
   int reads, writes;    /* an eventfd, twice, or the ends of a pipe */
   pthread_mutex_t lock; /* of open: held by who writes */
