@@ -17,15 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/mem.h"
 #include "loop/loop.h"
 
-enum { SPARES = 32, MAX_HEAD = 256 << 10, FIRST_ROOM = 1024 };
-
-struct text {
-  char *bytes;
-  int64_t len, room;
-};
+enum { SPARES = 32, MAX_HEAD = 256 << 10 };
 
 struct tw_http {
   tw__handle handle; /* first */
@@ -44,7 +40,7 @@ struct tw_http_call {
   tw_http_call *prev, *next;
   CURL *easy;
   struct curl_slist *headers;
-  struct text head, body;
+  struct tw__bytes head, body;
   int64_t max_body;
   int state; /* TW_AGAIN, then TW_OK or a status */
   int too_large;
@@ -61,22 +57,6 @@ struct poll {
   tw_http *client;
   curl_socket_t fd;
 };
-
-/* ---- text ---------------------------------------------------------------- */
-
-static int append(struct text *text, const char *bytes, int64_t len) {
-  if (text->len + len > text->room) {
-    int64_t room = text->room ? text->room * 2 : FIRST_ROOM;
-    while (room < text->len + len) room *= 2;
-    char *grown = tw__realloc(text->bytes, (size_t)room);
-    if (!grown) return TW_ENOMEM;
-    text->bytes = grown;
-    text->room = room;
-  }
-  memcpy(text->bytes + text->len, bytes, (size_t)len);
-  text->len += len;
-  return TW_OK;
-}
 
 /* ---- the end of a call ---------------------------------------------------- */
 
@@ -371,7 +351,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     call->too_large = 2;
     return 0;
   }
-  return append(&call->head, bytes, len) ? 0 : (size_t)len;
+  return tw__bytes_add(&call->head, bytes, len) ? 0 : (size_t)len;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
@@ -381,7 +361,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
     call->too_large = 1;
     return 0;
   }
-  return append(&call->body, bytes, len) ? 0 : (size_t)len;
+  return tw__bytes_add(&call->body, bytes, len) ? 0 : (size_t)len;
 }
 
 static int add_header(tw_http_call *call, const char *line) {
@@ -521,8 +501,8 @@ void tw_http_end(tw_http_call *call) {
     unlink_call(call);
   }
   tw__loop_detach(&call->handle);
-  tw__free(call->head.bytes);
-  tw__free(call->body.bytes);
+  tw__bytes_clear(&call->head);
+  tw__bytes_clear(&call->body);
   tw__free(call->redirect);
   tw__free(call);
 }
@@ -541,12 +521,12 @@ int tw_http_status(const tw_http_call *call) {
 
 const char *tw_http_head(const tw_http_call *call, int64_t *len) {
   *len = call->head.len;
-  return call->head.bytes ? call->head.bytes : "";
+  return call->head.at ? call->head.at : "";
 }
 
 const char *tw_http_body(const tw_http_call *call, int64_t *len) {
   *len = call->body.len;
-  return call->body.bytes ? call->body.bytes : "";
+  return call->body.at ? call->body.at : "";
 }
 
 int tw_http_connected(const tw_http_call *call) {
