@@ -320,6 +320,8 @@ lanes.held = function(node)
   return inside(S) + (S.ending and 1 or 0)
 end
 
+function lanes.load(node) return inside(node.state), node.section.window end
+
 local function has_room(S)
   if S.dead then return true end
   local window = S.section.window

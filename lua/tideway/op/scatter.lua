@@ -39,6 +39,7 @@ source keeps a few parcels of elements under way for each worker.]],
     node.state = lanes.new(node, workers, key, node.section)
   end,
   held = lanes.held,
+  load = lanes.load,
   gate = lanes.gate,
   emit = function(b, node, x)
     if node.carries or node.state.key or node.section.window then
