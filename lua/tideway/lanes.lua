@@ -91,6 +91,7 @@ local function close_lane(lane)
     if group ~= lane.at_hand then free_parts(group) end
   end
   lane.parcels, lane.groups = {}, {}
+  parcel.close(lane.reader) -- LuaJIT's traces may keep the lane for long
 end
 
 local function new_lane(number, image)

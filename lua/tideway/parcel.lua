@@ -6,7 +6,7 @@
 --     NUMBERS  double[count]
 --     TEXT     uint32_t start[count + 1], then the bytes; VIEWS the same, for elements that are views
 --     VALUES   each as string.buffer encodes it: tables, booleans, 64-bit integers, null, and what
---              comes after elements of different kinds
+--              comes after elements of different kinds; tables are read by tideway.packed
 --     FRAMES   tw_frame *[count], then the int32_t numbers of their schemas over there: the columns
 --              are shared
 --
@@ -15,6 +15,7 @@
 local C = require "tideway.declare" "frames"
 local frame -- tideway.frame, once there are any
 local schema
+local packed -- tideway.packed, likewise
 local buffer = require "string.buffer"
 local ffi = require "ffi"
 local null = require "tideway.null"
@@ -43,6 +44,7 @@ local ctype, epoch = view.ctype, view.epoch
 local OPTIONS = { metatable = { getmetatable(null) } }
 local NULL_BYTES = buffer.new(OPTIONS):encode(null):tostring()
 local FIRST = 64
+local TRIES = 8
 
 -- Packing -----------------------------------------------------------------------------------------
 
@@ -273,8 +275,20 @@ function parcel.reader()
     view = false,             -- what the elements of VIEWS are; false: they are strings
     frames = nil, numbers_of = nil, schemas = {}, -- of FRAMES; number over there -> here
     values = buffer.new(OPTIONS), nulls = false,
+    unpacker = nil, tries = 0, -- of tables; how many it may fail to read before the rest is left to `values`
   }
 end
+
+--- There are tables from now on, with that dictionary.
+local function begin_tables(R, dict)
+  packed = require "tideway.packed"
+  R.values = buffer.new { dict = dict, metatable = OPTIONS.metatable }
+  R.unpacker = packed.new(dict)
+end
+jit.off(begin_tables)
+
+--- Let go of what a reader has in native memory; what is not read yet can still be.
+function parcel.close(R) R.unpacker, R.tries = nil, 0 end
 
 --- What the other side has to tell of it: a table.
 function parcel.tail(p)
@@ -289,7 +303,7 @@ function parcel.open(R, p)
   R.p, R.kind, R.n, R.tail, R.numbers = p, kind, n, nil, false
   if p.extra > 0 then
     R.tail = parcel.tail(p)
-    if R.tail.dict then R.values = buffer.new { dict = R.tail.dict, metatable = OPTIONS.metatable } end
+    if R.tail.dict then begin_tables(R, R.tail.dict) end
   end
   if kind == NUMBERS then
     R.numbers = ffi.cast(as_numbers, at)
@@ -298,6 +312,7 @@ function parcel.open(R, p)
   elseif kind == VALUES then
     R.values:reset():set(at, size)
     R.nulls = band(p.flags, NULLS) ~= 0
+    R.tries = R.unpacker and TRIES or 0
   elseif kind == FRAMES then
     frame, schema = require "tideway.frame", require "tideway.schema"
     R.frames = ffi.cast(as_frames, at)
@@ -336,7 +351,16 @@ function parcel.item(R, i)
     R.frames[i] = nil
     return frame.receive(pointer, R.schemas[R.numbers_of[i]])
   end
-  local x = R.values:decode()
+  local values = R.values
+  if R.tries > 0 then
+    local at, size = values:ref()
+    if at[0] == packed.TABLE then
+      local x = packed.take(R.unpacker, values, at, size)
+      if x then return x end
+      R.tries = R.tries - 1
+    end
+  end
+  local x = values:decode()
   if R.nulls and type(x) == "table" then x = restore(x) end
   return x
 end
