@@ -11,11 +11,10 @@
 jit.off(true, true) -- but for `step`
 
 local C = require "tideway.declare" "thread"
-local buffer = require "string.buffer"
 local crew = require "tideway.crew"
 local ffi = require "ffi"
 local key = require "tideway.key"
-local metadata = require "tideway.metadata"
+local origins = require "tideway.origins"
 local parcel = require "tideway.parcel"
 local policy = require "tideway.policy"
 local region = require "tideway.region"
@@ -105,6 +104,8 @@ local function new_lane(number, image)
     reader = parcel.reader(),
     load = 0,                         -- parcels there
     sent = {}, first = 0, last = 0,   -- what is to be known of them: groups to be
+    count = 0, lists = {},            -- elements; metadata of those that are not through (tideway.origins)
+    traced = false,                   -- has any had some?
     parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
     at_hand = nil,                    -- the group that is being emitted: its parcels are in use
     reading = false, ending = false,
@@ -171,7 +172,7 @@ local function arrived(S, lane, p)
   local tail = parcel.tail(p)
   local group
   if band(p.flags, END) ~= 0 then
-    group = { last = true, count = 0 }
+    group = { last = true, count = 0, before = lane.count }
     lane.ending = false
   else
     lane.first, lane.load = lane.first + 1, lane.load - 1
@@ -184,6 +185,8 @@ local function arrived(S, lane, p)
   end
   group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
   group.starts, group.errors, group.letters = tail.starts, tail.errors, tail.letters
+  group.traced = lane.traced
+  if group.traced then origins.arrived(group, tail) end
   group.taken, group.at, group.total = 0, 0, 0               -- elements, results that are out; all results
   group.wrong, group.letter, group.failed = 1, 1, false      -- the next ones; has the element at hand failed?
   for _, part in ipairs(group.parcels) do group.total = group.total + part.count end
@@ -243,33 +246,6 @@ local function least(S)
   return best
 end
 
---- An entry of an element's metadata as a worker sees it: without its reference and what cannot be copied,
--- which stay here.
-local function shown(entry)
-  local copy = {}
-  for name, x in pairs(entry) do
-    local kind = type(x)
-    if kind == "number" or kind == "string" or kind == "boolean"
-      or kind == "table" and name ~= "ref" and pcall(buffer.encode, x) then
-      copy[name] = x
-    end
-  end
-  return copy
-end
-
---- The metadata of a parcel's elements that a worker is to see, nil when there is none.
-local function luggage(marks)
-  local all, some = {}, false
-  for i, list in ipairs(marks) do
-    all[i] = false
-    for k, entry in ipairs(list or {}) do
-      all[i] = all[i] or {}
-      all[i][k], some = shown(entry), true
-    end
-  end
-  return some and all or nil
-end
-
 --- Note whose turn it is, in the order of all.
 local function note_run(S, lane, n)
   local k = S.last
@@ -285,13 +261,13 @@ end
 local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
-  local marks = P.marks
-  local meta = marks and luggage(marks)
+  local meta = origins.send(lane.lists, P, lane.count)
+  if meta then lane.traced = true end
   local p = parcel.seal(P, lane, meta and { meta = meta })
-  P.marks = nil
-  p.number = (S.key or marks) and 1 or 0 -- is it to say which result is whose?
+  p.number = (S.key or meta) and 1 or 0 -- is it to say which result is whose?
   lane.last = lane.last + 1
-  local sent = { count = n, hand = hand, marks = marks }
+  local sent = { count = n, hand = hand, before = lane.count }
+  lane.count = lane.count + n
   lane.sent[lane.last] = sent
   lane.load = lane.load + 1
   S.pending = S.pending + n
@@ -418,24 +394,11 @@ local function wait_lane(S, lane)
   wait_for(S, its_free)
 end
 
-local function note_marks(P)
-  P.marks = P.marks or {}
-  for i = #P.marks + 1, P.n - 1 do P.marks[i] = false end
-  P.marks[P.n] = metadata.hold() or false
-end
-
---- An element whose references would be released before what was made of it is through.
-local function refuse(S)
-  error(("scatter: %s keeps elements, and those here have metadata, whose references would be released too early; put "
-    .. "it after gather()"):format(S.section.holds), 0)
-end
-
 --- Take an element in: the long way, when something is to be sent, waited for or begun. Returns what
 -- has failed that is not ours: the policy above the scatter is not asked.
 local function take(node, x)
   local S = node.state
   if #S.section.gathers == 0 then return end -- nobody would hear of it
-  if S.section.holds and sched.current.metadata then refuse(S) end
   local hash = S.key and hash_of(S, x)
   local was_view = type(x) == "cdata" and view.is(x)
   if was_view then x = view.text(x) end -- which does not outlive a wait
@@ -452,7 +415,7 @@ local function take(node, x)
     if S.dead or not S.list then return S.dead end
     send(S, lane or least(S), P)
   end
-  if node.carries then note_marks(P) end
+  if node.carries then origins.note(P) end
   if lane and S.ordered then note_run(S, lane, 1) end
   if not S.section.window and by_hand() then
     local hand = { waiter = { full = S }, err = nil }
@@ -496,7 +459,8 @@ jit.on(note_run)
 -- Results -------------------------------------------------------------------------------------------
 
 --- Emit results of a group up to number `to`, from the part at hand on. On an error, group.at is behind it.
-local function emit_to(S, lane, group, to, list)
+-- own: the metadata of the element that they came with
+local function emit_to(S, lane, group, to, own)
   local R, gathers = lane.reader, S.gathers
   S.reader = R
   while group.at < to do
@@ -510,9 +474,10 @@ local function emit_to(S, lane, group, to, list)
     end
     local base = group.base
     local i, n = group.at - base, min(to - base, part.count)
-    if #gathers > 1 or list or changed or sched.current.metadata then
+    if #gathers > 1 or own or group.lists or changed or sched.current.metadata then
       for k = i, n - 1 do
         local node, x = gathers[1], parcel.item(R, k)
+        local list = origins.of_result(lane.lists, group, base + k, own)
         group.at = base + k + 1
         if #gathers > 1 then node, x = gathers[x[1]], x[2] end
         if section.has(S.section, node) then region.emit(node, x, list, NOTHING) end
@@ -546,17 +511,18 @@ local function attempt(group, fn, ...)
 end
 
 --- The same as emit_to, whatever fails.
-local function emit_all(S, lane, group, to, list)
-  while group.at < to do attempt(group, emit_to, S, lane, group, to, list) end
+local function emit_all(S, lane, group, to, own)
+  while group.at < to do attempt(group, emit_to, S, lane, group, to, own) end
 end
 
 --- Emit the letters about elements up to number `at`.
-local function post(S, group, at, list)
+local function post(S, lane, group, at, own)
   while group.letters and group.letters[group.letter] do
     local item = group.letters[group.letter]
     if item.at > at then return end
     group.letter = group.letter + 1
-    if list then item.letter.metadata = list end
+    local list = origins.of_letter(lane.lists, item, own)
+    if list and list[1] then item.letter.metadata = list end
     attempt(group, policy.post, S.letters[item.number], item.letter, list)
   end
 end
@@ -571,26 +537,31 @@ local function whole(S, lane, group)
     raise(group, one.err)
   end
   emit_all(S, lane, group, group.total)
-  post(S, group, math.huge)
+  post(S, lane, group, math.huge)
+  if group.traced then origins.finish(lane.lists, group) end
   group.taken = group.count
 end
 
 --- What was made of its next element.
 local function element(S, lane, group)
   local at = group.taken
-  local list = group.marks and group.marks[at + 1] or nil
+  local own = group.traced and lane.lists[group.before + at + 1] or nil
   local one = group.errors and group.errors[group.wrong]
   if one and one.at == at then
-    emit_all(S, lane, group, one.out, list)
+    emit_all(S, lane, group, one.out, own)
     group.wrong, group.failed = group.wrong + 1, true
-    metadata.failed(list)
+    if group.traced then origins.failed(lane.lists, group, at) end
     raise(group, one.err)
   end
-  emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], list)
-  post(S, group, at, list)
-  -- who waits keeps what has failed by himself
-  if not group.failed or group.hand then metadata.release(list) end
-  group.taken, group.failed = at + 1, false
+  emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], own)
+  post(S, lane, group, at, own)
+  group.taken = at + 1
+  if group.traced then
+    -- who waits keeps what has failed by himself
+    origins.through(lane.lists, group, at, group.failed and not group.hand)
+    if group.taken == group.count then origins.finish(lane.lists, group) end
+  end
+  group.failed = false
 end
 
 --- The same for the elements up to number `till`; for all of them where nothing is asked of each.
@@ -657,10 +628,11 @@ end
 --- Workers are gone, with what they had; nothing of that is through.
 local function bury(S)
   local why, told = S.dead, false
+  origins.fail_all(NOTHING, S.packer)
   for _, lane in ipairs(S.list) do
     for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
+    origins.fail_all(lane.lists, lane.packer)
     for _, sent in pairs(lane.sent) do
-      for i = (sent.taken or 0) + 1, #(sent.marks or NOTHING) do metadata.failed(sent.marks[i] or nil) end
       if sent.hand then
         told = true
         sent.hand.err = why
