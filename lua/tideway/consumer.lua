@@ -143,10 +143,13 @@ local entry = {
     return ticket.kept_offset or tonumber(ticket.S.messages[ticket.S.at[0]].offset)
   end,
 }
-local Ticket = { __index = function(ticket, key)
-  local get = entry[key]
-  return get and get(ticket)
-end }
+local Ticket = {
+  __index = function(ticket, key)
+    local get = entry[key]
+    return get and get(ticket)
+  end,
+  __shown = { "topic", "partition", "offset" }, -- in a worker (tideway.origins)
+}
 
 local function retain(ticket, n) ticket.holders = ticket.holders + (n or 1) end
 

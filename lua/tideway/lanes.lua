@@ -11,11 +11,10 @@
 jit.off(true, true) -- but for `step`
 
 local C = require "tideway.declare" "thread"
-local buffer = require "string.buffer"
 local crew = require "tideway.crew"
 local ffi = require "ffi"
 local key = require "tideway.key"
-local metadata = require "tideway.metadata"
+local origins = require "tideway.origins"
 local parcel = require "tideway.parcel"
 local policy = require "tideway.policy"
 local region = require "tideway.region"
@@ -27,7 +26,7 @@ local view = require "tideway.view"
 
 local lanes = {}
 
-local MORE, END = parcel.MORE, parcel.END
+local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local DEPTH = 3          -- parcels that a worker has at once
 local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
 local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
@@ -52,6 +51,7 @@ function lanes.new(node, workers, by, S)
     size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
+    late = 0,                      -- groups of nobody's elements, from the worker's own time
     window = 0, waits_for = nil, flushing = false, dead = nil,
     ending = false, concluding = false, -- the stream has ended; the workers have been told
     reader = nil, at = 0,          -- of the gathers' loops
@@ -85,6 +85,7 @@ local function close_lane(lane)
   empty(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
+  if lane.heard then sched.watch(lane.id, nil) end
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
   for _, p in ipairs(lane.parcels) do parcel.free(ffi.gc(p, nil)) end
   for _, group in ipairs(lane.groups) do
@@ -92,6 +93,15 @@ local function close_lane(lane)
   end
   lane.parcels, lane.groups = {}, {}
   parcel.close(lane.reader) -- LuaJIT's traces may keep the lane for long
+end
+
+--- What is here, on its way or held by workers will never be through: those are told that want to know.
+local function abandon(S)
+  origins.fail_packed(S.packer)
+  for _, lane in ipairs(S.list or NOTHING) do
+    origins.fail_packed(lane.packer)
+    origins.fail_all(lane.origins)
+  end
 end
 
 local function new_lane(number, image)
@@ -106,9 +116,11 @@ local function new_lane(number, image)
     reader = parcel.reader(),
     load = 0,                         -- parcels there
     sent = {}, first = 0, last = 0,   -- what is to be known of them: groups to be
+    origins = origins.new(),          -- elements there that have metadata
     parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
     at_hand = nil,                    -- the group that is being emitted: its parcels are in use
-    reading = false, ending = false,
+    reading = false, heard = false,   -- by the task that reads, between whiles
+    ending = false, waits = false,    -- it has been told to end; something there is for its clock to say
   }
   C.tw_worker_send(worker, parcel.seal(parcel.packer "scatter", lane, image))
   return lane
@@ -117,7 +129,7 @@ end
 local function close(S)
   for _, lane in ipairs(S.list or {}) do close_lane(lane) end
   S.list, S.packer = nil, nil
-  S.pending, S.first, S.last = 0, 0, 0
+  S.pending, S.late, S.first, S.last = 0, 0, 0, 0
   S.runs, S.counts = {}, {}
   S.size, S.full, S.cost = 1, 0, math.huge
   S.concluding = false
@@ -174,6 +186,10 @@ local function arrived(S, lane, p)
   if band(p.flags, END) ~= 0 then
     group = { last = true, count = 0 }
     lane.ending = false
+  elseif band(p.flags, LATE) ~= 0 then
+    group = { late = true, count = 0 }
+    S.late = S.late + 1
+    relay.serve(S.node, serve)
   else
     lane.first, lane.load = lane.first + 1, lane.load - 1
     group = lane.sent[lane.first]
@@ -185,6 +201,8 @@ local function arrived(S, lane, p)
   end
   group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
   group.starts, group.errors, group.letters = tail.starts, tail.errors, tail.letters
+  origins.arrived(lane.origins, group, tail)
+  lane.waits = tail.waits or false
   group.taken, group.at, group.total = 0, 0, 0               -- elements, results that are out; all results
   group.wrong, group.letter, group.failed = 1, 1, false      -- the next ones; has the element at hand failed?
   for _, part in ipairs(group.parcels) do group.total = group.total + part.count end
@@ -207,23 +225,27 @@ local function receive(S, lane)
   return true
 end
 
+--- Nothing has come of a lane: wait for it. Returns whether more may come.
+local function await(S, lane)
+  if not (lane.load > 0 or lane.ending or lane.waits) then return false end
+  if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
+    sched.wait(lane.id)
+    return true
+  end
+  -- ended? what came before that is there now
+  if receive(S, lane) then return true end
+  local why = C.tw_worker_error(lane.worker)
+  why = why ~= nil and "has died: " .. ffi.string(why) or "has ended"
+  S.dead = S.dead or ("scatter: worker %d %s"):format(lane.number, why)
+  wake(S)
+  relay.room(S)
+  relay.serve(S.node, serve)
+  return false
+end
+
 --- The task that takes a lane's answers, as long as there are any to come.
 local function read(S, lane)
-  while lane.worker and (lane.load > 0 or lane.ending) do
-    if not receive(S, lane) then
-      -- ended? what came before that is there now
-      if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
-        sched.wait(lane.id)
-      elseif not receive(S, lane) then
-        local why = C.tw_worker_error(lane.worker)
-        why = why ~= nil and "has died: " .. ffi.string(why) or "has ended"
-        S.dead = S.dead or ("scatter: worker %d %s"):format(lane.number, why)
-        wake(S)
-        relay.room(S)
-        break
-      end
-    end
-  end
+  while lane.worker and (receive(S, lane) or await(S, lane)) do end
   lane.reading = false
 end
 
@@ -231,6 +253,13 @@ function attend(S, lane)
   if lane.reading then return end
   lane.reading = true
   sched.spawn(read, true, S, lane)
+end
+
+--- Its worker holds elements that it may let go of by itself: nobody waits for that.
+local function listen(S, lane)
+  if lane.heard then return end
+  lane.heard = true
+  sched.watch(lane.id, function() attend(S, lane) end)
 end
 
 -- Sending -------------------------------------------------------------------------------------------
@@ -242,33 +271,6 @@ local function least(S)
     if not best or lane.load < best.load then best = lane end
   end
   return best
-end
-
---- An entry of an element's metadata as a worker sees it: without its reference and what cannot be copied,
--- which stay here.
-local function shown(entry)
-  local copy = {}
-  for name, x in pairs(entry) do
-    local kind = type(x)
-    if kind == "number" or kind == "string" or kind == "boolean"
-      or kind == "table" and name ~= "ref" and pcall(buffer.encode, x) then
-      copy[name] = x
-    end
-  end
-  return copy
-end
-
---- The metadata of a parcel's elements that a worker is to see, nil when there is none.
-local function luggage(marks)
-  local all, some = {}, false
-  for i, list in ipairs(marks) do
-    all[i] = false
-    for k, entry in ipairs(list or {}) do
-      all[i] = all[i] or {}
-      all[i][k], some = shown(entry), true
-    end
-  end
-  return some and all or nil
 end
 
 --- Note whose turn it is, in the order of all.
@@ -286,13 +288,11 @@ end
 local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
-  local marks = P.marks
-  local meta = marks and luggage(marks)
+  local before, meta = lane.origins.count, origins.send(lane.origins, P)
   local p = parcel.seal(P, lane, meta and { meta = meta })
-  P.marks = nil
-  p.number = (S.key or marks) and 1 or 0 -- is it to say which result is whose?
+  p.number = (S.key or meta) and 1 or 0 -- is it to say which result is whose?
   lane.last = lane.last + 1
-  local sent = { count = n, hand = hand, marks = marks }
+  local sent = { count = n, hand = hand, before = before }
   lane.sent[lane.last] = sent
   lane.load = lane.load + 1
   S.pending = S.pending + n
@@ -342,7 +342,7 @@ local function inside(S)
 end
 lanes.held = function(node)
   local S = node.state
-  return inside(S) + (S.ending and 1 or 0)
+  return inside(S) + S.late + (S.ending and 1 or 0)
 end
 
 local function has_room(S)
@@ -362,7 +362,7 @@ local function wait_for(S, test) relay.wait(S, test, "scatter") end
 
 local function has_ended(S) return not S.concluding end
 
-local function quiet(S) return inside(S) == 0 or S.dead end
+local function quiet(S) return inside(S) + S.late == 0 or S.dead end
 
 --- Who emits by hand waits until the element is through, as where there are no threads.
 local function by_hand()
@@ -400,6 +400,7 @@ local function lane_of(S, hash) return S.list[hash % #S.list + 1] end
 local function renew(S)
   flush_idle(S)
   wait_for(S, quiet)
+  abandon(S) -- what operators there hold
   close(S)
 end
 
@@ -419,24 +420,11 @@ local function wait_lane(S, lane)
   wait_for(S, its_free)
 end
 
-local function note_marks(P)
-  P.marks = P.marks or {}
-  for i = #P.marks + 1, P.n - 1 do P.marks[i] = false end
-  P.marks[P.n] = metadata.hold() or false
-end
-
---- An element whose references would be released before what was made of it is through.
-local function refuse(S)
-  error(("scatter: %s keeps elements, and those here have metadata, whose references would be released too early; put "
-    .. "it after gather()"):format(S.section.holds), 0)
-end
-
 --- Take an element in: the long way, when something is to be sent, waited for or begun. Returns what
 -- has failed that is not ours: the policy above the scatter is not asked.
 local function take(node, x)
   local S = node.state
   if #S.section.gathers == 0 then return end -- nobody would hear of it
-  if S.section.holds and sched.current.metadata then refuse(S) end
   local hash = S.key and hash_of(S, x)
   local was_view = type(x) == "cdata" and view.is(x)
   if was_view then x = view.text(x) end -- which does not outlive a wait
@@ -453,7 +441,7 @@ local function take(node, x)
     if S.dead or not S.list then return S.dead end
     send(S, lane or least(S), P)
   end
-  if node.carries then note_marks(P) end
+  if node.carries then origins.note(P) end
   if lane and S.ordered then note_run(S, lane, 1) end
   if not S.section.window and by_hand() then
     local hand = { waiter = { full = S }, err = nil }
@@ -497,7 +485,8 @@ jit.on(note_run)
 -- Results -------------------------------------------------------------------------------------------
 
 --- Emit results of a group up to number `to`, from the part at hand on. On an error, group.at is behind it.
-local function emit_to(S, lane, group, to, list)
+-- own: the metadata of the element that they came with
+local function emit_to(S, lane, group, to, own)
   local R, gathers = lane.reader, S.gathers
   S.reader = R
   while group.at < to do
@@ -511,9 +500,10 @@ local function emit_to(S, lane, group, to, list)
     end
     local base = group.base
     local i, n = group.at - base, min(to - base, part.count)
-    if #gathers > 1 or list or changed or sched.current.metadata then
+    if #gathers > 1 or own or group.lists or changed or sched.current.metadata then
       for k = i, n - 1 do
         local node, x = gathers[1], parcel.item(R, k)
+        local list = origins.of_result(lane.origins, group, base + k, own)
         group.at = base + k + 1
         if #gathers > 1 then node, x = gathers[x[1]], x[2] end
         if section.has(S.section, node) then region.emit(node, x, list, NOTHING) end
@@ -547,17 +537,18 @@ local function attempt(group, fn, ...)
 end
 
 --- The same as emit_to, whatever fails.
-local function emit_all(S, lane, group, to, list)
-  while group.at < to do attempt(group, emit_to, S, lane, group, to, list) end
+local function emit_all(S, lane, group, to, own)
+  while group.at < to do attempt(group, emit_to, S, lane, group, to, own) end
 end
 
 --- Emit the letters about elements up to number `at`.
-local function post(S, group, at, list)
+local function post(S, lane, group, at, own)
   while group.letters and group.letters[group.letter] do
     local item = group.letters[group.letter]
     if item.at > at then return end
     group.letter = group.letter + 1
-    if list then item.letter.metadata = list end
+    local list = origins.of_letter(lane.origins, item, own)
+    if list and list[1] then item.letter.metadata = list end
     attempt(group, policy.post, S.letters[item.number], item.letter, list)
   end
 end
@@ -572,26 +563,31 @@ local function whole(S, lane, group)
     raise(group, one.err)
   end
   emit_all(S, lane, group, group.total)
-  post(S, group, math.huge)
+  post(S, lane, group, math.huge)
+  if group.traced then origins.finish(lane.origins, group) end
   group.taken = group.count
 end
 
 --- What was made of its next element.
 local function element(S, lane, group)
   local at = group.taken
-  local list = group.marks and group.marks[at + 1] or nil
+  local own = group.traced and origins.own(lane.origins, group, at) or nil
   local one = group.errors and group.errors[group.wrong]
   if one and one.at == at then
-    emit_all(S, lane, group, one.out, list)
+    emit_all(S, lane, group, one.out, own)
     group.wrong, group.failed = group.wrong + 1, true
-    metadata.failed(list)
+    if group.traced then origins.failed(lane.origins, group, at) end
     raise(group, one.err)
   end
-  emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], list)
-  post(S, group, at, list)
-  -- who waits keeps what has failed by himself
-  if not group.failed or group.hand then metadata.release(list) end
-  group.taken, group.failed = at + 1, false
+  emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], own)
+  post(S, lane, group, at, own)
+  group.taken = at + 1
+  if group.traced then
+    -- who waits keeps what has failed by himself
+    origins.through(lane.origins, group, at, group.failed and not group.hand)
+    if group.taken == group.count then origins.finish(lane.origins, group) end
+  end
+  group.failed = false
 end
 
 --- The same for the elements up to number `till`; for all of them where nothing is asked of each.
@@ -617,6 +613,8 @@ local function advance(S, lane, n)
   if ok and group.taken == group.count then
     free_parts(group)
     table.remove(lane.groups, 1)
+    if group.late then S.late = S.late - 1 end
+    if lane.origins.kept > 0 then listen(S, lane) end
     if group.hand then sched.wake(group.hand.waiter) end
   end
   relay.room(S)
@@ -655,13 +653,25 @@ local function next_run(S)
   return true
 end
 
+--- What workers have to say of their own. Returns whether it was its turn anywhere.
+local function late(S)
+  for _, lane in ipairs(S.list) do
+    if lane.groups[1] and lane.groups[1].late then
+      local _, err = advance(S, lane, 0)
+      if err ~= nil then error(err, 0) end
+      return true
+    end
+  end
+  return false
+end
+
 --- Workers are gone, with what they had; nothing of that is through.
 local function bury(S)
   local why, told = S.dead, false
+  abandon(S)
   for _, lane in ipairs(S.list) do
     for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
     for _, sent in pairs(lane.sent) do
-      for i = (sent.taken or 0) + 1, #(sent.marks or NOTHING) do metadata.failed(sent.marks[i] or nil) end
       if sent.hand then
         told = true
         sent.hand.err = why
@@ -690,12 +700,13 @@ local function conclude(S)
   end
   S.concluding = true
   for _, lane in ipairs(S.list) do
-    while S.list and not (lane.groups[1] or lane.ended or S.dead) do wait(S) end
-    if not S.list then return end
-    if S.dead then return bury(S) end
-    if not lane.ended then
+    while not lane.ended do
+      while S.list and not (lane.groups[1] or S.dead) do wait(S) end
+      if not S.list then return end
+      if S.dead then return bury(S) end
+      local group = lane.groups[1]
       local n, err = advance(S, lane, 0)
-      lane.ended = n and not lane.groups[1]
+      lane.ended = group.last and n and lane.groups[1] ~= group
       if err ~= nil then error(err, 0) end
       if not n then return end
     end
@@ -711,7 +722,9 @@ function serve(node)
   while S.list do
     if S.dead then return bury(S) end
     flush_idle(S)
-    if S.pending > 0 then
+    if S.late > 0 and late(S) then
+      wake(S)
+    elseif S.pending > 0 then
       if not (S.ordered and next_run or any)(S) and not S.dead then wait(S) end
     elseif S.ending and lanes.held(node) == 1 then
       conclude(S)
@@ -736,6 +749,7 @@ function lanes.destroyed(node)
       if sent.hand then sched.wake(sent.hand.waiter) end
     end
   end
+  abandon(S)
   if S.list then lanes.close(S) end
   S.ending = false
   wake(S)

@@ -30,13 +30,6 @@ local RULES = {
   buffer = WINDOW, rate_limit = PACE, delay = PACE,
 }
 
--- Those that keep elements until others come. Their references would have to stay retained as long,
--- which only the worker knows.
-local HOLDS = {
-  partition = true, partition_unique = true, sliding_window = true, reduce = true, take_last = true,
-  zip = true, combine_latest = true, zip_latest = true,
-}
-
 --- A section, of a scatter's node.
 function section.new(node, workers, keyed)
   return {
@@ -46,7 +39,6 @@ function section.new(node, workers, keyed)
     window = nil, -- elements in flight, where a buffer says so
     later = nil,  -- a member whose results come later
     state = nil,  -- a member that has a state
-    holds = nil,  -- the operator of one that keeps elements
     version = 0,  -- counts its changes
   }
 end
@@ -56,13 +48,12 @@ local function kind_of(node) return node.desc.kind or node.desc.name end
 
 --- What the members say of the whole.
 local function survey(S)
-  S.window, S.later, S.state, S.holds = nil, nil, nil, nil
+  S.window, S.later, S.state = nil, nil, nil
   for _, node in ipairs(S.members) do
     local rule = RULES[kind_of(node)]
     if rule == WINDOW then S.window = (S.window or 0) + node.args.n end
     if rule == LATER then S.later = S.later or node end
     if rule == STATE then S.state = S.state or node end
-    if HOLDS[kind_of(node)] then S.holds = S.holds or kind_of(node) end
   end
 end
 

@@ -8,8 +8,10 @@
 -- An answer is one parcel or several (MORE), its tail at the last one:
 --     starts   int32_t[count + 1]: how many results there were before each element; nil: not asked for
 --     errors   { { at = element, out = results before it, err = } ... }
---     letters  { { at = element, number = of the plan's letters, letter = } ... }
+--     letters  { { at = element, number = of the plan's letters, letter =, from = its metadata } ... }
+--     waits    an operator's timer is set here: there may be an answer that nobody asks for
 --     counts   errors that policies have disposed of, by node of the plan, when there are new ones
+-- and what of it is about which elements results were made of, and who is through (tideway.origins).
 local C = require "tideway.ffi"
 local confined = require "tideway.confined"
 local feed = require "tideway.feed"
@@ -20,12 +22,13 @@ local parcel = require "tideway.parcel"
 local region = require "tideway.region"
 local sched = require "tideway.sched"
 local ship = require "tideway.ship"
+local standin = require "tideway.standin"
 local stream = require "tideway.stream"
 local view = require "tideway.view"
 
 local worker = {}
 
-local MORE, END = parcel.MORE, parcel.END
+local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local NUMBERS = 1      -- ORDER kind (tideway.parcel)
 local function now() return C.tw_clock_seconds() * 1e9 end
 local new_starts = ffi.typeof "int32_t[?]"
@@ -72,6 +75,15 @@ local function counts_of(W)
   return counts
 end
 
+--- Is there an operator that will emit by itself, or does?
+local function has_timer(W)
+  for _, node in ipairs(W.timed) do
+    local state = node.state
+    if state.timer and state.timer.serial or state.serving then return true end
+  end
+  return nil
+end
+
 --- Something as it can be sent: text, if there is no other way.
 local function sendable(x)
   local P = parcel.packer "scatter"
@@ -92,23 +104,40 @@ local function note_error(W, at, err)
   table.insert(W.errors, { at = at, out = W.base + W.packer.n, err = sendable(err) })
 end
 
-local function note_letter(W, at, number, letter)
+--- from: its metadata in numbers, nil: that of the element
+local function note_letter(W, at, number, letter, from)
   letter = { element = sendable(letter.element), error = sendable(letter.error), operator = letter.operator }
   W.letters = W.letters or {}
-  table.insert(W.letters, { at = at, number = number, letter = letter })
+  table.insert(W.letters, { at = at, number = number, letter = letter, from = from })
 end
 
 --- The answer is complete. starts: text or nil; spent: nanoseconds that it took
 local function answer(W, starts, spent, flags)
-  local counts, tail = counts_of(W), nil
-  if starts or W.errors or W.letters or counts then
-    tail = { starts = starts, errors = W.errors, letters = W.letters, counts = counts }
+  local counts, waits, tail = counts_of(W), has_timer(W), W.notes
+  if tail or starts or W.errors or W.letters or counts or waits then
+    tail = tail or {}
+    tail.starts, tail.errors, tail.letters = starts, W.errors, W.letters
+    tail.counts, tail.waits = counts, waits
   end
   local p = parcel.seal(W.packer, W, tail, W.spare)
-  W.spare, W.errors, W.letters, W.base = nil, nil, nil, 0
+  W.spare, W.errors, W.letters, W.notes, W.base = nil, nil, nil, nil, 0
   p.flags, p.number = p.flags + (flags or 0), spent
   send(W, p)
 end
+
+local function speak_up(W)
+  W.speaking = false
+  if not W.reader.p and not W.ended then answer(W, nil, 0, LATE) end
+end
+
+--- There is something new to be told. Where no parcel is being delivered, it is an answer of its own.
+local function speak(W)
+  if W.reader.p or W.speaking or W.ended then return end
+  W.speaking = true
+  sched.spawn(speak_up, true, W)
+end
+jit.off(speak_up)
+jit.off(speak)
 jit.off(counts_of)
 jit.off(sendable)
 jit.off(note_error)
@@ -121,7 +150,7 @@ local function complete(W)
   local p = W.reader.p
   if not p then return end
   local n, starts = p.count, nil
-  if p.number ~= 0 then
+  if p.number ~= 0 or W.notes then
     W.starts[n] = W.base + W.packer.n
     starts = ffi.string(W.starts, 4 * (n + 1))
   end
@@ -146,6 +175,7 @@ local function begin(W, p)
     W.room = p.count + 1
     W.starts = new_starts(W.room)
   end
+  W.before, W.seen = W.seen, W.seen + p.count
   W.began = now()
   return p.count
 end
@@ -156,8 +186,16 @@ local function deliver_marked(node, out, i, n)
   local meta = W.reader.tail.meta
   for k = i, n - 1 do
     W.at, W.starts[k] = k, W.base + W.packer.n
-    local ok, err = pcall(region.enter_with, out, parcel.item(W.reader, k), meta[k + 1] or nil)
-    if not ok then note_error(W, k, err) end
+    local list = meta[k + 1] or nil
+    local ref = list and standin.new(W, W.before + k + 1, list)
+    W.own, W.at_hand = list, ref
+    local ok, err = pcall(region.enter_with, out, parcel.item(W.reader, k), list)
+    if not ok then
+      if err == sched.CANCELLED then error(err, 0) end
+      note_error(W, k, err)
+    end
+    if ref then standin.through(W, ref, not ok) end
+    W.own, W.at_hand = nil, nil
   end
   return n
 end
@@ -196,12 +234,13 @@ local function finish_batch(W, batch)
       for _, out in ipairs(element.outs) do
         local ok, err = pcall(put, W, out[1], out[2])
         if not ok and element.err == nil then element.err = err end
+        if ok and out[3] then standin.result(W, W.base + W.packer.n - 1, out[3]) end
       end
-      for _, letter in ipairs(element.letters or {}) do note_letter(W, k, letter[1], letter[2]) end
+      for _, letter in ipairs(element.letters or {}) do note_letter(W, k, letter[1], letter[2], letter[3]) end
       if element.err ~= nil then note_error(W, k, element.err) end
     end
     starts[head.n] = W.base + W.packer.n
-    answer(W, head.asked and ffi.string(starts, 4 * (head.n + 1)), now() - head.began)
+    answer(W, (head.asked or W.notes) and ffi.string(starts, 4 * (head.n + 1)) or nil, now() - head.began)
   end
 end
 
@@ -237,10 +276,12 @@ local function deliver_later(node, out, i, n)
     W.batches[W.last] = batch
   end
   for k = i, n - 1 do
+    local came = meta and meta[k + 1] or nil
     local element = setmetatable({ batch = batch, at = k, count = 1, outs = {} }, Element)
     batch[k] = element
-    local list = meta and meta[k + 1] or {}
-    list.hidden = { { ref = element } }
+    if came then element.number = W.before + k + 1 end
+    local list = standin.place(came or {}, element)
+    element.list = list
     local ok, err = pcall(region.enter_with, out, parcel.item(R, k), list)
     if not ok then
       if err == sched.CANCELLED then error(err, 0) end
@@ -285,14 +326,22 @@ local function sink_of(W, plan, port)
   local desc = { name = "gather", args = {}, sink = true, outputs = "0" }
   if plan.later then
     local function take(x)
-      local element = element_at_hand()
-      element.outs[#element.outs + 1] = { port, hold.keep(x) }
+      local element, list = element_at_hand(), standin.list()
+      element.outs[#element.outs + 1] = { port, hold.keep(x), element.number and list ~= element.list and list }
     end
     function desc.emit(b, node, x) b:effect(node, take, x) end
   else
     local function take(x) put(W, port, x) end
+    local function take_marked(x)
+      put(W, port, x)
+      local list = standin.list()
+      if list ~= W.own then standin.result(W, W.base + W.packer.n - 1, list) end
+      if not W.reader.p then speak(W) end
+    end
     function desc.emit(b, node, x)
-      if not W.many then
+      if node.carries or W.timed[1] then
+        b:effect(node, take_marked, x)
+      elseif not W.many then
         local P = b:constant(W.packer)
         b:line("if type(%s) == 'number' and %s.kind == %d and %s.n < %s.room then", x, P, NUMBERS, P, P)
         b:line("local n = %s.n", P)
@@ -323,9 +372,11 @@ local function policy_of(W, plan, policy)
       element.err = letter.error
     elseif element then
       element.letters = element.letters or {}
-      table.insert(element.letters, { policy.letter, letter })
+      local from = element.number and standin.letter(standin.list(), element.list)
+      table.insert(element.letters, { policy.letter, letter, from or nil })
     else
-      note_letter(W, W.at, policy.letter, letter)
+      note_letter(W, W.at, policy.letter, letter, standin.letter(standin.list(), W.own))
+      if not W.reader.p then speak(W) end
     end
   end)
   W.anchors[#W.anchors + 1] = letters
@@ -367,6 +418,7 @@ local function build(W, plan)
       node = graph.node(desc, args_of(one.args, nodes), one.extra, one.opts, ups)
       node.kind, node.where, node.name = one.kind, one.where, one.name
       W.nodes[i] = node
+      if node.alone then W.timed[#W.timed + 1] = node end
     end
     govern(W, plan, node, one.policy)
     nodes[i] = node
@@ -385,6 +437,7 @@ local function build(W, plan)
       if sinks == 0 then
         complete(W)
         answer(W, nil, 0, END)
+        W.ended = true
       end
     end }
   end
@@ -397,12 +450,13 @@ function worker.run(address)
   local lane = ffi.cast("tw_lane *", tonumber(address))
   if C.tw_lane_attach(lane, sched.loop()) ~= C.TW_OK then error("scatter: no memory", 0) end
   sched.spawn(function()
-    local W = {
+    local W = standin.state({
       lane = lane, id = C.tw_lane_id(lane), packer = parcel.packer "gather", reader = parcel.reader(), spare = nil,
       base = 0, at = 0, starts = new_starts(parcel.MOST + 1), room = parcel.MOST + 1, began = 0,
       errors = nil, letters = nil, nodes = {}, counted = {}, anchors = {},
-      batches = {}, batch = nil, first = 0, last = 0, many = false,
-    }
+      batches = {}, batch = nil, first = 0, last = 0, many = false, speaking = false, ended = false,
+      timed = {},
+    }, speak)
     confined.install()
     local p = receive(W)
     if p == nil then return end

@@ -89,7 +89,7 @@ static void release(tw_worker *w) {
 }
 
 static void release_closed(uv_handle_t *poll) {
-  release((tw_worker *)((char *)poll - offsetof(tw_worker, ours.poll)));
+  release((tw_worker *)((char *)poll - offsetof(tw_worker, ours.wake.poll)));
 }
 
 /* The thread is gone. The rest of the worker goes when the loop has let go of it. */
@@ -169,7 +169,7 @@ void tw_worker_finish(tw_worker *w) {
 
 int tw_worker_status(tw_worker *w) {
   if (!has_ended(w)) return TW_AGAIN;
-  if (!w->unreferenced) uv_unref((uv_handle_t *)&w->ours.poll);
+  if (!w->unreferenced) uv_unref((uv_handle_t *)&w->ours.wake.poll);
   w->unreferenced = 1;
   return w->status;
 }

@@ -52,6 +52,18 @@ static struct slot *new_slots(uint64_t count) {
   return slots;
 }
 
+static void discard(tw_dict *dict, struct tw_dict_index *index) {
+  if (index) {
+    tw__free(index->bytes);
+    tw__free(index->start);
+    tw__free(index->slots);
+    tw__free(index->sorted);
+    tw__free(index->rank);
+  }
+  tw__free(index);
+  tw__free(dict);
+}
+
 tw_dict *tw_dict_new(void) {
   tw_dict *dict = tw__calloc(1, sizeof *dict);
   struct tw_dict_index *index = tw__calloc(1, sizeof *index);
@@ -61,20 +73,15 @@ tw_dict *tw_dict_new(void) {
   index->start = tw__calloc(1, sizeof *index->start);
   index->slots = new_slots(SLOTS_FIRST);
   index->bytes = tw__malloc(1);
-  if (!index->start || !index->slots || !index->bytes) goto fail_parts;
+  if (!index->start || !index->slots || !index->bytes) goto fail;
   index->mask = SLOTS_FIRST - 1;
   index->seed = tw__hash_seed();
   dict->start = index->start;
   dict->bytes = index->bytes;
   return dict;
 
-fail_parts:
-  tw__free(index->start);
-  tw__free(index->slots);
-  tw__free(index->bytes);
 fail:
-  tw__free(index);
-  tw__free(dict);
+  discard(dict, index);
   return NULL;
 }
 
@@ -85,14 +92,7 @@ tw_dict *tw_dict_retain(tw_dict *dict) {
 
 void tw_dict_release(tw_dict *dict) {
   if (!dict || !tw__refs_down(&dict->refs)) return;
-  struct tw_dict_index *index = dict->index;
-  tw__free(index->slots);
-  tw__free(index->bytes);
-  tw__free(index->start);
-  tw__free(index->sorted);
-  tw__free(index->rank);
-  tw__free(index);
-  tw__free(dict);
+  discard(dict, dict->index);
 }
 
 /* ---- the table ---- */
@@ -210,7 +210,7 @@ static tw_dict *copy(const tw_dict *from) {
   index->start = tw__malloc((2 * count + 9) * sizeof *index->start);
   index->slots = tw__malloc(slots);
   index->bytes = tw__malloc(2 * used + 64);
-  if (!index->start || !index->slots || !index->bytes) goto fail_parts;
+  if (!index->start || !index->slots || !index->bytes) goto fail;
   memcpy(index->start, old->start, (count + 1) * sizeof *index->start);
   memcpy(index->slots, old->slots, slots);
   memcpy(index->bytes, old->bytes, used);
@@ -226,13 +226,8 @@ static tw_dict *copy(const tw_dict *from) {
                     .refs = 1};
   return dict;
 
-fail_parts:
-  tw__free(index->start);
-  tw__free(index->slots);
-  tw__free(index->bytes);
 fail:
-  tw__free(index);
-  tw__free(dict);
+  discard(dict, index);
   return NULL;
 }
 

@@ -17,15 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/mem.h"
 #include "loop/loop.h"
 
-enum { SPARES = 32, MAX_HEAD = 256 << 10, FIRST_ROOM = 1024 };
-
-struct text {
-  char *bytes;
-  int64_t len, room;
-};
+enum { SPARES = 32, MAX_HEAD = 256 << 10 };
 
 struct tw_http {
   tw__handle handle; /* first */
@@ -44,7 +40,7 @@ struct tw_http_call {
   tw_http_call *prev, *next;
   CURL *easy;
   struct curl_slist *headers;
-  struct text head, body;
+  struct tw__bytes head, body;
   int64_t max_body;
   int state; /* TW_AGAIN, then TW_OK or a status */
   int too_large;
@@ -60,23 +56,8 @@ struct poll {
   uv_poll_t uv; /* first */
   tw_http *client;
   curl_socket_t fd;
+  int events;
 };
-
-/* ---- text ---------------------------------------------------------------- */
-
-static int append(struct text *text, const char *bytes, int64_t len) {
-  if (text->len + len > text->room) {
-    int64_t room = text->room ? text->room * 2 : FIRST_ROOM;
-    while (room < text->len + len) room *= 2;
-    char *grown = tw__realloc(text->bytes, (size_t)room);
-    if (!grown) return TW_ENOMEM;
-    text->bytes = grown;
-    text->room = room;
-  }
-  memcpy(text->bytes + text->len, bytes, (size_t)len);
-  text->len += len;
-  return TW_OK;
-}
 
 /* ---- the end of a call ---------------------------------------------------- */
 
@@ -240,11 +221,12 @@ static void after_timer_close(uv_handle_t *handle) {
 static void on_poll(uv_poll_t *handle, int status, int events) {
   struct poll *poll = (struct poll *)handle;
   tw_http *client = poll->client;
-  int flags = 0, running;
-  if (status < 0) flags = CURL_CSELECT_ERR;
+  int flags = 0, running; /* 0, of an error: libcurl reads what came before it */
   if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
   curl_multi_socket_action(client->multi, poll->fd, flags, &running);
+  if (status < 0 && !uv_is_closing((uv_handle_t *)handle))
+    uv_poll_start(handle, poll->events, on_poll); /* libuv has stopped it */
   check(client);
 }
 
@@ -287,6 +269,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context,
   if (what & CURL_POLL_IN) events |= UV_READABLE;
   if (what & CURL_POLL_OUT) events |= UV_WRITABLE;
   if (!poll) poll = watch(client, fd);
+  if (poll) poll->events = events;
   if (!poll || uv_poll_start(&poll->uv, events, on_poll)) client->blind = 1;
   return 0;
 }
@@ -371,7 +354,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     call->too_large = 2;
     return 0;
   }
-  return append(&call->head, bytes, len) ? 0 : (size_t)len;
+  return tw__bytes_add(&call->head, bytes, len) ? 0 : (size_t)len;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
@@ -381,7 +364,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
     call->too_large = 1;
     return 0;
   }
-  return append(&call->body, bytes, len) ? 0 : (size_t)len;
+  return tw__bytes_add(&call->body, bytes, len) ? 0 : (size_t)len;
 }
 
 static int add_header(tw_http_call *call, const char *line) {
@@ -521,8 +504,8 @@ void tw_http_end(tw_http_call *call) {
     unlink_call(call);
   }
   tw__loop_detach(&call->handle);
-  tw__free(call->head.bytes);
-  tw__free(call->body.bytes);
+  tw__bytes_clear(&call->head);
+  tw__bytes_clear(&call->body);
   tw__free(call->redirect);
   tw__free(call);
 }
@@ -541,12 +524,12 @@ int tw_http_status(const tw_http_call *call) {
 
 const char *tw_http_head(const tw_http_call *call, int64_t *len) {
   *len = call->head.len;
-  return call->head.bytes ? call->head.bytes : "";
+  return call->head.at ? call->head.at : "";
 }
 
 const char *tw_http_body(const tw_http_call *call, int64_t *len) {
   *len = call->body.len;
-  return call->body.bytes ? call->body.bytes : "";
+  return call->body.at ? call->body.at : "";
 }
 
 int tw_http_connected(const tw_http_call *call) {

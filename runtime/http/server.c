@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/mem.h"
 #include "http/tls.h"
 #include "loop/loop.h"
@@ -35,18 +36,15 @@ enum {
   INPUT_LEAST = 1 << 10,
   PLAIN = 16 << 10, /* the most that a TLS record has */
   BATCH = 64,
-  FIRST_ROOM = 512,
   HEAD_ROOM = 512
 };
 enum { SLOT_BITS = 20, MAX_SLOTS = 1 << SLOT_BITS };
 enum { LINGER_MS = 2000, LINGER_BYTES = 16 << 20 };
+enum {
+  RETRY_MS = 100
+}; /* until a connection that there was no memory for is taken up */
 
 enum state { SHAKING, IDLE, READING, QUEUED, HELD, WRITING, LINGERING, GONE, STATES };
-
-struct text {
-  char *bytes;
-  int64_t len, room;
-};
 
 /* A TCP port or connection, or that of a Unix socket. */
 union stream {
@@ -72,9 +70,9 @@ struct conn {
   double
       stamp; /* when the request was complete, on the owner's clock; < 0: not yet told */
   llhttp_t parser;
-  struct text head; /* target 0 name 0 value 0 name 0 value 0 ... */
-  struct text body;
-  struct text rest; /* what came behind the request */
+  struct tw__bytes head; /* target 0 name 0 value 0 name 0 value 0 ... */
+  struct tw__bytes body;
+  struct tw__bytes rest; /* what came behind the request */
   int64_t target_len, lingered;
   int64_t body_len; /* that has come, also in pieces before this one */
   size_t unsent;    /* of the answer, when last looked at */
@@ -127,28 +125,6 @@ static void ended(struct conn *conn, ssize_t status);
 static void answer_text(struct conn *conn, int status, const char *head);
 static void answer(struct conn *conn, int status, const char *head, int64_t head_len,
                    const char *body, int64_t body_len);
-
-/* ---- text ---------------------------------------------------------------- */
-
-static int append(struct text *text, const char *bytes, int64_t len) {
-  if (len == 0) return TW_OK;
-  if (text->len + len > text->room) {
-    int64_t room = text->room ? text->room * 2 : FIRST_ROOM;
-    while (room < text->len + len) room *= 2;
-    char *grown = tw__realloc(text->bytes, (size_t)room);
-    if (!grown) return TW_ENOMEM;
-    text->bytes = grown;
-    text->room = room;
-  }
-  memcpy(text->bytes + text->len, bytes, (size_t)len);
-  text->len += len;
-  return TW_OK;
-}
-
-static void clear(struct text *text) {
-  tw__free(text->bytes);
-  *text = (struct text){0};
-}
 
 /* ---- states and their patience --------------------------------------------- */
 
@@ -308,8 +284,8 @@ static void leave_line(struct conn *conn) {
   conn->older = conn->newer = NULL;
   if (conn->round == server->round) server->batch[conn->place].id = 0;
   server->held_bytes -= size_of(conn);
-  clear(&conn->head);
-  clear(&conn->body);
+  tw__bytes_clear(&conn->head);
+  tw__bytes_clear(&conn->body);
 }
 
 /* Its answer is known, or it has gone. */
@@ -406,9 +382,9 @@ static void close_conn(struct conn *conn) {
   server->partial_bytes -= size_of(conn); /* it has some only while it is read */
   leave_list(conn);
   conn->state = GONE;
-  clear(&conn->head);
-  clear(&conn->body);
-  clear(&conn->rest);
+  tw__bytes_clear(&conn->head);
+  tw__bytes_clear(&conn->body);
+  tw__bytes_clear(&conn->rest);
   unstall(conn);
   unfavour(conn);
   server->slot[conn->slot] = NULL;
@@ -429,10 +405,10 @@ static void close_conn(struct conn *conn) {
 
 /* What had come already first. */
 static void go_on_reading(struct conn *conn) {
-  struct text rest = conn->rest;
-  conn->rest = (struct text){0};
-  if (rest.len) parse(conn, rest.bytes, (size_t)rest.len);
-  tw__free(rest.bytes);
+  struct tw__bytes rest = conn->rest;
+  conn->rest = (struct tw__bytes){0};
+  if (rest.len) parse(conn, rest.at, (size_t)rest.len);
+  tw__bytes_clear(&rest);
   if (conn->state > READING) return;
   if (conn->eof)
     ended(conn, UV_EOF);
@@ -477,7 +453,7 @@ static void linger(struct conn *conn) {
     close_conn(conn);
     return;
   }
-  clear(&conn->rest);
+  tw__bytes_clear(&conn->rest);
   become(conn, LINGERING);
   start_reading(conn);
 }
@@ -626,8 +602,8 @@ static void abandon(struct conn *conn, int status) {
   unfavour(conn);
   if (conn->state == READING) {
     conn->server->partial_bytes -= size_of(conn);
-    clear(&conn->head);
-    clear(&conn->body);
+    tw__bytes_clear(&conn->head);
+    tw__bytes_clear(&conn->body);
   }
 }
 
@@ -701,10 +677,11 @@ static int deny(struct conn *conn, int status) {
   return -1;
 }
 
-static int put(struct conn *conn, struct text *text, const char *bytes, size_t len) {
+static int put(struct conn *conn, struct tw__bytes *text, const char *bytes,
+               size_t len) {
   tw_httpd *server = conn->server;
   const int64_t before = size_of(conn);
-  if (append(text, bytes, (int64_t)len)) return deny(conn, 503);
+  if (tw__bytes_add(text, bytes, (int64_t)len)) return deny(conn, 503);
   server->partial_bytes += size_of(conn) - before;
   return 0;
 }
@@ -736,7 +713,7 @@ static int on_url_complete(llhttp_t *parser) {
 static int on_field(llhttp_t *parser, const char *bytes, size_t len) {
   struct conn *conn = parser->data;
   if (put_head(conn, bytes, len, 431)) return -1;
-  char *at = conn->head.bytes + conn->head.len - len;
+  char *at = conn->head.at + conn->head.len - len;
   for (size_t i = 0; i < len; i++)
     if (at[i] >= 'A' && at[i] <= 'Z') at[i] = (char)(at[i] | 0x20);
   return 0;
@@ -744,8 +721,8 @@ static int on_field(llhttp_t *parser, const char *bytes, size_t len) {
 
 /* Where the name that has just ended begins. */
 static const char *last_name(const struct conn *conn) {
-  const char *at = conn->head.bytes + conn->head.len - 1;
-  while (at > conn->head.bytes && at[-1]) at--;
+  const char *at = conn->head.at + conn->head.len - 1;
+  while (at > conn->head.at && at[-1]) at--;
   return at;
 }
 
@@ -823,7 +800,7 @@ static void parse(struct conn *conn, const char *bytes, size_t len) {
   if (rc == HPE_PAUSED) {
     const char *end = llhttp_get_error_pos(&conn->parser);
     const int64_t left = (int64_t)(bytes + len - end);
-    if (left > 0 && append(&conn->rest, end, left)) {
+    if (left > 0 && tw__bytes_add(&conn->rest, end, left)) {
       refuse(conn, 503);
       return;
     }
@@ -874,7 +851,7 @@ static void on_bytes(struct conn *conn, const char *bytes, size_t n) {
   }
   case LINGERING: break;
   default: /* the next request, before this one is answered */
-    if (append(&conn->rest, bytes, (int64_t)n))
+    if (tw__bytes_add(&conn->rest, bytes, (int64_t)n))
       close_conn(conn);
     else
       stop_reading(conn);
@@ -976,15 +953,21 @@ static int take_slot(tw_httpd *server, uint32_t *slot) {
   return TW_OK;
 }
 
+/* No memory for it: it waits, and all others behind it. */
+static void put_off(tw_httpd *server) {
+  server->unaccepted = 1;
+  arm(server, now_ms(server) + RETRY_MS);
+}
+
 static void accept_one(tw_httpd *server) {
   struct conn *conn = tw__calloc(1, sizeof *conn);
   if (!conn) {
-    server->unaccepted = 1;
+    put_off(server);
     return;
   }
   if (take_slot(server, &conn->slot)) {
     tw__free(conn);
-    server->unaccepted = 1;
+    put_off(server);
     return;
   }
   if (server->is_unix)
@@ -1065,6 +1048,7 @@ static void sweep(uv_timer_t *timer) {
       lose_patience(list->first);
     if (list->first) arm(server, list->first->since + list->patience);
   }
+  if (server->unaccepted && !server->stopping) take_up(server);
 }
 
 /* ---- the server ------------------------------------------------------------------- */
@@ -1236,10 +1220,10 @@ int tw_httpd_next(tw_httpd *server) {
     become(conn, HELD);
     request->id = (double)((conn->serial << SLOT_BITS) | conn->slot);
     request->method = llhttp_method_name(conn->parser.method);
-    request->target = conn->told ? "" : conn->head.bytes;
-    request->headers = conn->told ? "" : conn->head.bytes + conn->target_len + 1;
+    request->target = conn->told ? "" : conn->head.at;
+    request->headers = conn->told ? "" : conn->head.at + conn->target_len + 1;
     request->headers_len = conn->told ? 0 : conn->head.len - conn->target_len - 1;
-    request->body = conn->body.bytes ? conn->body.bytes : "";
+    request->body = conn->body.at ? conn->body.at : "";
     request->body_len = conn->body.len;
     request->minor = conn->parser.http_minor;
     request->more = conn->more;
@@ -1262,8 +1246,8 @@ void tw_httpd_take(tw_httpd *server, double id) {
     next_piece(conn);
   } else {
     server->held_bytes -= size_of(conn);
-    clear(&conn->head);
-    clear(&conn->body);
+    tw__bytes_clear(&conn->head);
+    tw__bytes_clear(&conn->body);
   }
   hold_back(server);
 }

@@ -1,19 +1,11 @@
 /* lane.c -- parcels from thread to thread.
  *
- * A side that waits is woken through a descriptor of its loop, which costs a call of the
- * system; a side that is busy is not, which costs nothing. A wake and the end of the loop that
- * it is for exclude each other by the end's lock.
- *
- * No uv_async_t: who is woken by one spins until the waker has come out of uv_async_send, and
- * that waits for its processor when the two share it. A round trip took 57 us, not 7 (two
- * busy processors, libuv 1.44).
+ * A side that waits is woken (loop/wake.h), which costs a call of the system; a side that is
+ * busy is not, which costs nothing.
  */
 #include "loop/lane.h"
 
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/eventfd.h>
-#endif
+#include <stddef.h>
 
 #include "core/mem.h"
 
@@ -88,11 +80,24 @@ int64_t tw__ring_count(const tw__ring *ring) {
                    atomic_load_explicit(&ring->head, memory_order_relaxed));
 }
 
+int tw__ring_rouse(tw__ring *ring) {
+  return atomic_exchange(&ring->asleep, 0);
+}
+
+int tw__ring_doze(tw__ring *ring) {
+  atomic_store(&ring->asleep, 1);
+  if (atomic_load(&ring->tail) ==
+      atomic_load_explicit(&ring->head, memory_order_relaxed))
+    return 0;
+  atomic_store_explicit(&ring->asleep, 0, memory_order_relaxed);
+  return 1;
+}
+
 /* ---- ends ---- */
 
 void tw__lane_init(tw_lane *a, tw_lane *b) {
-  pthread_mutex_init(&a->lock, NULL);
-  pthread_mutex_init(&b->lock, NULL);
+  tw__wake_init(&a->wake);
+  tw__wake_init(&b->wake);
   a->peer = b;
   b->peer = a;
 }
@@ -105,67 +110,40 @@ static void drain(tw__ring *ring) {
 void tw__lane_fini(tw_lane *a, tw_lane *b) {
   drain(&a->in);
   drain(&b->in);
-  pthread_mutex_destroy(&a->lock);
-  pthread_mutex_destroy(&b->lock);
+  tw__wake_fini(&a->wake);
+  tw__wake_fini(&b->wake);
 }
 
-static int open_wake(tw_lane *lane) {
-#ifdef __linux__
-  lane->reads = lane->writes = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  return lane->reads < 0 ? TW_EIO : TW_OK;
-#else
-  int ends[2];
-  if (uv_pipe(ends, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE)) return TW_EIO;
-  lane->reads = ends[0];
-  lane->writes = ends[1];
-  return TW_OK;
-#endif
-}
-
-static void close_wake(tw_lane *lane) {
-  if (lane->writes != lane->reads) close(lane->writes);
-  close(lane->reads);
-}
-
-static void woken(uv_poll_t *poll, int status, int events) {
-  tw_lane *lane = poll->data;
-  uint64_t count[8];
-  const ssize_t got = read(lane->reads, count, sizeof count);
-  (void)status, (void)events, (void)got; /* nothing there is fine: it looks again */
-  tw__loop_ready(&lane->handle);
+static int look(tw__inflow *inflow, int step) {
+  tw_lane *lane = (tw_lane *)((char *)inflow - offsetof(tw_lane, inflow));
+  if (step == TW__LOOK_BEGIN) return lane->looking = tw__ring_rouse(&lane->in);
+  if (!lane->looking) return 0;
+  if (step == TW__LOOK) return tw__ring_count(&lane->in) > 0;
+  lane->looking = 0;
+  const int come = tw__ring_doze(&lane->in);
+  if (come) tw__loop_ready(&lane->handle);
+  return come;
 }
 
 int tw__lane_attach(tw_lane *lane, tw_loop *loop, void (*close)(tw__handle *handle)) {
   if (lane->handle.loop) return TW_EINVAL;
-  if (open_wake(lane)) return TW_EIO;
-  if (uv_poll_init(tw__loop_uv(loop), &lane->poll, lane->reads)) {
-    close_wake(lane);
-    return TW_EIO;
-  }
-  lane->poll.data = lane;
-  uv_poll_start(&lane->poll, UV_READABLE, woken);
+  lane->wake.spin = tw__loop_spin(loop);
+  if (tw__wake_open(&lane->wake, loop, &lane->handle)) return TW_EIO;
   tw__loop_attach(loop, &lane->handle, close);
-  pthread_mutex_lock(&lane->lock);
-  lane->open = 1;
-  pthread_mutex_unlock(&lane->lock);
+  lane->inflow.look = look;
+  if (uv_available_parallelism() > 1) tw__spin_add(tw__loop_spin(loop), &lane->inflow);
   return TW_OK;
 }
 
 void tw__lane_detach(tw_lane *lane, uv_close_cb closed) {
-  pthread_mutex_lock(&lane->lock);
-  lane->open = 0;
-  pthread_mutex_unlock(&lane->lock);
+  if (lane->handle.loop)
+    tw__spin_remove(tw__loop_spin(lane->handle.loop), &lane->inflow);
   tw__loop_detach(&lane->handle);
-  uv_close((uv_handle_t *)&lane->poll, closed);
-  close_wake(lane);
+  tw__wake_close(&lane->wake, closed);
 }
 
 void tw__lane_wake(tw_lane *lane) {
-  const uint64_t one = 1;
-  pthread_mutex_lock(&lane->lock);
-  const ssize_t put = lane->open ? write(lane->writes, &one, sizeof one) : 0;
-  pthread_mutex_unlock(&lane->lock);
-  (void)put; /* full: it is told already */
+  tw__wake_send(&lane->wake);
 }
 
 void tw__lane_finish(tw_lane *lane) {

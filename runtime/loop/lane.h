@@ -9,10 +9,9 @@
 #ifndef TIDEWAY_LOOP_LANE_H
 #define TIDEWAY_LOOP_LANE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "loop/loop.h"
+#include "loop/wake.h"
 
 enum { TW__LINE = 64 }; /* bytes of the cache that move together */
 
@@ -43,12 +42,16 @@ tw_parcel *tw__ring_pop(tw__ring *ring, int *wake);
 /* How many are in it, at least. Thread: the consumer's. */
 int64_t tw__ring_count(const tw__ring *ring);
 
+/* The consumer, who has found nothing, is awake all the same: whether that was so. And it is not any
+ * more: whether something has come. Thread: the consumer's. */
+int tw__ring_rouse(tw__ring *ring);
+int tw__ring_doze(tw__ring *ring);
+
 struct tw_lane {
   tw__handle handle;
-  uv_poll_t poll;       /* of what the other side wakes us by: */
-  int reads, writes;    /* an eventfd, twice, or a pipe */
-  pthread_mutex_t lock; /* of open: the other side wakes while it is held */
-  int open;             /* it can be written to */
+  tw__inflow inflow;
+  int looking;          /* for what comes, instead of being woken */
+  tw__wake wake;        /* by which the other side wakes us */
   _Atomic int finished; /* the peer will send nothing more */
   tw_lane *peer;
   tw__ring in;
@@ -61,8 +64,8 @@ void tw__lane_fini(tw_lane *a, tw_lane *b);
 /* As tw_lane_attach. close: when the loop is closed first. Thread: the end's. */
 int tw__lane_attach(tw_lane *lane, tw_loop *loop, void (*close)(tw__handle *handle));
 
-/* Take an end off its loop, after which waking it does nothing. closed: called by the loop when
- * the memory may go; may be NULL. Thread: the end's. */
+/* Take an end off its loop, after which waking it does nothing. closed: as in tw__wake_close.
+ * Thread: the end's. */
 void tw__lane_detach(tw_lane *lane, uv_close_cb closed);
 
 /* Have an end's handle reported. Any thread. */

@@ -19,6 +19,7 @@ struct tw_loop {
   uv_timer_t limit; /* ends a wait without ppoll; does not keep the loop alive */
   tw__handle *handles;
   tw__handle *first, *last; /* ready, oldest first */
+  tw__spin spin;
   uint32_t last_id;
   int running; /* libuv, by us */
   int inside;  /* the host runs it, and is in a callback */
@@ -126,17 +127,25 @@ static void run_for(tw_loop *loop, int64_t timeout_ns) {
 #endif
 }
 
+/* Runs it until something happens, for at most so long; below 0: without end. */
+static void run_until(tw_loop *loop, int64_t timeout_ns) {
+  if (timeout_ns < 0)
+    uv_run(loop->uv, UV_RUN_ONCE);
+  else
+    run_for(loop, timeout_ns);
+  tw__spin_after(&loop->spin);
+}
+
 int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
   if (loop->inside) return take_ready(loop, ready, max);
-  loop->running = 1;
-  if ((loop->first && max > 0) || timeout_ns == 0) {
+  int look = (loop->first && max > 0) || timeout_ns == 0;
+  if (!look) look = tw__spin_before(&loop->spin, timeout_ns);
+  loop->running = 1; /* not before: a uv_stop would have uv_run look at nothing */
+  if (look)
     run_ms(loop, 1000, UV_RUN_NOWAIT);
-  } else if (timeout_ns < 0) {
-    uv_run(loop->uv, UV_RUN_ONCE);
-  } else {
-    run_for(loop, timeout_ns);
-  }
+  else
+    run_until(loop, timeout_ns);
   loop->running = 0;
   return take_ready(loop, ready, max);
 }
@@ -162,6 +171,10 @@ int64_t tw_loop_now_ns(void) {
 
 uv_loop_t *tw__loop_uv(tw_loop *loop) {
   return loop->uv;
+}
+
+tw__spin *tw__loop_spin(tw_loop *loop) {
+  return &loop->spin;
 }
 
 void tw__loop_inside(tw_loop *loop, int inside) {

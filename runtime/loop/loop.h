@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "loop/spin.h"
 #include "tideway.h"
 
 /* Exported: the libraries beside the core use it, too. */
@@ -37,6 +38,9 @@ void tw__loop_detach(tw__handle *handle);
 void tw__loop_ready(tw__handle *handle);
 
 uv_loop_t *tw__loop_uv(tw_loop *loop);
+
+/* What its waits look out for. */
+tw__spin *tw__loop_spin(tw_loop *loop);
 
 /* The host runs the loop and is in one of its callbacks (inside: 1), or is not any more: until
  * then tw_loop_poll only reports. */

@@ -2,13 +2,14 @@
  *
  * Two halves: records are put into one, while the other is with who took them. Taking
  * exchanges them, so nothing is moved, and a lock, where any thread may put, is held for a
- * copy or an exchange. A mailbox that nobody shares has neither lock nor descriptor.
+ * copy or an exchange. A take that finds nothing leaves word (hungry), and only the next put
+ * wakes. A mailbox that nobody shares has neither lock nor descriptor.
  */
 #include <pthread.h>
 #include <string.h>
 
 #include "core/mem.h"
-#include "loop/loop.h"
+#include "loop/wake.h"
 
 typedef struct half {
   char *bytes;
@@ -27,7 +28,7 @@ struct tw_mailbox {
   int shared, outward;
   /* only when it is shared */
   pthread_mutex_t lock;
-  uv_async_t wake; /* keeps the loop waiting until it has ended */
+  tw__wake wake; /* keeps the loop waiting until it has ended */
 };
 
 enum { FIRST_RECORDS = 16, FIRST_BYTES = 1024 };
@@ -37,13 +38,12 @@ static void close_handle(tw__handle *handle) {
   tw_mailbox_close((tw_mailbox *)handle);
 }
 
-static void woken(uv_async_t *wake) {
-  tw__loop_ready(wake->data);
-}
-
 static int share(tw_mailbox *box, tw_loop *loop) {
-  if (uv_async_init(tw__loop_uv(loop), &box->wake, woken)) return TW_EIO;
-  box->wake.data = &box->handle;
+  tw__wake_init(&box->wake);
+  if (tw__wake_open(&box->wake, loop, &box->handle)) {
+    tw__wake_fini(&box->wake);
+    return TW_EIO;
+  }
   pthread_mutex_init(&box->lock, NULL);
   box->shared = 1;
   return TW_OK;
@@ -71,8 +71,8 @@ static void free_half(half *h) {
   memset(h, 0, sizeof *h);
 }
 
-static void free_box(uv_handle_t *wake) {
-  tw__free((char *)wake - offsetof(tw_mailbox, wake));
+static void free_box(uv_handle_t *poll) {
+  tw__free((char *)poll - offsetof(tw_mailbox, wake.poll));
 }
 
 void tw_mailbox_close(tw_mailbox *box) {
@@ -85,7 +85,8 @@ void tw_mailbox_close(tw_mailbox *box) {
     return;
   }
   pthread_mutex_destroy(&box->lock);
-  uv_close((uv_handle_t *)&box->wake, free_box);
+  tw__wake_close(&box->wake, free_box);
+  tw__wake_fini(&box->wake);
 }
 
 uint32_t tw_mailbox_id(const tw_mailbox *box) {
@@ -147,7 +148,7 @@ int tw_mailbox_put(tw_mailbox *box, const char *data, size_t len) {
   pthread_mutex_lock(&box->lock);
   const int status = put(box, data, (int64_t)len, &wake);
   pthread_mutex_unlock(&box->lock);
-  if (wake) uv_async_send(&box->wake);
+  if (wake) tw__wake_send(&box->wake);
   return status;
 }
 
@@ -165,7 +166,7 @@ void tw_mailbox_end(tw_mailbox *box) {
   pthread_mutex_lock(&box->lock);
   end(box);
   pthread_mutex_unlock(&box->lock);
-  uv_async_send(&box->wake);
+  tw__wake_send(&box->wake);
 }
 
 /* Exchanges the halves. wake: whether who puts is to be told. */
@@ -188,7 +189,7 @@ int64_t tw_mailbox_take(tw_mailbox *box, const tw_view **records) {
   const int ended = box->ended;
   if (box->shared) pthread_mutex_unlock(&box->lock);
   if (wake) tw__loop_ready(&box->handle);
-  if (ended && box->shared) uv_unref((uv_handle_t *)&box->wake);
+  if (ended && box->shared) uv_unref((uv_handle_t *)&box->wake.poll);
   for (int64_t i = 0; i < out->count; i++)
     out->records[i].ptr = out->bytes + (intptr_t)out->records[i].ptr;
   *records = out->records;

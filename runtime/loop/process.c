@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "core/mem.h"
 #include "loop/loop.h"
 
@@ -25,8 +26,9 @@ struct end {
   uv_poll_t poll; /* while `polled` */
   tw_process *process;
   int fd, polled;
-  char *bytes; /* collected of its output; of its input what it has not taken */
-  int64_t at, len, room;
+  struct tw__bytes
+      bytes; /* collected of its output; of its input, from `taken` on, what waits */
+  int64_t taken;
   int finish; /* close the input when all is taken */
 };
 
@@ -43,7 +45,7 @@ struct tw_process {
 
 static void settled(tw_process *p) {
   if (--p->pending || !p->closing) return;
-  for (int i = 0; i < STDIO; i++) tw__free(p->end[i].bytes);
+  for (int i = 0; i < STDIO; i++) tw__bytes_clear(&p->end[i].bytes);
   tw__free(p);
 }
 
@@ -107,17 +109,6 @@ static void on_exit_of(uv_process_t *uv, int64_t status, int number) {
 
 /* ---- output ---------------------------------------------------------------- */
 
-static int room_for(struct end *end, int64_t more) {
-  if (end->len + more <= end->room) return TW_OK;
-  int64_t room = end->room ? end->room * 2 : ROOM;
-  while (room < end->len + more) room *= 2;
-  char *grown = tw__realloc(end->bytes, (size_t)room);
-  if (!grown) return TW_ENOMEM;
-  end->bytes = grown;
-  end->room = room;
-  return TW_OK;
-}
-
 /* It has ended, or is more than was allowed for. */
 static void finish_output(struct end *end, int too_much) {
   tw_process *p = end->process;
@@ -132,20 +123,21 @@ static void finish_output(struct end *end, int too_much) {
 static void readable(uv_poll_t *poll, int status, int events) {
   struct end *end = poll->data;
   (void)status, (void)events;
-  if (end->len > end->process->max_output || room_for(end, ROOM)) {
+  if (end->bytes.len > end->process->max_output ||
+      tw__bytes_reserve(&end->bytes, ROOM)) {
     finish_output(end, 1);
     return;
   }
-  const ssize_t n = read(end->fd, end->bytes + end->len, ROOM);
+  const ssize_t n = read(end->fd, end->bytes.at + end->bytes.len, ROOM);
   if (n > 0)
-    end->len += n;
+    end->bytes.len += n;
   else if (n == 0 || (errno != EAGAIN && errno != EINTR))
     finish_output(end, 0);
 }
 
 const char *tw_process_output(const tw_process *p, int which, int64_t *len) {
-  *len = which < 1 || which >= STDIO ? 0 : p->end[which].len;
-  return *len ? p->end[which].bytes : "";
+  *len = which < 1 || which >= STDIO ? 0 : p->end[which].bytes.len;
+  return *len ? p->end[which].bytes.at : "";
 }
 
 /* ---- input ----------------------------------------------------------------- */
@@ -159,9 +151,10 @@ static void writable(uv_poll_t *poll, int status, int events) {
 
 static void flush(struct end *end) {
   tw_process *p = end->process;
-  while (end->fd >= 0 && end->at < end->len) {
+  struct tw__bytes *bytes = &end->bytes;
+  while (end->fd >= 0 && end->taken < bytes->len) {
     const ssize_t n =
-        write(end->fd, end->bytes + end->at, (size_t)(end->len - end->at));
+        write(end->fd, bytes->at + end->taken, (size_t)(bytes->len - end->taken));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       uv_poll_start(&end->poll, UV_WRITABLE, writable);
@@ -169,13 +162,13 @@ static void flush(struct end *end) {
     }
     if (n < 0) {
       p->broken = errno;
-      end->at = end->len;
+      end->taken = bytes->len;
       close_end(end);
       break;
     }
-    end->at += n;
+    end->taken += n;
   }
-  end->at = end->len = 0;
+  end->taken = bytes->len = 0;
   if (end->fd >= 0) uv_poll_stop(&end->poll);
   if (end->finish) close_end(end);
   tw__loop_ready(&p->handle);
@@ -184,16 +177,17 @@ static void flush(struct end *end) {
 int tw_process_write(tw_process *p, const char *bytes, int64_t len) {
   struct end *end = &p->end[0];
   if (end->fd < 0 || end->finish) return TW_EIO;
-  if (end->at) {
-    memmove(end->bytes, end->bytes + end->at, (size_t)(end->len - end->at));
-    end->len -= end->at;
-    end->at = 0;
+  if (end->taken) {
+    end->bytes.len -= end->taken;
+    memmove(end->bytes.at, end->bytes.at + end->taken, (size_t)end->bytes.len);
+    end->taken = 0;
   }
-  if (room_for(end, len)) return TW_ENOMEM;
-  if (len) memcpy(end->bytes + end->len, bytes, (size_t)len);
-  end->len += len;
+  if (tw__bytes_add(&end->bytes, bytes, len)) {
+    end->bytes.failed = 0; /* the caller still has these */
+    return TW_ENOMEM;
+  }
   /* else it is waited for, or worth more bytes at once */
-  if (end->len >= ROOM && !uv_is_active((uv_handle_t *)&end->poll)) flush(end);
+  if (end->bytes.len >= ROOM && !uv_is_active((uv_handle_t *)&end->poll)) flush(end);
   return p->broken ? TW_EIO : TW_OK;
 }
 
@@ -204,7 +198,7 @@ void tw_process_flush(tw_process *p, int finish) {
 }
 
 int64_t tw_process_unsent(const tw_process *p) {
-  return p->end[0].len - p->end[0].at;
+  return p->end[0].bytes.len - p->end[0].taken;
 }
 
 /* ---- opening --------------------------------------------------------------- */

@@ -7,28 +7,6 @@
 
 /* ---- bytes ---- */
 
-void tw__bytes_add(struct tw__bytes *bytes, const void *from, int64_t len) {
-  if (bytes->failed || len <= 0) return;
-  if (bytes->len + len > bytes->room) {
-    int64_t room = bytes->room ? bytes->room * 2 : 256;
-    while (room < bytes->len + len) room *= 2;
-    char *grown = tw__realloc(bytes->at, (size_t)room);
-    if (!grown) {
-      bytes->failed = 1;
-      return;
-    }
-    bytes->at = grown;
-    bytes->room = room;
-  }
-  memcpy(bytes->at + bytes->len, from, (size_t)len);
-  bytes->len += len;
-}
-
-void tw__bytes_clear(struct tw__bytes *bytes) {
-  tw__free(bytes->at);
-  *bytes = (struct tw__bytes){0};
-}
-
 /* ---- reading ---- */
 
 static int has(struct tw__reader *r, int64_t n) {

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "core/bytes.h"
 #include "tideway.h"
 
 enum { TW__MQTT_3 = 4, TW__MQTT_5 = 5 }; /* the level in CONNECT */
@@ -45,17 +46,6 @@ enum {
 };
 
 enum { TW__PACKET_MAX = 268435455 }; /* of a body */
-
-/* ---- bytes that grow; with `failed` for good when there was no memory ---- */
-
-struct tw__bytes {
-  char *at;
-  int64_t len, room;
-  int failed;
-};
-
-void tw__bytes_add(struct tw__bytes *bytes, const void *from, int64_t len);
-void tw__bytes_clear(struct tw__bytes *bytes); /* gives the memory back */
 
 /* ---- reading: past the end `bad` is set, and what is read is 0 ---- */
 

@@ -82,7 +82,7 @@ void tw__ws_trouble(tw__ws_conn *conn, int which, const char *format, ...) {
 
 static void free_partial(tw__ws_conn *conn) {
   conn->ws->held -= conn->partial.room;
-  tw__ws_clear(&conn->partial);
+  tw__bytes_clear(&conn->partial);
 }
 
 static void after_close(uv_handle_t *handle) {
@@ -121,8 +121,8 @@ void tw__ws_conn_drop(tw__ws_conn *conn) {
   leave_queue(conn);
   not_slow(conn);
   free_partial(conn);
-  tw__ws_clear(&conn->early);
-  tw__ws_clear(&conn->control);
+  tw__bytes_clear(&conn->early);
+  tw__bytes_clear(&conn->control);
   tw__ws_ring_clear(&conn->out);
   if (ws->messages) { /* some may be its */
     conn->shake->next = ws->shakes;
@@ -179,7 +179,7 @@ static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *bytes, size_t
                        int flags, void *context) {
   tw__ws_conn *conn = context;
   (void)flags;
-  if (tw__ws_append(&conn->control, bytes, (int64_t)len)) {
+  if (tw__bytes_add(&conn->control, bytes, (int64_t)len)) {
     wslay_event_set_error(ctx, WSLAY_ERR_CALLBACK_FAILURE);
     return -1;
   }
@@ -205,7 +205,7 @@ static int take_control(tw__ws_conn *conn) {
   conn->control.len = 0;
   if (wslay_event_send(conn->wslay)) return TW_ENOMEM;
   if (conn->control.len == 0) return TW_OK;
-  tw__ws_frame *frame = tw__ws_frame_copy(conn->control.bytes, conn->control.len);
+  tw__ws_frame *frame = tw__ws_frame_copy(conn->control.at, conn->control.len);
   if (!frame) return TW_ENOMEM;
   const int rc = tw__ws_conn_push(conn, frame);
   tw__ws_frame_unref(frame);
@@ -344,10 +344,10 @@ static ssize_t on_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, in
   const int64_t early = conn->early.len - conn->early_at;
   if (early > 0) {
     const int64_t n = early < (int64_t)len ? early : (int64_t)len;
-    memcpy(buf, conn->early.bytes + conn->early_at, (size_t)n);
+    memcpy(buf, conn->early.at + conn->early_at, (size_t)n);
     conn->early_at += n;
     if (conn->early_at == conn->early.len) {
-      tw__ws_clear(&conn->early);
+      tw__bytes_clear(&conn->early);
       conn->early_at = 0;
     }
     return (ssize_t)n;
@@ -409,7 +409,7 @@ static void on_chunk(wslay_event_context_ptr ctx,
     refuse_message(conn, 1013, "no memory for more");
     return;
   }
-  if (tw__ws_append(&conn->partial, arg->data, (int64_t)arg->data_length))
+  if (tw__bytes_add(&conn->partial, arg->data, (int64_t)arg->data_length))
     refuse_message(conn, 1013, "no memory for more");
   ws->held += conn->partial.room - before;
 }
@@ -417,7 +417,7 @@ static void on_chunk(wslay_event_context_ptr ctx,
 /* A message is complete: it joins the batch. */
 static void deliver(tw__ws_conn *conn, int binary) {
   tw_ws *ws = conn->ws;
-  tw__ws_text *text = &conn->partial;
+  struct tw__bytes *text = &conn->partial;
   tw_ws_message *message = &ws->batch[ws->messages];
   if (ws->options.discard || ws->messages == TW__WS_MOST) {
     ws->count[TW_WS_DISCARDED]++;
@@ -432,17 +432,17 @@ static void deliver(tw__ws_conn *conn, int binary) {
   message->remote = conn->shake->peer;
   if (text->len <= COPIED) {
     message->at = ws->arena.len;
-    if (tw__ws_append(&ws->arena, text->bytes, text->len)) {
+    if (tw__bytes_add(&ws->arena, text->at, text->len)) {
       refuse_message(conn, 1013, "no memory for more");
       return;
     }
     text->len = 0;
     if (text->room > KEEP) free_partial(conn);
   } else {
-    message->ptr = text->bytes;
-    ws->taken[ws->takings++] = text->bytes;
+    message->ptr = text->at;
+    ws->taken[ws->takings++] = text->at;
     ws->held -= text->room;
-    *text = (tw__ws_text){0};
+    *text = (struct tw__bytes){0};
   }
   ws->messages++;
   ws->batch_bytes += message->len;
@@ -500,9 +500,9 @@ static void opened(tw__ws_conn *conn) {
   if (!ws->server) tw__ws_client_opened(ws);
 }
 
-static int push_text(tw__ws_conn *conn, const tw__ws_text *text) {
+static int push_text(tw__ws_conn *conn, const struct tw__bytes *text) {
   if (text->len == 0) return TW_ENOMEM;
-  tw__ws_frame *frame = tw__ws_frame_copy(text->bytes, text->len);
+  tw__ws_frame *frame = tw__ws_frame_copy(text->at, text->len);
   if (!frame) return TW_ENOMEM;
   const int rc = tw__ws_conn_push(conn, frame);
   tw__ws_frame_unref(frame);
@@ -511,11 +511,11 @@ static int push_text(tw__ws_conn *conn, const tw__ws_text *text) {
 
 /* The head of a request is complete, or cannot be read (status). */
 static void answer(tw__ws_conn *conn, int status) {
-  tw__ws_text text = {0};
+  struct tw__bytes text = {0};
   const int rc = status ? tw__ws_shake_refuse(status, &text)
                         : tw__ws_shake_answer(conn->shake, &conn->ws->options, &text);
   const int pushed = push_text(conn, &text);
-  tw__ws_clear(&text);
+  tw__bytes_clear(&text);
   if (pushed || rc == TW_ENOMEM) {
     end(conn, "no memory");
     return;
@@ -556,7 +556,7 @@ static void shake_hands(tw__ws_conn *conn) {
       return;
     }
     const int64_t used = tw__ws_shake_read(conn->shake, bytes, n);
-    if (used >= 0 && used < n && tw__ws_append(&conn->early, bytes + used, n - used)) {
+    if (used >= 0 && used < n && tw__bytes_add(&conn->early, bytes + used, n - used)) {
       end(conn, "no memory");
       return;
     }
@@ -573,10 +573,10 @@ static void begin_shaking(tw__ws_conn *conn) {
   tw_ws *ws = conn->ws;
   become(conn, TW__WS_SHAKING);
   if (!ws->server) {
-    tw__ws_text request = {0};
+    struct tw__bytes request = {0};
     const int rc = tw__ws_shake_request(conn->shake, &ws->options, &request);
     const int pushed = rc ? rc : push_text(conn, &request);
-    tw__ws_clear(&request);
+    tw__bytes_clear(&request);
     if (pushed) {
       end(conn, "no memory");
       return;
@@ -807,7 +807,10 @@ static void dialled(tw__ws_conn *conn) {
 
 static void on_event(uv_poll_t *poll, int status, int events) {
   tw__ws_conn *conn = (tw__ws_conn *)poll;
-  if (status < 0) events = UV_READABLE | UV_WRITABLE; /* recv says what is wrong */
+  if (status < 0) {   /* recv says what is wrong, and what came before that */
+    conn->events = 0; /* libuv has stopped the poll */
+    events = UV_READABLE | UV_WRITABLE;
+  }
   switch (conn->state) {
   case TW__WS_DIALING: dialled(conn); return;
   case TW__WS_SECURING: secure(conn); return;

@@ -10,28 +10,9 @@
 #include "core/mem.h"
 #include "ws/ws.h"
 
-enum { HEADER = 14, FIRST_ROOM = 512, KEYS = 1024 };
+enum { HEADER = 14, KEYS = 1024 };
 
 /* ---- text ---------------------------------------------------------------------- */
-
-int tw__ws_append(tw__ws_text *text, const void *bytes, int64_t len) {
-  if (text->len + len > text->room) {
-    int64_t room = text->room ? text->room * 2 : FIRST_ROOM;
-    while (room < text->len + len) room *= 2;
-    char *grown = tw__realloc(text->bytes, (size_t)room);
-    if (!grown) return TW_ENOMEM;
-    text->bytes = grown;
-    text->room = room;
-  }
-  if (len) memcpy(text->bytes + text->len, bytes, (size_t)len);
-  text->len += len;
-  return TW_OK;
-}
-
-void tw__ws_clear(tw__ws_text *text) {
-  tw__free(text->bytes);
-  *text = (tw__ws_text){0};
-}
 
 /* Bytes of one character from at on, 0: they are none. RFC 3629. */
 static int character(const uint8_t *at, const uint8_t *end) {

@@ -12,7 +12,7 @@ enum { MOST = 16 << 10, NONCE = 16, DIGEST = 20, LINE = 256 };
 
 static int put(llhttp_t *parser, const char *bytes, size_t len) {
   tw__ws_shake *shake = parser->data;
-  return tw__ws_append(&shake->head, bytes, (int64_t)len) ? -1 : 0;
+  return tw__bytes_add(&shake->head, bytes, (int64_t)len) ? -1 : 0;
 }
 
 static int ended(llhttp_t *parser) {
@@ -23,7 +23,7 @@ static int ended(llhttp_t *parser) {
 static int name_ended(llhttp_t *parser) {
   tw__ws_shake *shake = parser->data;
   if (put(parser, "", 1)) return -1;
-  for (char *at = shake->head.bytes + shake->name_at; *at; at++)
+  for (char *at = shake->head.at + shake->name_at; *at; at++)
     if (*at >= 'A' && *at <= 'Z') *at = (char)(*at + 'a' - 'A');
   return 0;
 }
@@ -73,7 +73,7 @@ tw__ws_shake *tw__ws_shake_open(int server) {
 
 void tw__ws_shake_close(tw__ws_shake *shake) {
   if (!shake) return;
-  tw__ws_clear(&shake->head);
+  tw__bytes_clear(&shake->head);
   tw__free(shake);
 }
 
@@ -90,7 +90,7 @@ int64_t tw__ws_shake_read(tw__ws_shake *shake, const char *bytes, int64_t len) {
 }
 
 const char *tw__ws_shake_target(const tw__ws_shake *shake) {
-  return shake->head.bytes;
+  return shake->head.at;
 }
 
 static const char *after(const char *text) {
@@ -100,8 +100,8 @@ static const char *after(const char *text) {
 /* The field behind another one of that name, or the first; NULL: none. */
 static const char *find(const tw__ws_shake *shake, const char *name,
                         const char *before) {
-  const char *at = after(before ? before : shake->head.bytes);
-  const char *end = shake->head.bytes + shake->head.len;
+  const char *at = after(before ? before : shake->head.at);
+  const char *end = shake->head.at + shake->head.len;
   while (at < end) {
     const char *value = after(at);
     if (!strcmp(at, name)) return value;
@@ -181,7 +181,7 @@ static const char *phrase(int status) {
   }
 }
 
-int tw__ws_shake_refuse(int status, tw__ws_text *answer) {
+int tw__ws_shake_refuse(int status, struct tw__bytes *answer) {
   char text[LINE], body[64];
   const int len = snprintf(body, sizeof body, "%d %s\n", status, phrase(status));
   const int n =
@@ -193,7 +193,7 @@ int tw__ws_shake_refuse(int status, tw__ws_text *answer) {
                : status == 405 ? "Allow: GET\r\n"
                                : "",
                len, body);
-  return tw__ws_append(answer, text, n);
+  return tw__bytes_add(answer, text, n);
 }
 
 static int same_path(const char *target, const char *path) {
@@ -229,7 +229,7 @@ static const char *choose(const tw__ws_shake *shake, const char *ours, size_t *l
 }
 
 int tw__ws_shake_answer(tw__ws_shake *shake, const tw_ws_options *o,
-                        tw__ws_text *answer) {
+                        struct tw__bytes *answer) {
   char text[LINE], accept[TW__WS_ACCEPT];
   size_t len = 0;
   shake->status = judge(shake, o);
@@ -242,35 +242,35 @@ int tw__ws_shake_answer(tw__ws_shake *shake, const tw_ws_options *o,
                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                          "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
                          accept);
-  int rc = tw__ws_append(answer, text, n);
+  int rc = tw__bytes_add(answer, text, n);
   const char *chosen = choose(shake, o->protocols, &len);
   if (chosen && !rc) {
-    rc = tw__ws_append(answer, "Sec-WebSocket-Protocol: ", 24);
-    if (!rc) rc = tw__ws_append(answer, chosen, (int64_t)len);
-    if (!rc) rc = tw__ws_append(answer, "\r\n", 2);
+    rc = tw__bytes_add(answer, "Sec-WebSocket-Protocol: ", 24);
+    if (!rc) rc = tw__bytes_add(answer, chosen, (int64_t)len);
+    if (!rc) rc = tw__bytes_add(answer, "\r\n", 2);
   }
   if (!rc && o->headers)
-    rc = tw__ws_append(answer, o->headers, (int64_t)strlen(o->headers));
-  if (!rc) rc = tw__ws_append(answer, "\r\n", 2);
+    rc = tw__bytes_add(answer, o->headers, (int64_t)strlen(o->headers));
+  if (!rc) rc = tw__bytes_add(answer, "\r\n", 2);
   return rc;
 }
 
 /* ---- the client's side ----------------------------------------------------------------- */
 
-static int line(tw__ws_text *text, const char *name, const char *value) {
-  int rc = tw__ws_append(text, name, (int64_t)strlen(name));
-  if (!rc) rc = tw__ws_append(text, value, (int64_t)strlen(value));
-  return rc ? rc : tw__ws_append(text, "\r\n", 2);
+static int line(struct tw__bytes *text, const char *name, const char *value) {
+  int rc = tw__bytes_add(text, name, (int64_t)strlen(name));
+  if (!rc) rc = tw__bytes_add(text, value, (int64_t)strlen(value));
+  return rc ? rc : tw__bytes_add(text, "\r\n", 2);
 }
 
 int tw__ws_shake_request(tw__ws_shake *shake, const tw_ws_options *o,
-                         tw__ws_text *request) {
+                         struct tw__bytes *request) {
   uint8_t nonce[NONCE];
   for (int i = 0; i < NONCE; i += 4) tw__ws_mask(nonce + i);
   EVP_EncodeBlock((unsigned char *)shake->key, nonce, NONCE);
-  int rc = tw__ws_append(request, "GET ", 4);
+  int rc = tw__bytes_add(request, "GET ", 4);
   if (!rc)
-    rc = tw__ws_append(request, o->path ? o->path : "/",
+    rc = tw__bytes_add(request, o->path ? o->path : "/",
                        o->path ? (int64_t)strlen(o->path) : 1);
   if (!rc) rc = line(request, " HTTP/1.1", "");
   if (!rc) rc = line(request, "Host: ", o->authority);

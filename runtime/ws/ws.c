@@ -81,7 +81,7 @@ static void let_go_of_batch(tw_ws *ws) {
   ws->takings = ws->messages = 0;
   ws->batch_bytes = 0;
   ws->arena.len = 0;
-  if (ws->arena.room > ARENA) tw__ws_clear(&ws->arena);
+  if (ws->arena.room > ARENA) tw__bytes_clear(&ws->arena);
 }
 
 void tw__ws_settled(tw_ws *ws) {
@@ -105,7 +105,7 @@ void tw_ws_close(tw_ws *ws) {
     tw__ws_client_close(ws);
   while (ws->first) tw__ws_conn_drop(ws->first);
   let_go_of_batch(ws);
-  tw__ws_clear(&ws->arena);
+  tw__bytes_clear(&ws->arena);
   tw__ws_ring_clear(&ws->kept);
   uv_close((uv_handle_t *)&ws->timer, after_close);
   uv_close((uv_handle_t *)&ws->flush, after_close);
@@ -216,7 +216,7 @@ int tw_ws_next(tw_ws *ws) {
     tw__ws_conn_read(conn);
   }
   for (int i = 0; i < ws->messages; i++)
-    if (!ws->batch[i].ptr) ws->batch[i].ptr = ws->arena.bytes + ws->batch[i].at;
+    if (!ws->batch[i].ptr) ws->batch[i].ptr = ws->arena.at + ws->batch[i].at;
   if (ws->messages) return ws->messages;
   if (ws->troubles) return TW_EPARSE;
   if (ws->ready) { /* others have something to do, too */

@@ -15,20 +15,10 @@
 #include <uv.h>
 #include <wslay/wslay.h>
 
+#include "core/bytes.h"
 #include "loop/loop.h"
 
 enum { TW__WS_TEXT = 1, TW__WS_BINARY = 2, TW__WS_CLOSE = 8, TW__WS_PING = 9 };
-
-/* ---- text that grows -------------------------------------------------------- */
-
-typedef struct tw__ws_text {
-  char *bytes;
-  int64_t len, room;
-} tw__ws_text;
-
-/* TW_OK or TW_ENOMEM. */
-int tw__ws_append(tw__ws_text *text, const void *bytes, int64_t len);
-void tw__ws_clear(tw__ws_text *text);
 
 /* ---- frames (frame.c) --------------------------------------------------------- */
 
@@ -97,7 +87,7 @@ typedef struct tw__ws_shake tw__ws_shake;
 struct tw__ws_shake {
   llhttp_t parser;
   llhttp_settings_t settings;
-  tw__ws_text
+  struct tw__bytes
       head; /* target 0 name 0 value 0 name 0 value 0 ...; names in small letters */
   int64_t name_at, size;
   int done, status; /* status: with which a request is refused */
@@ -119,15 +109,15 @@ const char *tw__ws_shake_target(const tw__ws_shake *shake);
 
 /* The answer to a complete request: it is accepted (TW_OK) or not (TW_EPARSE). */
 int tw__ws_shake_answer(tw__ws_shake *shake, const tw_ws_options *options,
-                        tw__ws_text *answer);
+                        struct tw__bytes *answer);
 
 /* The answer to a request that cannot be read. */
-int tw__ws_shake_refuse(int status, tw__ws_text *answer);
+int tw__ws_shake_refuse(int status, struct tw__bytes *answer);
 
 /* A client's request; and whether a complete answer accepts it: TW_OK, or TW_EPARSE and the reason in
  * error. */
 int tw__ws_shake_request(tw__ws_shake *shake, const tw_ws_options *options,
-                         tw__ws_text *request);
+                         struct tw__bytes *request);
 int tw__ws_shake_check(const tw__ws_shake *shake, const tw_ws_options *options,
                        char *error, int64_t size);
 
@@ -161,10 +151,10 @@ struct tw__ws_conn {
   tw__ws_link link;
   tw__ws_shake *shake;
   wslay_event_context_ptr wslay;
-  tw__ws_text early; /* what came behind the handshake */
+  struct tw__bytes early; /* what came behind the handshake */
   int64_t early_at;
-  tw__ws_text control; /* what wslay sends */
-  tw__ws_text partial; /* of the message that comes */
+  struct tw__bytes control; /* what wslay sends */
+  struct tw__bytes partial; /* of the message that comes */
   tw__ws_ring out;
   int64_t sent;    /* of the oldest frame */
   int64_t answers; /* bytes of control frames in out */
@@ -193,7 +183,7 @@ struct tw_ws {
   int64_t count[TW_WS_COUNTS];
   /* what has been read */
   tw_ws_message batch[TW__WS_MOST];
-  tw__ws_text arena;
+  struct tw__bytes arena;
   int messages;
   int64_t batch_bytes, turn; /* turn: bytes that the connection at hand was read */
   char *taken[TW__WS_MOST];  /* messages with memory of their own */

@@ -429,7 +429,7 @@ describe("tideway.nginx", function()
           local requests = tw.input("access", { maxsize = 100000 }):map(require "string.buffer".decode)
           requests:map(function(r) return r.uri end):sink_to_textfile("%s/out-" .. %d)
           requests:filter(function(r) return r.uri == "/bad" end):sink(function() error "a bad one" end)
-          tw.input("lines"):sink_to_textfile("%s/lines-" .. %d)
+          tw.input("lines", { maxsize = 100000 }):sink_to_textfile("%s/lines-" .. %d)
         ]=]):format(DIR, ngx.worker.pid(), DIR, ngx.worker.pid()))
         file:close()
         package.loaded.feeders = tw.thread{ script = DIR .. "/script.lua", inputs = { "access", "lines" } }

@@ -326,16 +326,231 @@ describe("scatter", function()
     end)
   end)
 
-  it("refuses elements with references where a worker would keep them", function()
-    local s, counter = tw.stream(), tw.ref_counter()
-    local list = s:scatter { workers = 1 }:partition(2):gather():sink_to_list()
-    local ok, err = pcall(s.emit, s, 1, { { ref = counter } })
-    assert.is_false(ok)
-    assert.matches("^scatter: partition keeps elements, and those here have metadata", err)
-    s:emit(2)
-    s:emit(3)
-    assert.same({ { 2, 3 } }, list)
-    assert.equal(1, counter:count())
+  describe("with references", function()
+    --- Emit 1 .. n with references through what build makes. Returns what the sink saw of each result:
+    -- its metadata's ids and the ids of those that had been released by then; and the latter in the end.
+    local function seen(build, n, source)
+      local s, zero, list = source or tw.stream(), {}, {}
+      local function released() return table.concat(zero, " ") end
+      build(s:scatter { workers = 1 }):gather():sink(function()
+        local ids = {}
+        for i, entry in ipairs(tw.metadata() or {}) do ids[i] = entry.id end
+        list[#list + 1] = table.concat(ids, " ") .. "/" .. released()
+      end)
+      for i = 1, n do
+        s:emit(i, { { id = i, ref = tw.ref_counter { callback = function() zero[#zero + 1] = i end } } })
+        tw.step(0)
+      end
+      if source then tw.run() end
+      return list, released()
+    end
+
+    it("gives the last piece of an element its metadata, and releases it behind that", function()
+      local list, zero = seen(function(s) return s:flat_map(function(x) return { x, x, x } end) end, 2)
+      assert.same({ "/", "/", "1/", "/1", "/1", "2/1" }, list)
+      assert.equal("1 2", zero)
+    end)
+
+    it("holds what a partition is made of until that is through", function()
+      local list, zero = seen(function(s) return s:partition(2) end, 5)
+      assert.same({ "1 2/", "3 4/1 2" }, list)
+      assert.equal("1 2 3 4", zero)
+      list, zero = seen(function(s) return s:partition(2):flatten() end, 3)
+      assert.same({ "/", "1 2/" }, list)
+      assert.equal("1 2", zero)
+    end)
+
+    it("holds an element as long as it is in a window", function()
+      local list, zero = seen(function(s) return s:sliding_window(2) end, 4)
+      assert.same({ "1/", "1 2/", "2 3/1", "3 4/1 2" }, list)
+      assert.equal("1 2 3", zero)
+    end)
+
+    it("holds what waits for a partner", function()
+      local list, zero = seen(function(s) return s:zip(s:filter(function(x) return x % 2 == 0 end)) end, 4)
+      assert.same({ "1 2/", "2 4/1" }, list)
+      assert.equal("1 2", zero)
+    end)
+
+    it("passes them on where an element is one of several for a state", function()
+      local list, zero = seen(function(s) return s:accumulate(function(a, x) return a + x end) end, 3)
+      assert.same({ "1/", "2/1", "3/1 2" }, list)
+      assert.equal("1 2 3", zero)
+    end)
+
+    it("lets go of what the end of the stream emits, and keeps what it drops", function()
+      local list, zero = seen(function(s) return s:partition(3, { flush = true }) end, 4, tw.from_iterable {})
+      assert.same({ "1 2 3/", "4/1 2 3" }, list)
+      assert.equal("1 2 3 4", zero)
+      list, zero = seen(function(s) return s:reduce(function(a, x) return a + x end) end, 3, tw.from_iterable {})
+      assert.same({ "1 2 3/" }, list)
+      assert.equal("1 2 3", zero)
+      list, zero = seen(function(s) return s:partition(3) end, 4, tw.from_iterable {})
+      assert.same({ "1 2 3/" }, list)
+      assert.equal("1 2 3", zero)
+    end)
+
+    --- Let the loop run until test() is true.
+    local function await(test)
+      tw.spawn(function()
+        while not test() do tw.sleep(0.0005) end
+      end):wait()
+    end
+
+    it("emits what is due in a worker without being asked", function()
+      local s, zero, due = tw.stream(), {}, {}
+      s:scatter { workers = 1 }:partition(9, { timeout = "1ms" }):gather():sink(function(t)
+        for k, x in ipairs(t) do
+          due[#due + 1] = { x, tw.metadata() and tw.metadata()[k].id }
+        end
+      end)
+      for i = 1, 3 do
+        s:emit(i, { { id = i, ref = tw.ref_counter { callback = function() zero[#zero + 1] = i end } } })
+        await(function() return zero[i] end)
+      end
+      assert.same({ 1, 2, 3 }, zero)
+      s:emit(4)
+      await(function() return due[4] end)
+      assert.same({ { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4 } }, due)
+    end)
+
+    it("holds what a function over there still works on, until that is through", function()
+      local s, zero = tw.stream(), {}
+      local inner
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if not inner then
+          inner = own.stream()
+          inner:buffer(9):sink(function() own.sleep(0.005) end)
+        end
+        inner:emit(x, own.metadata())
+        return x
+      end):gather():sink(function() assert.same({}, zero) end)
+      s:emit(1, { { ref = tw.ref_counter { callback = function() zero[#zero + 1] = 1 end } } })
+      tw.step(0)
+      assert.same({}, zero)
+      await(function() return zero[1] end)
+    end)
+
+    it("does not let what a worker holds keep the loop waiting", function()
+      local s = tw.stream()
+      s:scatter { workers = 1 }:partition(2):gather():sink(same)
+      s:emit(1, { { ref = tw.ref_counter() } })
+      tw.run()
+      local task = tw.spawn(function() tw.channel(1):get() end)
+      local ok, err = pcall(task.wait, task)
+      task:cancel()
+      assert.is_false(ok)
+      assert.matches("would wait for ever", err)
+    end)
+
+    it("forgets what has failed over there once nobody there has it", function()
+      local s, refs = tw.stream(), {}
+      local scattered = s:scatter { workers = 1 }
+      scattered:partition(2):map(function() error "boom" end):gather():sink(same)
+      local function known()
+        local n = 0
+        for _ in pairs(scattered._node.state.list[1].origins.lists) do n = n + 1 end
+        return n
+      end
+      for i = 1, 6000 do
+        refs[i] = tw.ref_counter()
+        pcall(s.emit, s, i, { { ref = refs[i] } })
+      end
+      assert.is_true(known() < 4000, known())
+      for i = 1, 6000 do assert.is_true(refs[i]:count() > 0) end
+    end)
+
+    it("keeps all of a partition that failed, in the worker or behind it, and no other", function()
+      for _, build in ipairs {
+        function(s) return s:partition(2):map(function(t) return t[1] == 3 and error "boom" or t end):gather() end,
+        function(s) return s:partition(2):gather():map(function(t) return t[1] == 3 and error "boom" or t end) end,
+      } do
+        local s, counters = tw.stream(), {}
+        build(s:scatter { workers = 1 }):sink(same)
+        for i = 1, 6 do
+          counters[i] = tw.ref_counter()
+          assert.equal(i ~= 4, (pcall(s.emit, s, i, { { ref = counters[i] } })))
+        end
+        for i = 1, 6 do assert.equal(i == 3 or i == 4, counters[i]:count() > 0) end
+      end
+    end)
+
+    it("tells all that a result was made of when it has failed", function()
+      local s, told = tw.stream(), {}
+      s:scatter { workers = 1 }:partition(2):map(function() error "boom" end):gather():sink(same)
+      for i = 1, 2 do
+        local ref = tw.ref_counter()
+        function ref.failed() told[i] = true end
+        pcall(s.emit, s, i, { { ref = ref } })
+      end
+      assert.same({ true, true }, told)
+    end)
+
+    --- References that say what has become of them: "held", "released", "failed".
+    local function telling()
+      local list = {}
+      return list, function(i)
+        list[i] = "held"
+        local ref = tw.ref_counter { callback = function()
+          assert(list[i] == "held")
+          list[i] = "released"
+        end }
+        function ref.failed() list[i] = "failed" end
+        return { { ref = ref } }
+      end
+    end
+
+    it("releases nothing of what a worker had that has died, held or on its way", function()
+      local s, states, new = tw.stream(), telling()
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if x == 5 then
+          own.spawn(function() error "bad task" end)
+          own.sleep "10s"
+        end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 5 do assert.equal(i < 5, (pcall(s.emit, s, i, new(i)))) end
+      tw.step(0)
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
+      for i = 6, 8 do s:emit(i, new(i)) end -- by another
+      tw.step(0)
+      assert.same({ "released", "released", "released" }, { states[6], states[7], states[8] })
+      assert.same({ "failed", "failed" }, { states[4], states[5] })
+    end)
+
+    it("releases nothing of what was there when it is destroyed", function()
+      local s, states, new = tw.stream(), telling()
+      local scattered = s:scatter { workers = 1 }
+      scattered:map(function(x)
+        if x == 5 then require("tideway").sleep "10s" end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 4 do s:emit(i, new(i)) end
+      local task = tw.spawn(function() s:emit(5, new(5)) end)
+      tw.step()
+      scattered:destroy()
+      tw.run()
+      assert.equal("done", task:status())
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
+    end)
+
+    it("gives a dead letter the metadata of what failed", function()
+      local s, dead, ids, zero = tw.stream(), tw.stream(), {}, {}
+      dead:sink(function(letter)
+        for i, entry in ipairs(letter.metadata) do ids[i] = entry.id end
+        assert.same({}, zero)
+      end)
+      s:on_error(dead):scatter { workers = 1 }:partition(2):map(function() error "boom" end):gather():sink(same)
+      for i = 1, 2 do
+        s:emit(i, { { id = i, ref = tw.ref_counter { callback = function() zero[#zero + 1] = i end } } })
+      end
+      tw.step(0)
+      assert.same({ 1, 2 }, ids)
+      table.sort(zero)
+      assert.same({ 1, 2 }, zero)
+    end)
   end)
 
   it("shows functions over there the metadata, and has it here behind the gather", function()

@@ -15,7 +15,7 @@ results come back in the order of the elements, or as they come with gather{orde
 copied over with their upvalues when the first element comes; state that they change stays in the worker. Elements are
 copied, too: numbers, text, booleans, null, and tables of these, without their metatables; frames share their columns.
 With `key`, a function or the name of a field, equal keys come to the same worker, in order. Operators with a state
-need a key or one worker; those that keep elements (partition, windows, zip) take none with metadata there.
+need a key or one worker.
 emit returns when what was made of its element is through; buffer(n) between the two lets it take n at once. A
 source keeps a few parcels of elements under way for each worker.]],
   args = {},

@@ -54,9 +54,12 @@ end
 
 local function topic_of(m) return ffi.string(m.topic, m.topic_len) end
 
-local Ticket = { __index = function(ticket, key)
-  if key == "topic" then return topic_of(ticket.S.messages[ticket.S.at[0]]) end
-end }
+local Ticket = {
+  __index = function(ticket, key)
+    if key == "topic" then return topic_of(ticket.S.messages[ticket.S.at[0]]) end
+  end,
+  __shown = { "topic" }, -- in a worker (tideway.origins)
+}
 
 local function retain(ticket, n) ticket.holders = ticket.holders + (n or 1) end
 

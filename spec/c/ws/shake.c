@@ -29,7 +29,7 @@ static void reads_requests(void) {
   memcpy(text + len, "\x81\x05", 2); /* frames that come with it */
   for (int k = 0; k < 300; k++) {
     tw__ws_shake *shake = tw__ws_shake_open(1);
-    tw__ws_text answer = {0};
+    struct tw__bytes answer = {0};
     const tw_ws_options o = {.path = "/p"};
     CHECK(read_all(shake, text, len + 2) == len);
     CHECK(shake->done);
@@ -37,8 +37,8 @@ static void reads_requests(void) {
     CHECK(!strcmp(tw__ws_shake_field(shake, "sec-websocket-version"), "13"));
     CHECK(!strcmp(tw__ws_shake_field(shake, "nothing"), ""));
     CHECK(tw__ws_shake_answer(shake, &o, &answer) == TW_OK);
-    CHECK(!memcmp(answer.bytes, "HTTP/1.1 101 ", 13));
-    tw__ws_clear(&answer);
+    CHECK(!memcmp(answer.at, "HTTP/1.1 101 ", 13));
+    tw__bytes_clear(&answer);
     tw__ws_shake_close(shake);
   }
 }
@@ -48,17 +48,17 @@ static void agrees(void) {
   const tw_ws_options o = {.path = "/x", .authority = "h:1", .protocols = "a, b"};
   const tw_ws_options s = {.protocols = "z, b"};
   tw__ws_shake *mine = tw__ws_shake_open(0), *yours = tw__ws_shake_open(1);
-  tw__ws_text request = {0}, answer = {0};
+  struct tw__bytes request = {0}, answer = {0};
   CHECK(tw__ws_shake_request(mine, &o, &request) == TW_OK);
-  CHECK(read_all(yours, request.bytes, request.len) == request.len);
+  CHECK(read_all(yours, request.at, request.len) == request.len);
   CHECK(tw__ws_shake_answer(yours, &s, &answer) == TW_OK);
-  CHECK(read_all(mine, answer.bytes, answer.len) == answer.len);
+  CHECK(read_all(mine, answer.at, answer.len) == answer.len);
   CHECK(tw__ws_shake_check(mine, &o, error, sizeof error) == TW_OK);
   CHECK(!strcmp(tw__ws_shake_field(mine, "sec-websocket-protocol"), "b"));
   mine->key[0] ^= 1;
   CHECK(tw__ws_shake_check(mine, &o, error, sizeof error) == TW_EPARSE);
-  tw__ws_clear(&request);
-  tw__ws_clear(&answer);
+  tw__bytes_clear(&request);
+  tw__bytes_clear(&answer);
   tw__ws_shake_close(mine);
   tw__ws_shake_close(yours);
 }
@@ -92,7 +92,7 @@ static void survives_nonsense(void) {
       if (len == 0) len = 1;
     }
     tw__ws_shake *shake = tw__ws_shake_open(server);
-    tw__ws_text answer = {0};
+    struct tw__bytes answer = {0};
     const tw_ws_options o = {.path = "/p", .protocols = "a", .origins = "b"};
     if (read_all(shake, text, len) >= 0 && shake->done) {
       if (server)
@@ -100,7 +100,7 @@ static void survives_nonsense(void) {
       else
         CHECK(tw__ws_shake_check(shake, &o, error, sizeof error) == TW_EPARSE);
     }
-    tw__ws_clear(&answer);
+    tw__bytes_clear(&answer);
     tw__ws_shake_close(shake);
   }
 }
