@@ -26,9 +26,9 @@ local parcel = {}
 local NUMBERS, TEXT, VALUES, FRAMES, VIEWS = 1, 2, 3, 4, 5
 local EMPTY = 0
 -- A parcel's flags: there may be a null among its values; of this answer more parcels come; it is what
--- was left at the end.
+-- was left at the end; it was not asked for.
 local NULLS = 1
-parcel.MORE, parcel.END = 2, 4
+parcel.MORE, parcel.END, parcel.LATE = 2, 4, 8
 parcel.MOST = 4096 -- elements in one, of who chooses; a reader takes any number
 parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
 

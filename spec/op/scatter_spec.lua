@@ -390,6 +390,77 @@ describe("scatter", function()
       assert.equal("1 2 3", zero)
     end)
 
+    --- Let the loop run until test() is true.
+    local function await(test)
+      tw.spawn(function()
+        while not test() do tw.sleep(0.0005) end
+      end):wait()
+    end
+
+    it("emits what is due in a worker without being asked", function()
+      local s, zero, due = tw.stream(), {}, {}
+      s:scatter { workers = 1 }:partition(9, { timeout = "1ms" }):gather():sink(function(t)
+        for k, x in ipairs(t) do
+          due[#due + 1] = { x, tw.metadata() and tw.metadata()[k].id }
+        end
+      end)
+      for i = 1, 3 do
+        s:emit(i, { { id = i, ref = tw.ref_counter { callback = function() zero[#zero + 1] = i end } } })
+        await(function() return zero[i] end)
+      end
+      assert.same({ 1, 2, 3 }, zero)
+      s:emit(4)
+      await(function() return due[4] end)
+      assert.same({ { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4 } }, due)
+    end)
+
+    it("holds what a function over there still works on, until that is through", function()
+      local s, zero = tw.stream(), {}
+      local inner
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if not inner then
+          inner = own.stream()
+          inner:buffer(9):sink(function() own.sleep(0.005) end)
+        end
+        inner:emit(x, own.metadata())
+        return x
+      end):gather():sink(function() assert.same({}, zero) end)
+      s:emit(1, { { ref = tw.ref_counter { callback = function() zero[#zero + 1] = 1 end } } })
+      tw.step(0)
+      assert.same({}, zero)
+      await(function() return zero[1] end)
+    end)
+
+    it("does not let what a worker holds keep the loop waiting", function()
+      local s = tw.stream()
+      s:scatter { workers = 1 }:partition(2):gather():sink(same)
+      s:emit(1, { { ref = tw.ref_counter() } })
+      tw.run()
+      local task = tw.spawn(function() tw.channel(1):get() end)
+      local ok, err = pcall(task.wait, task)
+      task:cancel()
+      assert.is_false(ok)
+      assert.matches("would wait for ever", err)
+    end)
+
+    it("forgets what has failed over there once nobody there has it", function()
+      local s, refs = tw.stream(), {}
+      local scattered = s:scatter { workers = 1 }
+      scattered:partition(2):map(function() error "boom" end):gather():sink(same)
+      local function known()
+        local n = 0
+        for _ in pairs(scattered._node.state.list[1].origins.lists) do n = n + 1 end
+        return n
+      end
+      for i = 1, 6000 do
+        refs[i] = tw.ref_counter()
+        pcall(s.emit, s, i, { { ref = refs[i] } })
+      end
+      assert.is_true(known() < 4000, known())
+      for i = 1, 6000 do assert.is_true(refs[i]:count() > 0) end
+    end)
+
     it("keeps all of a partition that failed, in the worker or behind it, and no other", function()
       for _, build in ipairs {
         function(s) return s:partition(2):map(function(t) return t[1] == 3 and error "boom" or t end):gather() end,
