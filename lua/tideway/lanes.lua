@@ -94,6 +94,15 @@ local function close_lane(lane)
   lane.parcels, lane.groups = {}, {}
 end
 
+--- What is here, on its way or held by workers will never be through: those are told that want to know.
+local function abandon(S)
+  origins.fail_packed(S.packer)
+  for _, lane in ipairs(S.list or NOTHING) do
+    origins.fail_packed(lane.packer)
+    origins.fail_all(lane.origins)
+  end
+end
+
 local function new_lane(number, image)
   local message = ffi.new("char[?]", ERROR_SIZE)
   local code = CODE:format(crew.id, crew.count)
@@ -390,6 +399,7 @@ local function lane_of(S, hash) return S.list[hash % #S.list + 1] end
 local function renew(S)
   flush_idle(S)
   wait_for(S, quiet)
+  abandon(S) -- what operators there hold
   close(S)
 end
 
@@ -657,11 +667,9 @@ end
 --- Workers are gone, with what they had; nothing of that is through.
 local function bury(S)
   local why, told = S.dead, false
-  origins.fail_packed(S.packer)
+  abandon(S)
   for _, lane in ipairs(S.list) do
     for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
-    origins.fail_all(lane.origins)
-    origins.fail_packed(lane.packer)
     for _, sent in pairs(lane.sent) do
       if sent.hand then
         told = true
@@ -740,6 +748,7 @@ function lanes.destroyed(node)
       if sent.hand then sched.wake(sent.hand.waiter) end
     end
   end
+  abandon(S)
   if S.list then lanes.close(S) end
   S.ending = false
   wake(S)

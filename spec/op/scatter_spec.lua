@@ -487,6 +487,55 @@ describe("scatter", function()
       assert.same({ true, true }, told)
     end)
 
+    --- References that say what has become of them: "held", "released", "failed".
+    local function telling()
+      local list = {}
+      return list, function(i)
+        list[i] = "held"
+        local ref = tw.ref_counter { callback = function()
+          assert(list[i] == "held")
+          list[i] = "released"
+        end }
+        function ref.failed() list[i] = "failed" end
+        return { { ref = ref } }
+      end
+    end
+
+    it("releases nothing of what a worker had that has died, held or on its way", function()
+      local s, states, new = tw.stream(), telling()
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if x == 5 then
+          own.spawn(function() error "bad task" end)
+          own.sleep "10s"
+        end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 5 do assert.equal(i < 5, (pcall(s.emit, s, i, new(i)))) end
+      tw.step(0)
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
+      for i = 6, 8 do s:emit(i, new(i)) end -- by another
+      tw.step(0)
+      assert.same({ "released", "released", "released" }, { states[6], states[7], states[8] })
+      assert.same({ "failed", "failed" }, { states[4], states[5] })
+    end)
+
+    it("releases nothing of what was there when it is destroyed", function()
+      local s, states, new = tw.stream(), telling()
+      local scattered = s:scatter { workers = 1 }
+      scattered:map(function(x)
+        if x == 5 then require("tideway").sleep "10s" end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 4 do s:emit(i, new(i)) end
+      local task = tw.spawn(function() s:emit(5, new(5)) end)
+      tw.step()
+      scattered:destroy()
+      tw.run()
+      assert.equal("done", task:status())
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
+    end)
+
     it("gives a dead letter the metadata of what failed", function()
       local s, dead, ids, zero = tw.stream(), tw.stream(), {}, {}
       dead:sink(function(letter)

@@ -176,6 +176,17 @@ function state.partition(draw)
   return function(s) return s:partition(n, { flush = flush }) end
 end
 
+function state.partition_unique(draw)
+  local opts = { key = weigh, keep = draw.rng:pick { "first", "last" }, flush = draw.rng:chance(0.5) }
+  local n = draw.rng:int(1, 5)
+  return function(s) return s:partition_unique(n, opts) end
+end
+
+function state.take_last(draw)
+  local n = draw.rng:pick { false, 1, 4 }
+  return function(s) return s:take_last(n or nil) end
+end
+
 function state.sliding_window(draw)
   local n = draw.rng:int(1, 4)
   return function(s) return s:sliding_window(n) end
@@ -197,6 +208,10 @@ end
 
 function state.zip(draw)
   return function(s, _, other) return tw.zip({ s:map(weigh), "-", other }, { maxsize = 1e6 }) end, draw:step()
+end
+
+function state.zip_latest(draw)
+  return function(s, _, other) return s:map(weigh):zip_latest(other) end, draw:step()
 end
 
 function state.combine_latest(draw)
