@@ -18,6 +18,7 @@ local schema
 local packed -- tideway.packed, likewise
 local buffer = require "string.buffer"
 local ffi = require "ffi"
+local graph = require "tideway.graph"
 local null = require "tideway.null"
 local view = require "tideway.view"
 
@@ -118,14 +119,14 @@ local function more_frames(P)
   P.frames, P.schemas, P.kept = frames, schemas, kept
 end
 
---- Is it a frame? No frame has been made as long as nobody has loaded their module.
-local function is_frame(x)
-  if not frame then
-    frame, schema = package.loaded["tideway.frame"], package.loaded["tideway.schema"]
-    if not frame then return false end
-  end
-  return frame.is(x)
+--- No frame has been made as long as nobody has loaded their module. Returns whether somebody has.
+local function know_frames()
+  frame, schema = package.loaded["tideway.frame"], package.loaded["tideway.schema"]
+  return frame ~= nil
 end
+
+local function is_frame(x) return (frame or know_frames()) and frame.is(x) end
+parcel.is_frame = is_frame
 
 local function put_frame(P, x)
   if P.n == P.kept then more_frames(P) end
@@ -146,7 +147,7 @@ jit.off(refuse)
 jit.off(more_numbers)
 jit.off(more_starts)
 jit.off(more_frames)
-jit.off(is_frame)
+jit.off(know_frames)
 
 --- Put an element in. Returns false when what is in has to go first (another kind, or enough bytes).
 -- was_view  true: x is the text of a view
@@ -274,6 +275,7 @@ function parcel.reader()
     starts = nil, from = nil, -- of TEXT and VIEWS
     view = false,             -- what the elements of VIEWS are; false: they are strings
     frames = nil, numbers_of = nil, schemas = {}, -- of FRAMES; number over there -> here
+    lent = nil,               -- the one that parcel.lend gave, until the next one
     values = buffer.new(OPTIONS), nulls = false,
     unpacker = nil, tries = 0, -- of tables; how many it may fail to read before the rest is left to `values`
   }
@@ -315,6 +317,7 @@ function parcel.open(R, p)
     R.tries = R.unpacker and TRIES or 0
   elseif kind == FRAMES then
     frame, schema = require "tideway.frame", require "tideway.schema"
+    R.lent = R.lent or frame.slot()
     R.frames = ffi.cast(as_frames, at)
     R.numbers_of = ffi.cast(as_schemas, at + 8 * n)
     for number, description in pairs(R.tail and R.tail.schemas or {}) do
@@ -365,15 +368,29 @@ function parcel.item(R, i)
   return x
 end
 
+--- The same for who lets go of a frame before he asks for the next element.
+function parcel.lend(R, i)
+  if R.kind ~= FRAMES then
+    local x = parcel.item(R, i)
+    return x
+  end
+  local pointer, lent = R.frames[i], R.lent.at
+  pointer.schema = R.schemas[R.numbers_of[i]]
+  C.tw_frame_release(lent[0])
+  lent[0], R.frames[i] = pointer, nil
+  return frame.lend(pointer)
+end
+
 --- The text of a batch loop over the elements of S.reader, as a descriptor's `loop`: S.at is the one at hand.
-function parcel.loop(b)
+function parcel.loop(b, node)
+  local item = graph.borrowed(node) and parcel.lend or parcel.item
   b:line "local reader = S.reader"
   b:line "local numbers = reader.numbers"
   return function()
     local x = b:name_of()
     b:line "S.at = i"
     b:line("local %s", x)
-    b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
+    b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(item))
     return x
   end
 end
