@@ -56,6 +56,18 @@ function graph.node(desc, args, extra, opts, ups)
   return node
 end
 
+--- Do only those see a node's elements who hold no frame longer than they say by its count (`borrows` of
+-- their descriptors)? Then what users hold of it need not be noted (frame.lend), and it may be written
+-- anew in place.
+function graph.borrowed(node)
+  for _, down in ipairs(node.downs) do
+    local borrows = down.desc.borrows
+    if type(borrows) == "function" then borrows = borrows(down) end
+    if not borrows or #down.ups > 1 then return false end
+  end
+  return #node.downs > 0
+end
+
 function graph.is_node(x) return getmetatable(x) == Node end
 
 local function index_of(list, x)

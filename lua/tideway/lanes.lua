@@ -26,7 +26,7 @@ local view = require "tideway.view"
 
 local lanes = {}
 
-local MORE, END = parcel.MORE, parcel.END
+local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local DEPTH = 3          -- parcels that a worker has at once
 local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
 local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
@@ -51,6 +51,7 @@ function lanes.new(node, workers, by, S)
     size = 1, full = 0, depth = DEPTH, -- full: below so many the emitter's own text may add one (op.scatter)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
+    late = 0,                      -- groups of nobody's elements, from the worker's own time
     window = 0, waits_for = nil, flushing = false, dead = nil,
     ending = false, concluding = false, -- the stream has ended; the workers have been told
     reader = nil, at = 0,          -- of the gathers' loops
@@ -84,12 +85,23 @@ local function close_lane(lane)
   empty(lane)
   C.tw_worker_close(ffi.gc(lane.worker, nil))
   lane.worker = nil
+  if lane.heard then sched.watch(lane.id, nil) end
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
   for _, p in ipairs(lane.parcels) do parcel.free(ffi.gc(p, nil)) end
   for _, group in ipairs(lane.groups) do
     if group ~= lane.at_hand then free_parts(group) end
   end
   lane.parcels, lane.groups = {}, {}
+  parcel.close(lane.reader) -- LuaJIT's traces may keep the lane for long
+end
+
+--- What is here, on its way or held by workers will never be through: those are told that want to know.
+local function abandon(S)
+  origins.fail_packed(S.packer)
+  for _, lane in ipairs(S.list or NOTHING) do
+    origins.fail_packed(lane.packer)
+    origins.fail_all(lane.origins)
+  end
 end
 
 local function new_lane(number, image)
@@ -104,11 +116,11 @@ local function new_lane(number, image)
     reader = parcel.reader(),
     load = 0,                         -- parcels there
     sent = {}, first = 0, last = 0,   -- what is to be known of them: groups to be
-    count = 0, lists = {},            -- elements; metadata of those that are not through (tideway.origins)
-    traced = false,                   -- has any had some?
+    origins = origins.new(),          -- elements there that have metadata
     parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
     at_hand = nil,                    -- the group that is being emitted: its parcels are in use
-    reading = false, ending = false,
+    reading = false, heard = false,   -- by the task that reads, between whiles
+    ending = false, waits = false,    -- it has been told to end; something there is for its clock to say
   }
   C.tw_worker_send(worker, parcel.seal(parcel.packer "scatter", lane, image))
   return lane
@@ -117,7 +129,7 @@ end
 local function close(S)
   for _, lane in ipairs(S.list or {}) do close_lane(lane) end
   S.list, S.packer = nil, nil
-  S.pending, S.first, S.last = 0, 0, 0
+  S.pending, S.late, S.first, S.last = 0, 0, 0, 0
   S.runs, S.counts = {}, {}
   S.size, S.full, S.cost = 1, 0, math.huge
   S.concluding = false
@@ -172,8 +184,12 @@ local function arrived(S, lane, p)
   local tail = parcel.tail(p)
   local group
   if band(p.flags, END) ~= 0 then
-    group = { last = true, count = 0, before = lane.count }
+    group = { last = true, count = 0 }
     lane.ending = false
+  elseif band(p.flags, LATE) ~= 0 then
+    group = { late = true, count = 0 }
+    S.late = S.late + 1
+    relay.serve(S.node, serve)
   else
     lane.first, lane.load = lane.first + 1, lane.load - 1
     group = lane.sent[lane.first]
@@ -185,8 +201,8 @@ local function arrived(S, lane, p)
   end
   group.parcels, group.part, group.base = lane.parcels, 0, 0 -- the part that is being read, results before it
   group.starts, group.errors, group.letters = tail.starts, tail.errors, tail.letters
-  group.traced = lane.traced
-  if group.traced then origins.arrived(group, tail) end
+  origins.arrived(lane.origins, group, tail)
+  lane.waits = tail.waits or false
   group.taken, group.at, group.total = 0, 0, 0               -- elements, results that are out; all results
   group.wrong, group.letter, group.failed = 1, 1, false      -- the next ones; has the element at hand failed?
   for _, part in ipairs(group.parcels) do group.total = group.total + part.count end
@@ -209,23 +225,27 @@ local function receive(S, lane)
   return true
 end
 
+--- Nothing has come of a lane: wait for it. Returns whether more may come.
+local function await(S, lane)
+  if not (lane.load > 0 or lane.ending or lane.waits) then return false end
+  if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
+    sched.wait(lane.id)
+    return true
+  end
+  -- ended? what came before that is there now
+  if receive(S, lane) then return true end
+  local why = C.tw_worker_error(lane.worker)
+  why = why ~= nil and "has died: " .. ffi.string(why) or "has ended"
+  S.dead = S.dead or ("scatter: worker %d %s"):format(lane.number, why)
+  wake(S)
+  relay.room(S)
+  relay.serve(S.node, serve)
+  return false
+end
+
 --- The task that takes a lane's answers, as long as there are any to come.
 local function read(S, lane)
-  while lane.worker and (lane.load > 0 or lane.ending) do
-    if not receive(S, lane) then
-      -- ended? what came before that is there now
-      if C.tw_worker_status(lane.worker) == C.TW_AGAIN then
-        sched.wait(lane.id)
-      elseif not receive(S, lane) then
-        local why = C.tw_worker_error(lane.worker)
-        why = why ~= nil and "has died: " .. ffi.string(why) or "has ended"
-        S.dead = S.dead or ("scatter: worker %d %s"):format(lane.number, why)
-        wake(S)
-        relay.room(S)
-        break
-      end
-    end
-  end
+  while lane.worker and (receive(S, lane) or await(S, lane)) do end
   lane.reading = false
 end
 
@@ -233,6 +253,13 @@ function attend(S, lane)
   if lane.reading then return end
   lane.reading = true
   sched.spawn(read, true, S, lane)
+end
+
+--- Its worker holds elements that it may let go of by itself: nobody waits for that.
+local function listen(S, lane)
+  if lane.heard then return end
+  lane.heard = true
+  sched.watch(lane.id, function() attend(S, lane) end)
 end
 
 -- Sending -------------------------------------------------------------------------------------------
@@ -261,13 +288,11 @@ end
 local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
-  local meta = origins.send(lane.lists, P, lane.count)
-  if meta then lane.traced = true end
+  local before, meta = lane.origins.count, origins.send(lane.origins, P)
   local p = parcel.seal(P, lane, meta and { meta = meta })
   p.number = (S.key or meta) and 1 or 0 -- is it to say which result is whose?
   lane.last = lane.last + 1
-  local sent = { count = n, hand = hand, before = lane.count }
-  lane.count = lane.count + n
+  local sent = { count = n, hand = hand, before = before }
   lane.sent[lane.last] = sent
   lane.load = lane.load + 1
   S.pending = S.pending + n
@@ -317,7 +342,7 @@ local function inside(S)
 end
 lanes.held = function(node)
   local S = node.state
-  return inside(S) + (S.ending and 1 or 0)
+  return inside(S) + S.late + (S.ending and 1 or 0)
 end
 
 function lanes.load(node) return inside(node.state), node.section.window end
@@ -339,7 +364,7 @@ local function wait_for(S, test) relay.wait(S, test, "scatter") end
 
 local function has_ended(S) return not S.concluding end
 
-local function quiet(S) return inside(S) == 0 or S.dead end
+local function quiet(S) return inside(S) + S.late == 0 or S.dead end
 
 --- Who emits by hand waits until the element is through, as where there are no threads.
 local function by_hand()
@@ -377,6 +402,7 @@ local function lane_of(S, hash) return S.list[hash % #S.list + 1] end
 local function renew(S)
   flush_idle(S)
   wait_for(S, quiet)
+  abandon(S) -- what operators there hold
   close(S)
 end
 
@@ -479,7 +505,7 @@ local function emit_to(S, lane, group, to, own)
     if #gathers > 1 or own or group.lists or changed or sched.current.metadata then
       for k = i, n - 1 do
         local node, x = gathers[1], parcel.item(R, k)
-        local list = origins.of_result(lane.lists, group, base + k, own)
+        local list = origins.of_result(lane.origins, group, base + k, own)
         group.at = base + k + 1
         if #gathers > 1 then node, x = gathers[x[1]], x[2] end
         if section.has(S.section, node) then region.emit(node, x, list, NOTHING) end
@@ -523,7 +549,7 @@ local function post(S, lane, group, at, own)
     local item = group.letters[group.letter]
     if item.at > at then return end
     group.letter = group.letter + 1
-    local list = origins.of_letter(lane.lists, item, own)
+    local list = origins.of_letter(lane.origins, item, own)
     if list and list[1] then item.letter.metadata = list end
     attempt(group, policy.post, S.letters[item.number], item.letter, list)
   end
@@ -540,19 +566,19 @@ local function whole(S, lane, group)
   end
   emit_all(S, lane, group, group.total)
   post(S, lane, group, math.huge)
-  if group.traced then origins.finish(lane.lists, group) end
+  if group.traced then origins.finish(lane.origins, group) end
   group.taken = group.count
 end
 
 --- What was made of its next element.
 local function element(S, lane, group)
   local at = group.taken
-  local own = group.traced and lane.lists[group.before + at + 1] or nil
+  local own = group.traced and origins.own(lane.origins, group, at) or nil
   local one = group.errors and group.errors[group.wrong]
   if one and one.at == at then
     emit_all(S, lane, group, one.out, own)
     group.wrong, group.failed = group.wrong + 1, true
-    if group.traced then origins.failed(lane.lists, group, at) end
+    if group.traced then origins.failed(lane.origins, group, at) end
     raise(group, one.err)
   end
   emit_all(S, lane, group, ffi.cast(as_starts, group.starts)[at + 1], own)
@@ -560,8 +586,8 @@ local function element(S, lane, group)
   group.taken = at + 1
   if group.traced then
     -- who waits keeps what has failed by himself
-    origins.through(lane.lists, group, at, group.failed and not group.hand)
-    if group.taken == group.count then origins.finish(lane.lists, group) end
+    origins.through(lane.origins, group, at, group.failed and not group.hand)
+    if group.taken == group.count then origins.finish(lane.origins, group) end
   end
   group.failed = false
 end
@@ -589,6 +615,8 @@ local function advance(S, lane, n)
   if ok and group.taken == group.count then
     free_parts(group)
     table.remove(lane.groups, 1)
+    if group.late then S.late = S.late - 1 end
+    if lane.origins.kept > 0 then listen(S, lane) end
     if group.hand then sched.wake(group.hand.waiter) end
   end
   relay.room(S)
@@ -627,13 +655,24 @@ local function next_run(S)
   return true
 end
 
+--- What workers have to say of their own. Returns whether it was its turn anywhere.
+local function late(S)
+  for _, lane in ipairs(S.list) do
+    if lane.groups[1] and lane.groups[1].late then
+      local _, err = advance(S, lane, 0)
+      if err ~= nil then error(err, 0) end
+      return true
+    end
+  end
+  return false
+end
+
 --- Workers are gone, with what they had; nothing of that is through.
 local function bury(S)
   local why, told = S.dead, false
-  origins.fail_all(NOTHING, S.packer)
+  abandon(S)
   for _, lane in ipairs(S.list) do
     for _, group in ipairs(lane.groups) do lane.sent[#lane.sent + 1] = group end
-    origins.fail_all(lane.lists, lane.packer)
     for _, sent in pairs(lane.sent) do
       if sent.hand then
         told = true
@@ -663,12 +702,13 @@ local function conclude(S)
   end
   S.concluding = true
   for _, lane in ipairs(S.list) do
-    while S.list and not (lane.groups[1] or lane.ended or S.dead) do wait(S) end
-    if not S.list then return end
-    if S.dead then return bury(S) end
-    if not lane.ended then
+    while not lane.ended do
+      while S.list and not (lane.groups[1] or S.dead) do wait(S) end
+      if not S.list then return end
+      if S.dead then return bury(S) end
+      local group = lane.groups[1]
       local n, err = advance(S, lane, 0)
-      lane.ended = n and not lane.groups[1]
+      lane.ended = group.last and n and lane.groups[1] ~= group
       if err ~= nil then error(err, 0) end
       if not n then return end
     end
@@ -684,7 +724,9 @@ function serve(node)
   while S.list do
     if S.dead then return bury(S) end
     flush_idle(S)
-    if S.pending > 0 then
+    if S.late > 0 and late(S) then
+      wake(S)
+    elseif S.pending > 0 then
       if not (S.ordered and next_run or any)(S) and not S.dead then wait(S) end
     elseif S.ending and lanes.held(node) == 1 then
       conclude(S)
@@ -709,6 +751,7 @@ function lanes.destroyed(node)
       if sent.hand then sched.wake(sent.hand.waiter) end
     end
   end
+  abandon(S)
   if S.list then lanes.close(S) end
   S.ending = false
   wake(S)

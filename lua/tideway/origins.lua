@@ -9,7 +9,7 @@
 --
 --     lists    result, v, v numbers, h, h numbers ...: what a result is made of (the h: hidden)
 --     kept     at ...: elements of this answer that something over there still holds
---     done     at, number ...: what nothing holds any more, after the element `at` of this answer
+--     done     at, number ...: of what was kept, what nothing holds any more, after the element `at` of this answer
 --     failed   at, number ...: what is made of it has failed there
 --     lost     number ...: nobody over there knows of it any more, and nobody has released it
 jit.off(true, true)
@@ -18,6 +18,16 @@ local buffer = require "string.buffer"
 local metadata = require "tideway.metadata"
 
 local origins = {}
+
+--- The elements of a lane that are not through.
+function origins.new()
+  return {
+    lists = {},     -- number -> metadata, retained
+    count = 0,      -- elements that were sent, ever
+    traced = false, -- has any had metadata?
+    kept = 0,       -- of which it is known that something over there holds them
+  }
+end
 
 -- There ----------------------------------------------------------------------------------------------
 
@@ -49,15 +59,14 @@ function origins.note(P)
   P.marks[P.n], P.meta[P.n] = list or false, copies
 end
 
---- What is in a packer goes to a lane as elements first + 1 ... Returns what the worker is to see of their metadata,
--- nil: they have none.
--- lists  the lane's elements that are not through: number -> metadata
-function origins.send(lists, P, first)
+--- What is in a packer goes to a lane. Returns what the worker is to see of the elements' metadata, nil: there is none.
+function origins.send(O, P)
   local marks, meta = P.marks, P.meta
-  if not marks then return nil end
-  for i = 1, #marks do
-    if marks[i] then lists[first + i] = marks[i] end
+  for i = 1, #(marks or {}) do
+    if marks[i] then O.lists[O.count + i] = marks[i] end
   end
+  O.traced = O.traced or meta ~= nil
+  O.count = O.count + P.n
   P.marks, P.meta = nil, nil
   return meta
 end
@@ -65,7 +74,9 @@ end
 -- And back -------------------------------------------------------------------------------------------
 
 --- A group has an answer with this tail: from now on it knows what that says.
-function origins.arrived(group, tail)
+function origins.arrived(O, group, tail)
+  group.traced = O.traced
+  if not O.traced then return end
   group.lists, group.kept, group.done, group.failures = tail.lists, tail.kept, tail.done, tail.failed
   group.list_at, group.kept_at, group.done_at, group.failure_at = 1, 1, 1, 1
   group.lost = tail.lost
@@ -86,62 +97,70 @@ local function read(lists, row, at)
 end
 
 --- The metadata of a group's result, to be asked for each in their order. own: its element's
-function origins.of_result(lists, group, result, own)
+function origins.of_result(O, group, result, own)
   local row = group.lists
   if not row or row[group.list_at] ~= result then return own end
   local list
-  list, group.list_at = read(lists, row, group.list_at + 1)
+  list, group.list_at = read(O.lists, row, group.list_at + 1)
   return list
 end
 
 --- The metadata of a letter. own: its element's
-function origins.of_letter(lists, item, own)
+function origins.of_letter(O, item, own)
   if not item.from then return own end
-  return (read(lists, item.from, 1))
+  return (read(O.lists, item.from, 1))
 end
 
 --- What is made of element `at` of a group has failed over there: those are told of it that it was made of.
-function origins.failed(lists, group, at)
-  metadata.failed(lists[group.before + at + 1])
+function origins.failed(O, group, at)
+  metadata.failed(O.lists[group.before + at + 1])
   local row = group.failures
   while row and row[group.failure_at] == at do
-    metadata.failed(lists[row[group.failure_at + 1]])
+    metadata.failed(O.lists[row[group.failure_at + 1]])
     group.failure_at = group.failure_at + 2
   end
 end
 
 --- The next of those that a group's answer lets go of.
-local function let_go(lists, group)
+local function let_go(O, group)
   local number = group.done[group.done_at + 1]
   group.done_at = group.done_at + 2
-  local list = lists[number]
-  lists[number] = nil
+  local list = O.lists[number]
+  O.lists[number], O.kept = nil, O.kept - 1
   metadata.release(list)
 end
 
+--- The metadata of element `at` of a group, nil: it has none.
+function origins.own(O, group, at) return O.lists[group.before + at + 1] end
+
 --- What came of element `at` of a group is out. What else was done with over there then is released, and at last
 -- itself, unless it is held over there, or has `failed`.
-function origins.through(lists, group, at, failed)
-  while group.done and group.done[group.done_at] == at do let_go(lists, group) end
+function origins.through(O, group, at, failed)
+  while group.done and group.done[group.done_at] == at do let_go(O, group) end
   if group.kept and group.kept[group.kept_at] == at then
     group.kept_at = group.kept_at + 1
+    O.kept = O.kept + 1
     return
   end
   local number = group.before + at + 1
-  local list = lists[number]
-  lists[number] = nil
+  local list = O.lists[number]
+  O.lists[number] = nil
   if not failed then metadata.release(list) end
 end
 
 --- All that came of a group is out.
-function origins.finish(lists, group)
-  while group.done and group.done[group.done_at] do let_go(lists, group) end
-  for _, number in ipairs(group.lost or {}) do lists[number] = nil end
+function origins.finish(O, group)
+  while group.done and group.done[group.done_at] do let_go(O, group) end
+  for _, number in ipairs(group.lost or {}) do O.lists[number], O.kept = nil, O.kept - 1 end
 end
 
---- Nothing will come of what is on its way, or held over there. P: a packer whose elements have not been sent, or nil
-function origins.fail_all(lists, P)
-  for _, list in pairs(lists) do metadata.failed(list) end
+--- Nothing will come of what is on its way, or held over there.
+function origins.fail_all(O)
+  for _, list in pairs(O.lists) do metadata.failed(list) end
+end
+
+--- Nor of what is in a packer.
+function origins.fail_packed(P)
   for _, list in ipairs(P and P.marks or {}) do metadata.failed(list or nil) end
 end
 

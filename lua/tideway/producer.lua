@@ -1,30 +1,26 @@
 --- tideway.producer -- what writes to Kafka: sends, takes reports, lets go of what has arrived.
 --
--- A record is on its way until librdkafka reports it. Until then the metadata of its element
--- is retained, and the run goes on. When librdkafka's queue is full, who sends waits. What is to be
--- known of a record when it is reported has a number (`held`); of one whose element has no
--- metadata, under the policy "raise", that is nothing: only failures are reported.
+-- A record is on its way until librdkafka reports it (tideway.underway). Until then the metadata of its
+-- element is retained, and the run goes on. When librdkafka's queue is full, who sends waits.
 jit.off(true, true)
 
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local graph = require "tideway.graph"
-local hold = require "tideway.hold"
 local kafka = require "tideway.kafka"
-local metadata = require "tideway.metadata"
 local null = require "tideway.null"
-local policy = require "tideway.policy"
 local sched = require "tideway.sched"
+local underway = require "tideway.underway"
 local view = require "tideway.view"
 local C = require "tideway.declare" "kafka"
 
 local misuse = errors.misuse
 local istype, ctype = ffi.istype, view.ctype
+local behind, occupy, release = underway.behind, underway.occupy, underway.release
 
 local producer = {}
 local lib
-local LOST = 1000 -- records that are being disposed of; beyond that who sends waits
 
 -- Settings ----------------------------------------------------------------------------------------
 
@@ -119,49 +115,16 @@ end
 
 -- Reports ---------------------------------------------------------------------------------------------
 
---- The nearest policy above a node.
-local function rule_of(node)
-  local up = node.ups[1]
-  while up do
-    if up.policy then return up.policy end
-    up = up.ups[1]
-  end
-  return "raise"
-end
-
-local function room(P)
-  local waiters = P.waiters
-  P.waiters = nil
-  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
-end
-
 local deliver
-
---- Dispose of a record that has not arrived, as the policy says; in a task of its own, as that may take
--- a while, and attempts of its own need reports.
-local function dispose(P, record, rule, err)
-  local task = sched.current
-  task.metadata = record.list[1] and record.list
-  local node, x = record.node, record.value
-  local ok, problem = pcall(policy.dispose, node, rule, err, x, deliver, node, x)
-  task.metadata = nil
-  P.lost = P.lost - 1
-  sched.occupied(false)
-  room(P)
-  if not ok then error(problem, 0) end
-  metadata.release(record.list) -- it is done with
-end
 
 --- A record has not arrived. record: what is known of it, if anything. Raises where the policy says so.
 local function lost(P, record, why, place)
   local node = record and record.node or P.node
   local err = ("%s: a record was not delivered%s: %s"):format(node.kind, place, why)
   if P.on_lost then return P.on_lost(P, err) end
-  local rule = record and record.node and rule_of(node) or "raise"
+  local rule = record and record.node and underway.rule_of(node) or "raise"
   if rule == "raise" then error(err, 0) end
-  P.lost = P.lost + 1
-  sched.occupied(true)
-  sched.spawn(dispose, true, P, record, rule, err)
+  underway.lose(P, record, rule, err, deliver)
 end
 
 --- Take the reports there are: release what has arrived. Returns an array of what has failed or is waited
@@ -178,10 +141,8 @@ local function reports(P)
       if code ~= 0 or record.waiter then
         failed = failed or {}
         failed[#failed + 1] = { record, code, list[i].topic, list[i].partition }
-      elseif record.list then
-        metadata.release(record.list)
       else
-        metadata.release(record) -- nothing else is known of it
+        release(record)
       end
     end
     if n == 0 then break end
@@ -189,13 +150,6 @@ local function reports(P)
   return failed
 end
 jit.on(reports)
-
-local function occupy(P, busy)
-  if P.busy ~= busy then
-    P.busy = busy
-    sched.occupied(busy)
-  end
-end
 
 --- " to topic[partition]", as far as it is known.
 local function place_of(topic, partition)
@@ -226,7 +180,7 @@ local function attend(P)
   while P.native do
     kafka.notice(P.node, lib.tw_producer_notice(P.native))
     local failed = reports(P)
-    room(P)
+    underway.room(P)
     if failed then sort_out(P, failed) end
     if not P.native then break end
     if lib.tw_producer_pending(P.native) == 0 then occupy(P, false) end
@@ -237,40 +191,11 @@ end
 
 -- Sending -----------------------------------------------------------------------------------------------
 
-local function has_room(P)
-  local waiter = {}
-  P.waiters = P.waiters or {}
-  table.insert(P.waiters, waiter)
-  sched.suspend(waiter, "to_kafka")
-end
-
 local function unsent(node, P, status)
   local why = ffi.string(lib.tw_producer_error(P.native))
   -- a transaction is done again, but for what would be so again
   if P.on_lost and status ~= C.TW_EINVAL then return P.on_lost(P, why) end
   error(("%s: %s"):format(node.kind, why), 0)
-end
-
---- What is known of a record of element x until it is reported, if anything. watch: see producer.send
-local function record_of(node, S, x, topic, watch)
-  if watch then return watch end
-  local list = metadata.hold()
-  if S.lenient then return { node = node, value = hold.keep(x), list = list or {}, topic = topic } end
-  return list
-end
-
-local function hold_record(P, record)
-  if not record then return 0 end
-  P.next = P.next + 1
-  P.held[P.next] = record
-  return P.next
-end
-
---- Let go of one that could not be sent.
-local function drop_record(P, id)
-  local record = P.held[id]
-  P.held[id] = nil
-  if record and not record.waiter then metadata.release(record.list or record) end
 end
 
 --- The record could not be sent: wait for room and try again, or raise. A loop of its own: in put it
@@ -280,7 +205,7 @@ local function again(node, P, id, status, text, len, key_text, key_len, number, 
   if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
   if type(key_text) == "cdata" then key_text = ffi.string(key_text, key_len) end
   while status == C.TW_AGAIN do
-    has_room(P)
+    underway.has_room(P, "to_kafka")
     if P.doomed then return end
     if not P.native then error(("%s: closed"):format(node.kind), 0) end
     r.value, r.value_len, r.key, r.key_len = text, len, key_text, key_len
@@ -289,7 +214,7 @@ local function again(node, P, id, status, text, len, key_text, key_len, number, 
     status = lib.tw_producer_send(P.native, r)
   end
   if status == 0 then return end
-  drop_record(P, id)
+  underway.drop(P, id)
   unsent(node, P, status)
 end
 
@@ -315,17 +240,17 @@ local function put(node, P, S, x, topic, key, value, headers, watch)
       -- the message that is just being delivered: C keeps it, without any work in Lua
       status = lib.tw_producer_send_kept(P.native, r, from.consumer)
     else
-      id = hold_record(P, record_of(node, S, x, topic, watch))
+      id = underway.hold(P, watch or underway.record_of(node, S.lenient, x))
       r.id = id
       status = lib.tw_producer_send(P.native, r)
     end
   end
   if status ~= 0 then
     if status == C.TW_AGAIN then
-      if id == 0 and not P.on_lost then id = hold_record(P, record_of(node, S, x, topic)) end
+      if id == 0 and not P.on_lost then id = underway.hold(P, underway.record_of(node, S.lenient, x)) end
       again(node, P, id, status, text, len, key_text, key_len, number, at or -1, headers)
     else
-      drop_record(P, id)
+      underway.drop(P, id)
       unsent(node, P, status)
     end
   end
@@ -362,7 +287,7 @@ end
 --- Nothing is sent any more until the transaction has been aborted: P.doomed is why.
 function producer.doom(P, why)
   P.doomed = P.doomed or why
-  room(P) -- who waits for it goes on
+  underway.room(P) -- who waits for it goes on
 end
 
 --- The producer of a node, opened when the first element comes: a graph that is only built
@@ -384,7 +309,7 @@ function producer.send(node, x, watch)
   local P = S.producer
   if not P or not P.native then P = connect(node) end
   if P.doomed then return end -- all of it is done again, see exactly_once
-  if P.lost > LOST and not watch then has_room(P) end
+  if behind(P) and not watch then underway.has_room(P, "to_kafka") end
   local topic, key, value, headers = S.topic, nil, x, S.headers
   if S.topic_of then topic = S.topic_of(x) end
   if type(x) == "table" and x ~= null then
@@ -421,7 +346,7 @@ local function close(P)
   if not native then return end
   P.native = false
   occupy(P, false)
-  room(P) -- who waits for it is told
+  underway.room(P) -- who waits for it is told
   if P.stepping then sched.wake(P.stepping) end
   lib.tw_producer_close(ffi.gc(native, nil))
   C.tw_loop_wake(sched.loop(), P.id) -- the servant leaves
@@ -434,10 +359,9 @@ function producer.open(node, conf)
   local message = ffi.new("char[?]", kafka.ERROR_SIZE)
   local native = lib.tw_producer_open(sched.loop(), conf, kafka.loud(node.opts), message, kafka.ERROR_SIZE)
   if native == nil then error(("%s: %s"):format(node.kind, ffi.string(message)), 0) end
-  local P = {
+  local P = underway.open {
     node = node, native = ffi.gc(native, lib.tw_producer_close), id = lib.tw_producer_id(native),
-    embedded = node.opts.brokers == "embedded", held = {}, next = 0, topics = {}, names = {},
-    record = ffi.new "tw_kafka_record", busy = false, waiters = nil, lost = 0,
+    embedded = node.opts.brokers == "embedded", topics = {}, names = {}, record = ffi.new "tw_kafka_record",
   }
   sched.spawn(attend, true, P)
   return P
@@ -485,7 +409,7 @@ end
 
 --- The text for an element: found out here, when the graph is compiled, is which policy is in force.
 function producer.emit(b, node, x)
-  node.state.lenient = rule_of(node) ~= "raise"
+  node.state.lenient = underway.rule_of(node) ~= "raise"
   b:call(node, producer.send, b:constant(node), x)
 end
 
@@ -499,7 +423,7 @@ function producer.leave(node)
   if not P or P.node ~= node then return end -- a transaction's
   if not at_work(P) then return close(P) end
   sched.spawn(function()
-    while at_work(P) do has_room(P) end
+    while at_work(P) do underway.has_room(P, "to_kafka") end
     close(P)
   end, true)
 end

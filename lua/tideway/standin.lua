@@ -48,6 +48,7 @@ function Standin:release(n)
   self.kept = false
   W.kept[self.number], W.known[self.number], W.keeps = nil, nil, W.keeps - 1
   note_two(W, "done", W.at, self.number)
+  if not W.reader.p then W.speak(W) end
 end
 
 function Standin:failed()
@@ -127,8 +128,9 @@ function standin.letter(list, own)
   return write({}, list)
 end
 
---- What a worker has to know of them.
-function standin.state(W)
+--- What a worker W has to know of them. speak: its function (W): there is something to be told
+function standin.state(W, speak)
+  W.speak = speak
   W.own, W.at_hand = nil, nil -- the metadata of the element at hand, its stand-in
   W.before, W.seen = 0, 0     -- elements that came before those of this parcel; and with them
   W.notes = nil               -- the rows of the next answer

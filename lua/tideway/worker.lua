@@ -9,6 +9,7 @@
 --     starts   int32_t[count + 1]: how many results there were before each element; nil: not asked for
 --     errors   { { at = element, out = results before it, err = } ... }
 --     letters  { { at = element, number = of the plan's letters, letter =, from = its metadata } ... }
+--     waits    an operator's timer is set here: there may be an answer that nobody asks for
 --     counts   errors that policies have disposed of, by node of the plan, when there are new ones
 -- and what of it is about which elements results were made of, and who is through (tideway.origins).
 local C = require "tideway.ffi"
@@ -27,7 +28,7 @@ local view = require "tideway.view"
 
 local worker = {}
 
-local MORE, END = parcel.MORE, parcel.END
+local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local NUMBERS = 1      -- ORDER kind (tideway.parcel)
 local function now() return C.tw_clock_seconds() * 1e9 end
 local new_starts = ffi.typeof "int32_t[?]"
@@ -74,8 +75,18 @@ local function counts_of(W)
   return counts
 end
 
+--- Is there an operator that will emit by itself, or does?
+local function has_timer(W)
+  for _, node in ipairs(W.timed) do
+    local state = node.state
+    if state.timer and state.timer.serial or state.serving then return true end
+  end
+  return nil
+end
+
 --- Something as it can be sent: text, if there is no other way.
 local function sendable(x)
+  if type(x) == "cdata" and parcel.is_frame(x) then return tostring(x) end -- only elements go as frames
   local P = parcel.packer "scatter"
   P.mixed = true
   local ok = pcall(parcel.put, P, x)
@@ -103,16 +114,31 @@ end
 
 --- The answer is complete. starts: text or nil; spent: nanoseconds that it took
 local function answer(W, starts, spent, flags)
-  local counts, tail = counts_of(W), W.notes
-  if tail or starts or W.errors or W.letters or counts then
+  local counts, waits, tail = counts_of(W), has_timer(W), W.notes
+  if tail or starts or W.errors or W.letters or counts or waits then
     tail = tail or {}
-    tail.starts, tail.errors, tail.letters, tail.counts = starts, W.errors, W.letters, counts
+    tail.starts, tail.errors, tail.letters = starts, W.errors, W.letters
+    tail.counts, tail.waits = counts, waits
   end
   local p = parcel.seal(W.packer, W, tail, W.spare)
   W.spare, W.errors, W.letters, W.notes, W.base = nil, nil, nil, nil, 0
   p.flags, p.number = p.flags + (flags or 0), spent
   send(W, p)
 end
+
+local function speak_up(W)
+  W.speaking = false
+  if not W.reader.p and not W.ended then answer(W, nil, 0, LATE) end
+end
+
+--- There is something new to be told. Where no parcel is being delivered, it is an answer of its own.
+local function speak(W)
+  if W.reader.p or W.speaking or W.ended then return end
+  W.speaking = true
+  sched.spawn(speak_up, true, W)
+end
+jit.off(speak_up)
+jit.off(speak)
 jit.off(counts_of)
 jit.off(sendable)
 jit.off(note_error)
@@ -285,8 +311,8 @@ local function source_of(W, plan)
       return p ~= nil and begin(W, p) or nil
     end,
     deliver = plan.later and deliver_later or deliver,
-    loop = function(b)
-      local item = parcel.loop(b)
+    loop = function(b, node)
+      local item = parcel.loop(b, node)
       b:line "local starts, packer = S.starts, S.packer"
       return function()
         b:line "starts[i] = S.base + packer.n"
@@ -298,7 +324,7 @@ end
 
 --- What the gather number `port` gets goes back.
 local function sink_of(W, plan, port)
-  local desc = { name = "gather", args = {}, sink = true, outputs = "0" }
+  local desc = { name = "gather", args = {}, sink = true, outputs = "0", borrows = not (W.many or plan.later) }
   if plan.later then
     local function take(x)
       local element, list = element_at_hand(), standin.list()
@@ -311,9 +337,10 @@ local function sink_of(W, plan, port)
       put(W, port, x)
       local list = standin.list()
       if list ~= W.own then standin.result(W, W.base + W.packer.n - 1, list) end
+      if not W.reader.p then speak(W) end
     end
     function desc.emit(b, node, x)
-      if node.carries then
+      if node.carries or W.timed[1] then
         b:effect(node, take_marked, x)
       elseif not W.many then
         local P = b:constant(W.packer)
@@ -350,6 +377,7 @@ local function policy_of(W, plan, policy)
       table.insert(element.letters, { policy.letter, letter, from or nil })
     else
       note_letter(W, W.at, policy.letter, letter, standin.letter(standin.list(), W.own))
+      if not W.reader.p then speak(W) end
     end
   end)
   W.anchors[#W.anchors + 1] = letters
@@ -391,6 +419,7 @@ local function build(W, plan)
       node = graph.node(desc, args_of(one.args, nodes), one.extra, one.opts, ups)
       node.kind, node.where, node.name = one.kind, one.where, one.name
       W.nodes[i] = node
+      if node.alone then W.timed[#W.timed + 1] = node end
     end
     govern(W, plan, node, one.policy)
     nodes[i] = node
@@ -409,6 +438,7 @@ local function build(W, plan)
       if sinks == 0 then
         complete(W)
         answer(W, nil, 0, END)
+        W.ended = true
       end
     end }
   end
@@ -421,12 +451,13 @@ function worker.run(address)
   local lane = ffi.cast("tw_lane *", tonumber(address))
   if C.tw_lane_attach(lane, sched.loop()) ~= C.TW_OK then error("scatter: no memory", 0) end
   sched.spawn(function()
-    local W = standin.state {
+    local W = standin.state({
       lane = lane, id = C.tw_lane_id(lane), packer = parcel.packer "gather", reader = parcel.reader(), spare = nil,
       base = 0, at = 0, starts = new_starts(parcel.MOST + 1), room = parcel.MOST + 1, began = 0,
       errors = nil, letters = nil, nodes = {}, counted = {}, anchors = {},
-      batches = {}, batch = nil, first = 0, last = 0, many = false,
-    }
+      batches = {}, batch = nil, first = 0, last = 0, many = false, speaking = false, ended = false,
+      timed = {},
+    }, speak)
     confined.install()
     local p = receive(W)
     if p == nil then return end

@@ -56,6 +56,7 @@ struct poll {
   uv_poll_t uv; /* first */
   tw_http *client;
   curl_socket_t fd;
+  int events;
 };
 
 /* ---- the end of a call ---------------------------------------------------- */
@@ -220,11 +221,12 @@ static void after_timer_close(uv_handle_t *handle) {
 static void on_poll(uv_poll_t *handle, int status, int events) {
   struct poll *poll = (struct poll *)handle;
   tw_http *client = poll->client;
-  int flags = 0, running;
-  if (status < 0) flags = CURL_CSELECT_ERR;
+  int flags = 0, running; /* 0, of an error: libcurl reads what came before it */
   if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
   if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
   curl_multi_socket_action(client->multi, poll->fd, flags, &running);
+  if (status < 0 && !uv_is_closing((uv_handle_t *)handle))
+    uv_poll_start(handle, poll->events, on_poll); /* libuv has stopped it */
   check(client);
 }
 
@@ -267,6 +269,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context,
   if (what & CURL_POLL_IN) events |= UV_READABLE;
   if (what & CURL_POLL_OUT) events |= UV_WRITABLE;
   if (!poll) poll = watch(client, fd);
+  if (poll) poll->events = events;
   if (!poll || uv_poll_start(&poll->uv, events, on_poll)) client->blind = 1;
   return 0;
 }

@@ -40,6 +40,9 @@ enum {
 };
 enum { SLOT_BITS = 20, MAX_SLOTS = 1 << SLOT_BITS };
 enum { LINGER_MS = 2000, LINGER_BYTES = 16 << 20 };
+enum {
+  RETRY_MS = 100
+}; /* until a connection that there was no memory for is taken up */
 
 enum state { SHAKING, IDLE, READING, QUEUED, HELD, WRITING, LINGERING, GONE, STATES };
 
@@ -950,15 +953,21 @@ static int take_slot(tw_httpd *server, uint32_t *slot) {
   return TW_OK;
 }
 
+/* No memory for it: it waits, and all others behind it. */
+static void put_off(tw_httpd *server) {
+  server->unaccepted = 1;
+  arm(server, now_ms(server) + RETRY_MS);
+}
+
 static void accept_one(tw_httpd *server) {
   struct conn *conn = tw__calloc(1, sizeof *conn);
   if (!conn) {
-    server->unaccepted = 1;
+    put_off(server);
     return;
   }
   if (take_slot(server, &conn->slot)) {
     tw__free(conn);
-    server->unaccepted = 1;
+    put_off(server);
     return;
   }
   if (server->is_unix)
@@ -1039,6 +1048,7 @@ static void sweep(uv_timer_t *timer) {
       lose_patience(list->first);
     if (list->first) arm(server, list->first->since + list->patience);
   }
+  if (server->unaccepted && !server->stopping) take_up(server);
 }
 
 /* ---- the server ------------------------------------------------------------------- */

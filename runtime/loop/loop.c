@@ -129,10 +129,6 @@ static void run_for(tw_loop *loop, int64_t timeout_ns) {
 
 /* Runs it until something happens, for at most so long; below 0: without end. */
 static void run_until(tw_loop *loop, int64_t timeout_ns) {
-  if (tw__spin_before(&loop->spin, timeout_ns)) {
-    run_ms(loop, 1000, UV_RUN_NOWAIT); /* for the others */
-    return;
-  }
   if (timeout_ns < 0)
     uv_run(loop->uv, UV_RUN_ONCE);
   else
@@ -143,8 +139,10 @@ static void run_until(tw_loop *loop, int64_t timeout_ns) {
 int tw_loop_poll_ns(tw_loop *loop, int64_t timeout_ns, uint32_t *ready, int max) {
   if (!loop || max < 0) return TW_EINVAL;
   if (loop->inside) return take_ready(loop, ready, max);
-  loop->running = 1;
-  if ((loop->first && max > 0) || timeout_ns == 0)
+  int look = (loop->first && max > 0) || timeout_ns == 0;
+  if (!look) look = tw__spin_before(&loop->spin, timeout_ns);
+  loop->running = 1; /* not before: a uv_stop would have uv_run look at nothing */
+  if (look)
     run_ms(loop, 1000, UV_RUN_NOWAIT);
   else
     run_until(loop, timeout_ns);

@@ -32,7 +32,7 @@ enum state { RESOLVING, CONNECTING, READY, SENDING, FAILED };
 struct tw_sender {
   tw__handle handle; /* first */
   enum state state;
-  int fd, closing, polled, pending;
+  int fd, closing, pending; /* fd: -1, or that of the open poll handle */
   uv_poll_t poll;
   uv_getaddrinfo_t lookup;
   struct addrinfo *addresses, *next; /* to be tried */
@@ -51,10 +51,11 @@ static void after_poll_close(uv_handle_t *handle) {
   settled(handle->data);
 }
 
-/* The poll handle is closed once, with the sender; stopped it does no harm. */
+/* The poll handle goes with its descriptor: closed later it would take the number out of epoll that
+ * is somebody else's by then. */
 static void drop_socket(tw_sender *s) {
   if (s->fd < 0) return;
-  uv_poll_stop(&s->poll);
+  uv_close((uv_handle_t *)&s->poll, after_poll_close);
   close(s->fd);
   s->fd = -1;
 }
@@ -148,7 +149,8 @@ static void try_next(tw_sender *s, const char *before) {
   }
   s->next = to->ai_next;
   int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && s->fd >= 0) {
+  const int reuse = fd >= 0 && s->fd >= 0;
+  if (reuse) {
     uv_poll_stop(&s->poll);
     if (dup3(fd, s->fd, O_CLOEXEC) < 0) {
       close(fd);
@@ -158,13 +160,12 @@ static void try_next(tw_sender *s, const char *before) {
     close(fd);
     fd = s->fd;
   }
-  if (fd < 0 || (!s->polled && uv_poll_init(s->lookup.loop, &s->poll, fd))) {
+  if (fd < 0 || (!reuse && uv_poll_init(s->lookup.loop, &s->poll, fd))) {
     if (fd >= 0) close(fd);
     try_next(s, "no descriptor for a socket");
     return;
   }
-  if (!s->polled) s->pending++;
-  s->polled = 1;
+  if (!reuse) s->pending++;
   s->poll.data = s;
   s->fd = fd;
   s->state = CONNECTING;
@@ -194,9 +195,8 @@ void tw_sender_close(tw_sender *s) {
   if (s->addresses) uv_freeaddrinfo(s->addresses);
   /* with something unread the connection would be reset, and what is on its way lost */
   if (s->state == READY && !gone(s)) shutdown(s->fd, SHUT_WR);
-  drop_socket(s);
   s->pending++;
-  if (s->polled) uv_close((uv_handle_t *)&s->poll, after_poll_close);
+  drop_socket(s);
   settled(s);
 }
 

@@ -39,7 +39,8 @@ struct tw_datagrams {
   int fd, port, listening, stopping, closing;
   int last; /* read once more, whatever there is after it */
   uv_poll_t poll;
-  int polled, waiting; /* is the poll on; does the owner wait for it */
+  int pending;  /* the poll handle is there */
+  int waiting;  /* the owner waits for it */
   int got, at;  /* datagrams in the slots; the first that has not been handed out */
   int64_t used; /* bytes of that one that have been */
   int64_t count[TW_DATAGRAMS_COUNTS];
@@ -71,13 +72,16 @@ static void release(tw_datagrams *d) {
 }
 
 static void after_poll_close(uv_handle_t *handle) {
-  release(handle->data);
+  tw_datagrams *d = handle->data;
+  d->pending = 0;
+  if (d->closing) release(d);
 }
 
-/* Gives the port back. */
+/* Gives the port back, and the poll handle with it: closed later it would take a descriptor of
+ * this number, which is somebody else's by then, out of epoll. */
 static void close_fd(tw_datagrams *d) {
   if (d->fd < 0) return;
-  if (d->listening) uv_poll_stop(&d->poll);
+  if (d->listening) uv_close((uv_handle_t *)&d->poll, after_poll_close);
   d->count[TW_DATAGRAMS_DROPPED] = dropped(d);
   close(d->fd);
   d->fd = -1;
@@ -88,10 +92,7 @@ void tw_datagrams_close(tw_datagrams *d) {
   d->closing = 1;
   tw__loop_detach(&d->handle);
   close_fd(d);
-  if (d->listening)
-    uv_close((uv_handle_t *)&d->poll, after_poll_close);
-  else
-    release(d);
+  if (!d->pending) release(d);
 }
 
 static void close_handle(tw__handle *handle) {
@@ -150,13 +151,11 @@ static void readable(uv_poll_t *poll, int status, int events) {
     return;
   }
   uv_poll_stop(poll); /* the owner is busy with what was read before */
-  d->polled = 0;
 }
 
 static void wait_for_more(tw_datagrams *d) {
   d->waiting = 1;
-  if (d->polled) return;
-  d->polled = 1;
+  if (uv_is_active((uv_handle_t *)&d->poll)) return; /* libuv stops it after an error */
   uv_poll_start(&d->poll, UV_READABLE, readable);
 }
 
@@ -167,7 +166,7 @@ int tw_datagrams_listen(tw_datagrams *d, char *error, int64_t size) {
     return TW_EIO;
   }
   d->poll.data = d;
-  d->listening = 1;
+  d->listening = d->pending = 1;
   return TW_OK;
 }
 
@@ -176,7 +175,7 @@ void tw_datagrams_stop(tw_datagrams *d) {
   socklen_t len = sizeof self;
   if (d->stopping) return;
   d->stopping = 1;
-  if (d->listening) uv_poll_stop(&d->poll);
+  if (d->listening && d->fd >= 0) uv_poll_stop(&d->poll);
   if (d->fd < 0 || getsockname(d->fd, &self.any, &len) ||
       connect(d->fd, &self.any, len))
     d->last = 1;

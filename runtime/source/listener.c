@@ -53,7 +53,7 @@ struct conn {
   struct conn *prev, *next; /* all, in the order in which they were last heard of */
   struct conn *next_ready;
   int fd;
-  uint8_t queued, polled, drained, eof;
+  uint8_t queued, drained, eof;
   char *
       carry; /* len bytes of a record that has not ended; no delimiter before `searched` */
   int64_t len, room, searched;
@@ -215,17 +215,17 @@ static void readable(uv_poll_t *poll, int status, int events) {
   }
   if (conn->queued || conn == l->current) {
     uv_poll_stop(poll);
-    conn->polled = 0;
     return;
   }
   enqueue(conn);
   tw__loop_ready(&l->handle);
 }
 
+/* libuv itself stops the poll of a connection that is broken, which may have sent something
+ * before that: then it is asked again. */
 static void listen_to(struct conn *conn) {
   conn->drained = 0;
-  if (conn->polled) return;
-  conn->polled = 1;
+  if (uv_is_active((uv_handle_t *)&conn->poll)) return;
   uv_poll_start(&conn->poll, UV_READABLE, readable);
 }
 
@@ -315,8 +315,11 @@ static int accept_some(tw_listener *l) {
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events) {
-  (void)status, (void)events;
-  accept_some(poll->data);
+  tw_listener *l = poll->data;
+  (void)events;
+  if (status < 0)
+    uv_timer_start(&l->retry, retry, RETRY_MS, 0); /* libuv has stopped it */
+  accept_some(l);
 }
 
 static void resume_accepting(tw_listener *l) {
@@ -397,7 +400,6 @@ void tw_listener_stop(tw_listener *l) {
     if (ioctl(conn->fd, FIONREAD, &n)) n = 0;
     conn->left = n;
     uv_poll_stop(&conn->poll);
-    conn->polled = 0;
     if (conn != l->current) enqueue(conn);
   }
   tw__loop_ready(&l->handle);

@@ -807,7 +807,10 @@ static void dialled(tw__ws_conn *conn) {
 
 static void on_event(uv_poll_t *poll, int status, int events) {
   tw__ws_conn *conn = (tw__ws_conn *)poll;
-  if (status < 0) events = UV_READABLE | UV_WRITABLE; /* recv says what is wrong */
+  if (status < 0) {   /* recv says what is wrong, and what came before that */
+    conn->events = 0; /* libuv has stopped the poll */
+    events = UV_READABLE | UV_WRITABLE;
+  }
   switch (conn->state) {
   case TW__WS_DIALING: dialled(conn); return;
   case TW__WS_SECURING: secure(conn); return;

@@ -29,7 +29,11 @@ void tw__ws_server_accept(tw_ws *ws) {
  * look. */
 static void on_connection(uv_poll_t *poll, int status, int events) {
   tw_ws *ws = poll->data;
-  (void)status, (void)events;
+  (void)events;
+  if (status < 0) { /* libuv has stopped the poll */
+    ws->accepting = 0;
+    tw__ws_tick(ws);
+  }
   for (int n = 0; n < ACCEPTS; n++) {
     if (ws->conns >= ws->options.max_connections) {
       pause_accepting(ws);

@@ -390,6 +390,77 @@ describe("scatter", function()
       assert.equal("1 2 3", zero)
     end)
 
+    --- Let the loop run until test() is true.
+    local function await(test)
+      tw.spawn(function()
+        while not test() do tw.sleep(0.0005) end
+      end):wait()
+    end
+
+    it("emits what is due in a worker without being asked", function()
+      local s, zero, due = tw.stream(), {}, {}
+      s:scatter { workers = 1 }:partition(9, { timeout = "1ms" }):gather():sink(function(t)
+        for k, x in ipairs(t) do
+          due[#due + 1] = { x, tw.metadata() and tw.metadata()[k].id }
+        end
+      end)
+      for i = 1, 3 do
+        s:emit(i, { { id = i, ref = tw.ref_counter { callback = function() zero[#zero + 1] = i end } } })
+        await(function() return zero[i] end)
+      end
+      assert.same({ 1, 2, 3 }, zero)
+      s:emit(4)
+      await(function() return due[4] end)
+      assert.same({ { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4 } }, due)
+    end)
+
+    it("holds what a function over there still works on, until that is through", function()
+      local s, zero = tw.stream(), {}
+      local inner
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if not inner then
+          inner = own.stream()
+          inner:buffer(9):sink(function() own.sleep(0.005) end)
+        end
+        inner:emit(x, own.metadata())
+        return x
+      end):gather():sink(function() assert.same({}, zero) end)
+      s:emit(1, { { ref = tw.ref_counter { callback = function() zero[#zero + 1] = 1 end } } })
+      tw.step(0)
+      assert.same({}, zero)
+      await(function() return zero[1] end)
+    end)
+
+    it("does not let what a worker holds keep the loop waiting", function()
+      local s = tw.stream()
+      s:scatter { workers = 1 }:partition(2):gather():sink(same)
+      s:emit(1, { { ref = tw.ref_counter() } })
+      tw.run()
+      local task = tw.spawn(function() tw.channel(1):get() end)
+      local ok, err = pcall(task.wait, task)
+      task:cancel()
+      assert.is_false(ok)
+      assert.matches("would wait for ever", err)
+    end)
+
+    it("forgets what has failed over there once nobody there has it", function()
+      local s, refs = tw.stream(), {}
+      local scattered = s:scatter { workers = 1 }
+      scattered:partition(2):map(function() error "boom" end):gather():sink(same)
+      local function known()
+        local n = 0
+        for _ in pairs(scattered._node.state.list[1].origins.lists) do n = n + 1 end
+        return n
+      end
+      for i = 1, 6000 do
+        refs[i] = tw.ref_counter()
+        pcall(s.emit, s, i, { { ref = refs[i] } })
+      end
+      assert.is_true(known() < 4000, known())
+      for i = 1, 6000 do assert.is_true(refs[i]:count() > 0) end
+    end)
+
     it("keeps all of a partition that failed, in the worker or behind it, and no other", function()
       for _, build in ipairs {
         function(s) return s:partition(2):map(function(t) return t[1] == 3 and error "boom" or t end):gather() end,
@@ -414,6 +485,55 @@ describe("scatter", function()
         pcall(s.emit, s, i, { { ref = ref } })
       end
       assert.same({ true, true }, told)
+    end)
+
+    --- References that say what has become of them: "held", "released", "failed".
+    local function telling()
+      local list = {}
+      return list, function(i)
+        list[i] = "held"
+        local ref = tw.ref_counter { callback = function()
+          assert(list[i] == "held")
+          list[i] = "released"
+        end }
+        function ref.failed() list[i] = "failed" end
+        return { { ref = ref } }
+      end
+    end
+
+    it("releases nothing of what a worker had that has died, held or on its way", function()
+      local s, states, new = tw.stream(), telling()
+      s:scatter { workers = 1 }:map(function(x)
+        local own = require "tideway"
+        if x == 5 then
+          own.spawn(function() error "bad task" end)
+          own.sleep "10s"
+        end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 5 do assert.equal(i < 5, (pcall(s.emit, s, i, new(i)))) end
+      tw.step(0)
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
+      for i = 6, 8 do s:emit(i, new(i)) end -- by another
+      tw.step(0)
+      assert.same({ "released", "released", "released" }, { states[6], states[7], states[8] })
+      assert.same({ "failed", "failed" }, { states[4], states[5] })
+    end)
+
+    it("releases nothing of what was there when it is destroyed", function()
+      local s, states, new = tw.stream(), telling()
+      local scattered = s:scatter { workers = 1 }
+      scattered:map(function(x)
+        if x == 5 then require("tideway").sleep "10s" end
+        return x
+      end):partition(3):gather():sink(same)
+      for i = 1, 4 do s:emit(i, new(i)) end
+      local task = tw.spawn(function() s:emit(5, new(5)) end)
+      tw.step()
+      scattered:destroy()
+      tw.run()
+      assert.equal("done", task:status())
+      assert.same({ "released", "released", "released", "failed", "failed" }, states)
     end)
 
     it("gives a dead letter the metadata of what failed", function()
@@ -483,6 +603,45 @@ describe("scatter", function()
       assert.same(texts(list_of(build(frames(10)))), texts(list_of(build(frames(10):scatter { workers = 2 }):gather())))
       assert.same({ 3, 3, 3 }, list_of(frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }
         :map_partitions(function(f) return f end).stream:gather():map(function(f) return #f end)))
+    end)
+
+    it("lends them to dataframes and gives them to everybody else", function()
+      local example = tw.frame { x = { 1.5 }, name = { "a" } }
+      local function doubled(s)
+        local df = s:to_dataframe { example = example }
+        return df:assign { y = df.x * 2 }.stream
+      end
+      local function plain(s) return s end
+      local function scattered(s) return s:scatter { workers = 2 } end
+      local function agree(build)
+        local want, got = list_of(build(plain)), list_of(build(scattered))
+        collectgarbage()
+        collectgarbage()
+        assert.same(texts(want), texts(got))
+      end
+      agree(function(part) return doubled(part(frames(50)):map(function(f) return f end):gather()) end)
+      agree(function(part)
+        return part(frames(50)):map(function(f) return f end):gather():to_dataframe { example = example }
+          :window { n = 40 }:full().stream
+      end)
+      agree(function(part) return part(doubled(frames(50))):map(function(f) return f end):gather() end)
+      local kept = {}
+      local keyed = doubled(frames(50)):scatter { workers = 2, key = function(f)
+        kept[f.x[1]] = f
+        return f.x[1]
+      end }
+      list_of(keyed:map(function(f) return #f end):gather())
+      for i = 1, 50 do assert.equal(2 * i, kept[i].y[1]) end
+    end)
+
+    it("tells dead letters of one as text", function()
+      local letters = tw.stream()
+      local got = letters:sink_to_list()
+      local s = tw.from_range(1, 6):map(function(i) return tw.frame { [i == 4 and "z" or "x"] = { i } } end)
+      local out = s:on_error(letters):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }.stream:gather()
+      assert.equal(5, #list_of(out))
+      assert.equal(1, #got)
+      assert.equal(tostring(tw.frame { z = { 4 } }), got[1].element)
     end)
 
     it("leaves reductions and windows to who gathers", function()

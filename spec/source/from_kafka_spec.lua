@@ -267,6 +267,78 @@ describe("from_kafka", function()
     assert.equal(100, kafka.committed(topic, topic)[1])
   end)
 
+  -- Through worker threads: build(scattered) -> what is gathered. Each element is a number as text.
+  local function digit(x) return tonumber(x:sub(-1)) end
+  local workers = {
+    ["a partition per key"] = function(s) return s:partition(7, { key = digit, flush = true }) end,
+    ["windows"] = function(s) return s:sliding_window(5) end,
+    ["pieces"] = function(s) return s:flat_map(function(x) return { x, x, x } end) end,
+    ["partitions in pieces"] = function(s) return s:partition(4, { flush = true }):flatten() end,
+    ["a state"] = function(s) return s:accumulate(function(n) return n + 1 end, { start = 0 }) end,
+    ["one result for all"] = function(s) return s:reduce(function(n) return n + 1 end, 0) end,
+    ["what has no result"] = function(s) return s:filter(function(x) return digit(x) > 4 end) end,
+    ["pairs"] = function(s) return s:zip(s:map(digit):accumulate(function(_, x) return x end)) end,
+  }
+  for name, build in pairs(workers) do
+    for _, ordered in ipairs { true, false } do
+      local order = ordered and "in order" or "as it comes"
+      it(("commits what is through workers, %s, with %s"):format(order, name), function()
+        local topic = kafka.topic(2)
+        for p = 0, 1 do kafka.fill(topic, numbers(1, 400), p) end
+        local source = tw.from_kafka(settings(topic, { group = topic, commit_interval = "1ms" }))
+        local early, results = nil, 0
+        local gathered = build(source:scatter { workers = 2, key = digit }):gather { ordered = ordered }
+        gathered:sink(function()
+          results = results + 1
+          local list = tw.metadata()
+          if results % 60 ~= 0 or not list then return end
+          tw.sleep "3ms"
+          local committed = kafka.committed(topic, topic, 2)
+          for _, m in ipairs(list) do
+            local offset = committed[m.partition + 1] or 0
+            if offset > m.offset then early = ("%d committed, and here is %d"):format(offset, m.offset) end
+          end
+        end)
+        tw.run()
+        assert.is_nil(early)
+        assert.is_true(results > 0)
+        assert.same({ 400, 400 }, kafka.committed(topic, topic, 2))
+      end)
+    end
+  end
+
+  it("is read again from what a worker had, when that has died", function()
+    local topic = kafka.topic(1, numbers(1, 200))
+    local source = tw.from_kafka(settings(topic, { group = topic }))
+    local out = 0
+    source:scatter { workers = 1 }:map(function(x)
+      local own = require "tideway"
+      if x == "100" then
+        own.spawn(function() error "bad task" end)
+        own.sleep "10s"
+      end
+      return x
+    end):partition(3):gather():sink(function(t) out = out + #t end)
+    local ok, err = pcall(tw.run)
+    assert.is_false(ok)
+    assert.matches("worker 1 has died", err)
+    local committed = kafka.committed(topic, topic)[1] or 0
+    assert.is_true(committed <= out and out < 100, committed .. " of " .. out)
+    assert.same(numbers(committed + 1, 200), read(topic, topic))
+  end)
+
+  it("shows a function in a worker where its message is from", function()
+    local topic = kafka.topic(1, numbers(1, 20))
+    local list = read(topic, nil, function(s)
+      return s:scatter { workers = 2 }:map(function(x)
+        local m = require("tideway").metadata()[1]
+        return { x, m.topic, m.partition, m.offset }
+      end):gather()
+    end)
+    for i, t in ipairs(list) do assert.same({ tostring(i), topic, 0, i - 1 }, t) end
+    assert.equal(20, #list)
+  end)
+
   it("has topic, partition and offset in tw.metadata(), also when it was kept", function()
     local topic = kafka.topic(1, numbers(1, 5))
     local kept = {}

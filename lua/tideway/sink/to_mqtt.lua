@@ -4,19 +4,17 @@ local C = require "tideway.declare" "mqtt"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
-local hold = require "tideway.hold"
-local metadata = require "tideway.metadata"
 local mqtt = require "tideway.mqtt"
 local null = require "tideway.null"
-local policy = require "tideway.policy"
 local sched = require "tideway.sched"
+local underway = require "tideway.underway"
 local view = require "tideway.view"
 
 local misuse = errors.misuse
 local istype, ctype = ffi.istype, view.ctype
+local behind, occupy = underway.behind, underway.occupy
 local WINDOW = 1000  -- messages on their way
 local AGAIN_LATER = 10 -- attempts to connect, once it has been connected
-local LOST = 1000    -- messages that are being disposed of; beyond that who sends waits
 local USER = 38      -- the id of a property
 
 local lib
@@ -61,54 +59,13 @@ local function properties_of(node, map)
   return table.concat(list)
 end
 
--- What has arrived, and what has not ----------------------------------------------------------------
---
--- What is to be known of a message when it is reported has a number, `held`; of one whose element
--- has no metadata, under the policy "raise", that is nothing: only failures are reported.
-
---- The nearest policy above a node.
-local function rule_of(node)
-  local up = node.ups[1]
-  while up do
-    if up.policy then return up.policy end
-    up = up.ups[1]
-  end
-  return "raise"
-end
-
-local function room(P)
-  local waiters = P.waiters
-  P.waiters = nil
-  for _, waiter in ipairs(waiters or {}) do sched.wake(waiter) end
-end
-
-local function occupy(P, busy)
-  if P.busy ~= busy then
-    P.busy = busy
-    sched.occupied(busy)
-  end
-end
-jit.on(occupy)
+-- What has arrived, and what has not (tideway.underway) ----------------------------------------------
 
 local deliver
 
---- Dispose of a message that has not arrived, as the policy says; in a task of its own, as that may
--- take a while, and attempts of its own need reports.
-local function dispose(P, record, rule, err)
-  local task, node, x = sched.current, P.node, record.value
-  task.metadata = record.list[1] and record.list
-  local ok, problem = pcall(policy.dispose, node, rule, err, x, deliver, node, x)
-  task.metadata = nil
-  P.lost = P.lost - 1
-  sched.occupied(false)
-  room(P)
-  if not ok then error(problem, 0) end
-  metadata.release(record.list) -- it is done with
-end
-
 --- Messages that have not arrived: { record (or nil), why } each.
 local function sort_out(P, failed)
-  local rule, raised, count = rule_of(P.node), nil, 0
+  local rule, raised, count = underway.rule_of(P.node), nil, 0
   for _, item in ipairs(failed) do
     local record, why = item[1], item[2]
     local err = ("%s: %s"):format(P.node.kind, why)
@@ -118,9 +75,7 @@ local function sort_out(P, failed)
     elseif rule == "raise" or not (record and record.list) then
       raised, count = raised or err, count + 1
     else
-      P.lost = P.lost + 1
-      sched.occupied(true)
-      sched.spawn(dispose, true, P, record, rule, err)
+      underway.lose(P, record, rule, err, deliver)
     end
   end
   if raised then
@@ -149,7 +104,7 @@ local function reports(P, why)
         record.arrived = true
         sched.wake(record.waiter)
       else
-        metadata.release(record.list or record) -- without a policy nothing else is known of it
+        underway.release(record)
       end
     end
     if n == 0 then break end
@@ -174,25 +129,18 @@ local function attend(P)
     local why = not P.gave_up and mqtt.keep_up(P, mqtt.most(P, AGAIN_LATER))
     if not P.native then break end
     if why then give_up(P, why) end
-    room(P)
+    underway.room(P)
     if lib.tw_mqtt_pending(P.native) == 0 then
       occupy(P, false)
       if P.leaving then mqtt.close(P) break end
     end
     sched.wait(P.id)
   end
-  room(P)
+  underway.room(P)
   occupy(P, false)
 end
 
 -- Sending -------------------------------------------------------------------------------------------
-
-local function has_room(P)
-  local waiter = {}
-  P.waiters = P.waiters or {}
-  table.insert(P.waiters, waiter)
-  sched.suspend(waiter, "to_mqtt")
-end
 
 --- The client of a node, opened when the first element comes: a graph that is only built connects
 -- to nobody.
@@ -202,25 +150,12 @@ local function connect(node)
     clean = node.opts.client_id and node.opts.protocol == "3.1.1" and 0 or 1, qos = S.qos,
     in_flight = node.opts.maxsize or WINDOW,
   })
-  P.held, P.next, P.lost, P.busy, P.record = {}, 0, 0, false, ffi.new "tw_mqtt_record"
-  P.pending = 0 -- when last looked at
+  underway.open(P)
+  P.record, P.pending = ffi.new "tw_mqtt_record", 0 -- that wait, when last looked at
   S.client = P
   mqtt.at_end(P, mqtt.close) -- after a run that has failed also with something on its way
   sched.spawn(attend, true, P)
   return P
-end
-
---- The number of what is to be known of the message of element x when it is reported; 0: nothing.
-local function hold_record(P, S, x, watch)
-  local record = watch
-  if not watch then
-    local list = metadata.hold()
-    record = S.lenient and { value = hold.keep(x), list = list or {} } or list
-  end
-  if not record then return 0 end
-  P.next = P.next + 1
-  P.held[P.next] = record
-  return P.next
 end
 
 --- The message could not be sent: wait for room and try again, or raise. A loop of its own: in send
@@ -229,7 +164,7 @@ local function again(node, P, status, topic, text, len, properties)
   local r, id = P.record, P.record.id
   if type(text) == "cdata" then text = ffi.string(text, len) end -- of a view
   while status == C.TW_AGAIN do
-    has_room(P)
+    underway.has_room(P, "to_mqtt")
     if not P.native then
       status = C.TW_EIO
       break
@@ -239,9 +174,7 @@ local function again(node, P, status, topic, text, len, properties)
     status = lib.tw_mqtt_publish(P.native, r)
   end
   if status == 0 then return end
-  local record = P.held[tonumber(id)]
-  P.held[tonumber(id)] = nil
-  if record and not record.waiter then metadata.release(record.list or record) end
+  underway.drop(P, tonumber(id))
   local why = not P.native and "closed" or status == C.TW_ENOMEM and "no memory"
     or ffi.string(lib.tw_mqtt_error(P.native))
   error(("%s: %s: %s"):format(node.kind, topic, why), 0)
@@ -253,7 +186,7 @@ local function send(node, x, watch)
   local S = node.state
   local P = S.client
   if not P or not P.native then P = connect(node) end
-  if P.lost > LOST and not watch then has_room(P) end
+  if behind(P) and not watch then underway.has_room(P, "to_mqtt") end
   if P.gave_up then
     P.gave_up, P.attempts, P.been_up = false, 0, false
     lib.tw_mqtt_connect(P.native)
@@ -275,7 +208,9 @@ local function send(node, x, watch)
   local text, len = text_of(node, "the payload", payload)
   properties = properties and properties_of(node, properties) or ""
   local r, id = P.record, 0
-  if watch or S.lenient or sched.current.metadata then id = hold_record(P, S, x, watch) end
+  if watch or S.lenient or sched.current.metadata then
+    id = underway.hold(P, watch or underway.record_of(node, S.lenient, x))
+  end
   r.topic, r.topic_len, r.payload, r.payload_len = topic, #topic, text, len
   r.properties, r.properties_len = properties, #properties
   r.qos, r.retain, r.id = S.qos, S.retain, id
@@ -355,7 +290,7 @@ end)() ]],
 
   --- The text for an element: found out here, when the graph is compiled, is which policy is in force.
   emit = function(b, node, x)
-    node.state.lenient = rule_of(node) ~= "raise"
+    node.state.lenient = underway.rule_of(node) ~= "raise"
     b:call(node, send, b:constant(node), x)
   end,
 

@@ -291,6 +291,51 @@ static void is_pushed_by_threads(void) {
   CHECK(tw_close(rt) == TW_OK);
 }
 
+enum { TURNS = 200 };
+
+typedef struct partner {
+  tw_input *in;
+  _Atomic long heard;
+} partner;
+
+/* Pushes one whenever the one before has been heard. */
+static void *push_in_turn(void *arg) {
+  partner *p = arg;
+  for (int i = 0; i < TURNS; i++) {
+    if (push(p->in, "ping") != TW_OK) return arg;
+    for (int ms = 0; p->heard <= i && ms < 20000; ms++) usleep(100);
+  }
+  return NULL;
+}
+
+static void count_one(void *ctx, const char *data, size_t len) {
+  (void)data, (void)len;
+  ((partner *)ctx)->heard++;
+}
+
+/* A host that polls our descriptor is told of pushes, however late the input was opened. */
+static void is_polled_while_a_thread_pushes(void) {
+  tw_runtime *rt = open_code(SHOUT);
+  struct pollfd fd = {.fd = tw_backend_fd(rt), .events = POLLIN};
+  pthread_t thread;
+  void *failed;
+  int lost = 0;
+  partner p = {0};
+  CHECK(tw_output_listen(rt, "shouts", count_one, &p) == TW_OK);
+  CHECK(settle(rt) == 1);
+  p.in = tw_input_open(rt, "words", TW_SHARED);
+  pthread_create(&thread, NULL, push_in_turn, &p);
+  while (p.heard < TURNS && !lost) {
+    const int ms = tw_next_deadline_ms(rt);
+    lost = poll(&fd, 1, ms < 0 ? 5000 : ms) == 0 && ms < 0;
+    CHECK(tw_step(rt, 0) == 1);
+  }
+  CHECKF(!lost, "after %ld", p.heard);
+  pthread_join(thread, &failed);
+  CHECK(lost || !failed);
+  CHECK(tw_close(rt) == TW_OK);
+}
+
 /* Several runtimes in one thread, and as many in another. */
 static void *runs_many(void *arg) {
   tw_runtime *rt[RUNTIMES];
@@ -570,6 +615,7 @@ int main(int argc, char **argv) {
   lives_on_a_foreign_loop();
   lives_in_a_foreign_state();
   is_pushed_by_threads();
+  is_polled_while_a_thread_pushes();
   are_many();
   writes_before_it_closes();
   logs();

@@ -61,6 +61,11 @@ static int serve(int fd, const char *request) {
   } else if (strstr(request, " /nonsense ")) {
     put(fd, "\1\2\3\r\n\r\n");
     return 0;
+  } else if (strstr(request, " /cut ")) {
+    const struct linger hard = {.l_onoff = 1};
+    put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    return 0;
   } else if (strstr(request, " /never ")) {
     /* says nothing */
   } else {
@@ -234,6 +239,11 @@ static void says_what_is_wrong(void) {
   gives(o, 200, "hello");
 }
 
+/* An answer is one, though a reset comes right behind it. */
+static void reads_what_came_before_a_reset(void) {
+  for (int i = 0; i < 50; i++) gives(options("/cut"), 200, "hello");
+}
+
 static void does_many_at_once(void) {
   enum { MANY = 200 };
   tw_http_call *call[MANY];
@@ -298,6 +308,7 @@ int main(int argc, char **argv) {
   gets_pages();
   sends();
   says_what_is_wrong();
+  reads_what_came_before_a_reset();
   does_many_at_once();
   gives_up();
   survives_lack_of_memory();

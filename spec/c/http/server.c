@@ -528,6 +528,20 @@ static void survives_lack_of_memory(void) {
   }
 }
 
+/* It has no connection whose end would let others in. */
+static void takes_up_what_there_was_no_memory_for(void) {
+  open_server(options());
+  const int fd = dial();
+  tw_mem_fail_at(1);
+  for (int i = 0; i < 20; i++) turn(1);
+  tw_mem_fail_at(0);
+  say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+  CHECK(next() != NULL);
+  close(fd);
+  tw_httpd_close(server);
+  turn(0);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   loop = tw_loop_open();
@@ -545,6 +559,7 @@ int main(int argc, char **argv) {
   keeps_to_its_connections();
   gives_its_port_back();
   survives_lack_of_memory();
+  takes_up_what_there_was_no_memory_for();
   open_server(options()); /* left to the loop, with connections */
   const int fd = dial();
   say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);

@@ -3,6 +3,8 @@
 
 #include <poll.h>
 
+#include "loop/wake.h"
+
 #include "../check.h"
 
 enum { HANDLES = 40 };
@@ -120,6 +122,51 @@ static void wakes(tw_loop *loop) {
   CHECK(tw_loop_wake(loop, 7) == TW_OK); /* left over at close */
 }
 
+/* What a look around has found does not keep the descriptors from being looked at. */
+static tw__handle seen;
+static int find(tw__inflow *inflow, int step) {
+  (void)inflow;
+  if (step == TW__LOOK_END) tw__loop_ready(&seen);
+  return 1;
+}
+
+static void poll_closed(uv_handle_t *handle) {
+  (void)handle;
+  closed++;
+}
+
+static struct waker {
+  tw__handle handle; /* first */
+  tw__wake wake;
+} waker;
+
+static void close_waker(tw__handle *handle) {
+  tw__loop_detach(handle);
+  tw__wake_close(&waker.wake, poll_closed);
+}
+
+static void looks_at_all_after_a_look_around(void) {
+  tw_loop *loop = tw_loop_open();
+  tw__inflow inflow = {.look = find};
+  uint32_t ready[4];
+  tw__wake_init(&waker.wake);
+  CHECK(tw__wake_open(&waker.wake, loop, &waker.handle) == TW_OK);
+  tw__loop_attach(loop, &waker.handle, close_waker);
+  tw__loop_attach(loop, &seen, close_one);
+  CHECK(tw_loop_poll(loop, 0, ready, 4) == 0);
+  tw__spin_add(tw__loop_spin(loop), &inflow);
+  for (int i = 0; i < 4; i++) {
+    tw__loop_spin(loop)->promising = 1;
+    tw__wake_send(&waker.wake);
+    CHECK(tw_loop_poll(loop, i % 2 ? 20 : -1, ready, 4) == 2);
+    CHECK(ready[0] == seen.id && ready[1] == waker.handle.id);
+  }
+  tw__spin_remove(tw__loop_spin(loop), &inflow);
+  tw_loop_close(loop);
+  tw__wake_fini(&waker.wake);
+  closed -= 2;
+}
+
 /* Work on the pool makes the loop's descriptor readable for a host's poll. */
 static tw__handle pooled;
 static void work(uv_work_t *req) {
@@ -153,6 +200,7 @@ int main(int argc, char **argv) {
   does_not_wait_for_what_timers_brought(loop);
   tells_a_host(loop);
   wakes(loop);
+  looks_at_all_after_a_look_around();
   tw_loop_close(loop);
   CHECK(closed == HANDLES + 2);
   tw_loop_close(NULL);

@@ -8,7 +8,7 @@
 
 #include "tideway.h"
 
-#include "../check.h"
+#include "../neighbour.h"
 
 static tw_loop *loop;
 static int server;
@@ -168,6 +168,26 @@ static void says_why_it_cannot_connect(void) {
   tw_sender_close(tw_sender_open(loop, "127.0.0.1", port)); /* at once */
 }
 
+/* Between its failure and its end its descriptor's number is given to somebody else. */
+static void leaves_alone_who_comes_after_it(void) {
+  int client;
+  tw_sender *s = tw_sender_open(loop, "127.0.0.1", "1");
+  CHECK(settle(s) == TW_EIO);
+  neighbours_move_in(loop);
+  tw_sender_close(s);
+  CHECK(neighbours_are_heard(loop));
+  s = dial("127.0.0.1", &client);
+  close(client);
+  for (int i = 0; i < 1000 && tw_sender_state(s) == TW_OK; i++) {
+    uint32_t ready[8];
+    tw_loop_poll(loop, 10, ready, 8);
+  }
+  CHECK(tw_sender_state(s) == TW_EIO);
+  neighbours_move_in(loop);
+  tw_sender_close(s);
+  CHECK(neighbours_are_heard(loop));
+}
+
 /* A name may have addresses where nobody listens. */
 static void tries_all_addresses(void) {
   int client;
@@ -201,6 +221,7 @@ int main(int argc, char **argv) {
   sends_queues();
   notices_that_the_other_side_went();
   says_why_it_cannot_connect();
+  leaves_alone_who_comes_after_it();
   tries_all_addresses();
   survives_lack_of_memory();
   CHECK(tw_sender_open(loop, "127.0.0.1", port) != NULL);

@@ -7,7 +7,7 @@
 
 #include "tideway.h"
 
-#include "../check.h"
+#include "../neighbour.h"
 
 enum { MOST = 65507 }; /* bytes of a datagram of IPv4 */
 
@@ -194,6 +194,17 @@ static void stops(void) {
   close_port();
 }
 
+/* Between a stop and its end its descriptor's number is given to somebody else. */
+static void leaves_alone_who_comes_after_it(void) {
+  open_port(options());
+  CHECK(tw_datagrams_next(d) == TW_AGAIN);
+  tw_datagrams_stop(d);
+  CHECK(next() == TW_EOF);
+  neighbours_move_in(loop);
+  close_port();
+  CHECK(neighbours_are_heard(loop));
+}
+
 static void no_memory(void) {
   const tw_datagrams_options o = options();
   for (int at = 1; at <= 3; at++) {
@@ -212,6 +223,7 @@ int main(int argc, char **argv) {
   refuses();
   counts_what_is_dropped();
   stops();
+  leaves_alone_who_comes_after_it();
   no_memory();
   tw_datagrams_close(NULL);
   const tw_datagrams_options o = options();

@@ -204,6 +204,24 @@ static void survives_clients_that_go(void) {
   close_listener();
 }
 
+/* What came before a reset that comes with it, and then the end of the connection. */
+static void reads_those_that_break_off(void) {
+  const struct linger hard = {.l_onoff = 1};
+  open_listener(options());
+  const int fd = dial();
+  for (int i = 0; i < 1000 && !count(TW_LISTENER_OPEN); i++) turn(1);
+  push(fd, "a\nb", 3);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  close(fd);
+  CHECK(next() == 1 && is(0, "a"));
+  for (int i = 0; i < 1000 && count(TW_LISTENER_OPEN); i++) {
+    CHECK(tw_listener_next(listener) == TW_AGAIN);
+    turn(1);
+  }
+  CHECK(count(TW_LISTENER_OPEN) == 0 && count(TW_LISTENER_BROKEN) == 1);
+  close_listener();
+}
+
 static void lets_go_of_the_silent(void) {
   tw_listener_options o = options();
   o.idle_ms = 50;
@@ -411,6 +429,7 @@ int main(int argc, char **argv) {
   refuses_long_records();
   bounds_what_it_holds();
   survives_clients_that_go();
+  reads_those_that_break_off();
   lets_go_of_the_silent();
   holds_clients_back();
   takes_turns();

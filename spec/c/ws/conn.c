@@ -99,6 +99,20 @@ static void survives_nonsense(void) {
   over(server);
 }
 
+/* What came before a reset that comes with it, and then the end of the connection. */
+static void reads_those_that_break_off(void) {
+  const struct linger hard = {.l_onoff = 1};
+  tw_ws *server = serve(options());
+  const int fd = joined(tw_ws_port(server));
+  say_frame(fd, TW__WS_TEXT, "last", 4);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  close(fd);
+  CHECK(next(server) == 1 && is(server, 0, "last"));
+  AWAIT(tw_ws_next(server) && tw_ws_busy(server) == 0);
+  CHECK(tw_ws_count(server, TW_WS_BROKEN) == 1);
+  over(server);
+}
+
 static void lets_go_of_the_silent(void) {
   tw_ws_options o = options();
   int count;
@@ -165,6 +179,7 @@ int main(int argc, char **argv) {
   const int64_t before = tw_mem_bytes();
   for (int i = 0; i < 4; i++) carries_messages(i & 1);
   survives_nonsense();
+  reads_those_that_break_off();
   lets_go_of_the_silent();
   lets_go_of_the_slow();
   holds_back_who_only_asks();
