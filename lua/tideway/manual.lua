@@ -19,7 +19,8 @@ Exit status: 0 done, 1 failed, 2 misuse.
 
 manual.pages = {
   run = [[
-tideway run [--workers N] [--metrics [HOST]:PORT] SCRIPT [ARGS]
+tideway run [--workers N] SCRIPT [ARGS]
+tideway run [--workers N] --metrics [HOST]:PORT SCRIPT [ARGS]
 
 Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When the script
 has come to its end, sources that were never started are run: tw.run() may be left out.
