@@ -9,12 +9,16 @@
 --     work    the same with a function that takes its time: ns an element
 --     trip    emitted by hand, so that each is there and back before the next: ns, the median
 --     hand    emitted by hand with a buffer: ns an element
+-- Frames have 10,000 rows. `does`: what a dataframe does with them, "select" rows and calculate, or "partitions".
 local rows = {
   { name = "numbers", what = "way", count = 1e7, limit = 5 },
   { name = "text of 25 bytes", what = "way", count = 2e6 },
   { name = "tables of 4 fields", what = "way", count = 1e6, limit = 150 },
   { name = "a function of about 10 us", what = "work", count = 5e4, steps = 5e3 },
   { name = "a function of about 100 us", what = "work", count = 5e3, steps = 5e4 },
+  { name = "frames", what = "way", count = 5e5, limit = 4000 },
+  { name = "a dataframe: select, calculate", what = "work", does = "select", count = 2e4, times = 1.7 },
+  { name = "a dataframe: map_partitions", what = "work", does = "partitions", count = 2e4, times = 1.7 },
   { name = "a table, emitted by hand", what = "trip", count = 5e3, limit = 80e3 },
   { name = "tables, emitted by hand, buffer(1000)", what = "hand", buffer = 1000, count = 3e5, limit = 400 },
   { name = "inc, emitted by hand, buffer(8)", what = "hand", buffer = 8, count = 1e5, peer = 300, ratio = 50 },
@@ -47,10 +51,18 @@ local function worker(steps)
   end
 end
 
+local function a_frame(k)
+  local x, y, name = {}, {}, {}
+  for i = 1, 10000 do x[i], y[i], name[i] = (i * 7 + k) % 100 / 100, i / 3, "name " .. i % 10 end
+  return tw.frame { x = x, y = y, name = name }
+end
+
 --- A thousand elements of the row's kind.
 local elements = {}
 for i = 1, 1000 do
-  if row.name:find "^text" then
+  if row.name:find "frame" then
+    elements[i] = i <= 10 and a_frame(i) or elements[i - 10]
+  elseif row.name:find "^text" then
     elements[i] = ("a line of text, number %04d"):format(i):sub(-25)
   elseif row.name:find "table" then
     elements[i] = { id = i, name = "name " .. i % 10, value = i / 2, ok = true }
@@ -67,10 +79,30 @@ local function count_it()
   if seen == count then ended, cpu = now(), os.clock() - cpu end
 end
 
---- s: scattered, f between, gathered.
+--- What is done with a stream's frames.
+local does = {}
+
+function does.select(s)
+  local df = s:to_dataframe { example = elements[1] }
+  df = df:assign { z = df.x * 2 + df.y }
+  return df[df.x:gt(0.5)].stream
+end
+
+function does.partitions(s)
+  local function longest(f)
+    local y, most = f.y, 0
+    for i = 1, #f do
+      if y[i] > most then most = y[i] end
+    end
+    return most
+  end
+  return s:to_dataframe { example = elements[1] }:map_partitions(longest).stream
+end
+
+--- s: scattered, what the row does (else f) between, gathered.
 local function through(s, f)
   if workers > 0 then s = s:scatter { workers = workers } end
-  s = s:map(f)
+  if row.does then s = does[row.does](s) else s = s:map(f) end
   if row.buffer then s = s:buffer(row.buffer) end
   return s:gather():sink(count_it)
 end
@@ -85,7 +117,7 @@ local go = {}
 
 function go.way() from_source(same) end
 
-function go.work() from_source(worker(row.steps)) end
+function go.work() from_source(row.steps and worker(row.steps)) end
 
 function go.trip()
   local s, trips = tw.stream(), {}

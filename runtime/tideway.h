@@ -1038,6 +1038,14 @@ int tw_combined_decode(tw_decoder *dec, const char *text, int64_t len);
  * tw_json_decode. */
 int tw_msgpack_decode(tw_decoder *dec, const char *bytes, int64_t len);
 
+/* Take a table apart that LuaJIT's string.buffer has written, and that may be followed by
+ * more: at is then where it ends. As tw_json_decode, but TW_EPARSE (at is 0) stands for all
+ * that string.buffer itself has to read: what is no table of pairs with strings as keys, or
+ * has a value in it that no slot takes. The dictionary (up to 128 strings, copied) is told
+ * before, string by string; of metatables there is one, null's. */
+int tw_packed_decode(tw_decoder *dec, const char *bytes, int64_t len);
+int tw_packed_dict(tw_decoder *dec, const char *text, int64_t len);
+
 /* What a column of csv is read as. ORDER TW_CSV (lua/tideway/codec/csv.lua) */
 enum tw_csv_type {
   TW_CSV_STRING = 0,

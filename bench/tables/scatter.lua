@@ -3,7 +3,7 @@
 local harness = require "harness"
 
 local number, quote = harness.number, harness.quote
-local SPEED_UP = 1.8 -- the goal for two workers
+local SPEED_UP = 1.8 -- the goal for two workers, unless a row has its own
 
 --- What a program prints, all of its numbers.
 local function numbers_of(text)
@@ -35,7 +35,8 @@ local function verdict(row, record, ns, rate)
   if row.what == "work" then
     local ratio = speed_up(record)
     if not ratio then return "-", "-" end
-    return (">= %.1f times one worker"):format(SPEED_UP), ("%.2f, %s"):format(ratio, reached(ratio >= SPEED_UP))
+    local goal = row.times or SPEED_UP
+    return (">= %.1f times one worker"):format(goal), ("%.2f, %s"):format(ratio, reached(ratio >= goal))
   elseif row.ratio then
     if not (rate and ns[2]) then return "-", "-" end
     local ratio = 1e9 / ns[2] / rate

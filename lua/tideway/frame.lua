@@ -10,6 +10,7 @@ local C = require "tideway.declare" "frames"
 local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
+local hold = require "tideway.hold"
 local moment = require "tideway.moment"
 local null = require "tideway.null"
 local registry = require "tideway.registry"
@@ -221,6 +222,15 @@ end
 function frame.keep(pointer)
   local object = handle(pointer)
   return note_frame(C.tw_frame_retain(pointer), object, bytes_of(pointer))
+end
+
+--- The same without any hold, for who lets go of it before the pointer's holder does.
+function frame.lend(pointer) return handle(pointer) end
+
+--- What a dead letter says of an element that may have been lent.
+function frame.outward(x)
+  if frame.is(x) then return frame.keep(x._frame) end
+  return hold.keep(x)
 end
 
 --- The schema of a frame.

@@ -56,6 +56,18 @@ function graph.node(desc, args, extra, opts, ups)
   return node
 end
 
+--- Do only those see a node's elements who hold no frame longer than they say by its count (`borrows` of
+-- their descriptors)? Then what users hold of it need not be noted (frame.lend), and it may be written
+-- anew in place.
+function graph.borrowed(node)
+  for _, down in ipairs(node.downs) do
+    local borrows = down.desc.borrows
+    if type(borrows) == "function" then borrows = borrows(down) end
+    if not borrows or #down.ups > 1 then return false end
+  end
+  return #node.downs > 0
+end
+
 function graph.is_node(x) return getmetatable(x) == Node end
 
 local function index_of(list, x)
@@ -316,6 +328,48 @@ end
 function graph.component(node)
   local list = walk(node, BOTH)
   table.sort(list, function(a, b) return a.id < b.id end)
+  return list
+end
+
+--- Place what can be placed: a node comes after all above it. waits: node -> how many of those are missing.
+local function place_below(list, from, waits)
+  local i = from
+  while list[i] do
+    for _, down in ipairs(list[i].downs) do
+      waits[down] = waits[down] - 1
+      if waits[down] == 0 then list[#list + 1] = down end
+    end
+    i = i + 1
+  end
+end
+
+--- Every node that is connected with a sink or with a stream that somebody holds: those without upstreams
+-- first, each after all above it, a ring at the node that was built first.
+function graph.all()
+  local seen, nodes = {}, {}
+  local function add(node)
+    if seen[node] or not (node.ups[1] or node.downs[1]) then return end
+    for _, one in ipairs((walk(node, BOTH))) do
+      seen[one] = true
+      nodes[#nodes + 1] = one
+    end
+  end
+  for node in pairs(sinks) do add(node) end
+  for node in pairs(handles) do add(node) end
+  table.sort(nodes, function(a, b) return a.id < b.id end)
+  local list, waits = {}, {}
+  for _, node in ipairs(nodes) do
+    waits[node] = #node.ups
+    if #node.ups == 0 then list[#list + 1] = node end
+  end
+  place_below(list, 1, waits)
+  for _, node in ipairs(nodes) do -- rings, and what is below them
+    if waits[node] > 0 then
+      waits[node] = 0
+      list[#list + 1] = node
+      place_below(list, #list, waits)
+    end
+  end
   return list
 end
 

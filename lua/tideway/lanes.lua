@@ -92,6 +92,7 @@ local function close_lane(lane)
     if group ~= lane.at_hand then free_parts(group) end
   end
   lane.parcels, lane.groups = {}, {}
+  parcel.close(lane.reader) -- LuaJIT's traces may keep the lane for long
 end
 
 --- What is here, on its way or held by workers will never be through: those are told that want to know.
@@ -343,6 +344,8 @@ lanes.held = function(node)
   local S = node.state
   return inside(S) + S.late + (S.ending and 1 or 0)
 end
+
+function lanes.load(node) return inside(node.state), node.section.window end
 
 local function has_room(S)
   if S.dead then return true end

@@ -6,7 +6,7 @@
 --     NUMBERS  double[count]
 --     TEXT     uint32_t start[count + 1], then the bytes; VIEWS the same, for elements that are views
 --     VALUES   each as string.buffer encodes it: tables, booleans, 64-bit integers, null, and what
---              comes after elements of different kinds
+--              comes after elements of different kinds; tables are read by tideway.packed
 --     FRAMES   tw_frame *[count], then the int32_t numbers of their schemas over there: the columns
 --              are shared
 --
@@ -15,8 +15,10 @@
 local C = require "tideway.declare" "frames"
 local frame -- tideway.frame, once there are any
 local schema
+local packed -- tideway.packed, likewise
 local buffer = require "string.buffer"
 local ffi = require "ffi"
+local graph = require "tideway.graph"
 local null = require "tideway.null"
 local view = require "tideway.view"
 
@@ -43,6 +45,7 @@ local ctype, epoch = view.ctype, view.epoch
 local OPTIONS = { metatable = { getmetatable(null) } }
 local NULL_BYTES = buffer.new(OPTIONS):encode(null):tostring()
 local FIRST = 64
+local TRIES = 8
 
 -- Packing -----------------------------------------------------------------------------------------
 
@@ -116,14 +119,14 @@ local function more_frames(P)
   P.frames, P.schemas, P.kept = frames, schemas, kept
 end
 
---- Is it a frame? No frame has been made as long as nobody has loaded their module.
-local function is_frame(x)
-  if not frame then
-    frame, schema = package.loaded["tideway.frame"], package.loaded["tideway.schema"]
-    if not frame then return false end
-  end
-  return frame.is(x)
+--- No frame has been made as long as nobody has loaded their module. Returns whether somebody has.
+local function know_frames()
+  frame, schema = package.loaded["tideway.frame"], package.loaded["tideway.schema"]
+  return frame ~= nil
 end
+
+local function is_frame(x) return (frame or know_frames()) and frame.is(x) end
+parcel.is_frame = is_frame
 
 local function put_frame(P, x)
   if P.n == P.kept then more_frames(P) end
@@ -144,7 +147,7 @@ jit.off(refuse)
 jit.off(more_numbers)
 jit.off(more_starts)
 jit.off(more_frames)
-jit.off(is_frame)
+jit.off(know_frames)
 
 --- Put an element in. Returns false when what is in has to go first (another kind, or enough bytes).
 -- was_view  true: x is the text of a view
@@ -272,9 +275,22 @@ function parcel.reader()
     starts = nil, from = nil, -- of TEXT and VIEWS
     view = false,             -- what the elements of VIEWS are; false: they are strings
     frames = nil, numbers_of = nil, schemas = {}, -- of FRAMES; number over there -> here
+    lent = nil,               -- the one that parcel.lend gave, until the next one
     values = buffer.new(OPTIONS), nulls = false,
+    unpacker = nil, tries = 0, -- of tables; how many it may fail to read before the rest is left to `values`
   }
 end
+
+--- There are tables from now on, with that dictionary.
+local function begin_tables(R, dict)
+  packed = require "tideway.packed"
+  R.values = buffer.new { dict = dict, metatable = OPTIONS.metatable }
+  R.unpacker = packed.new(dict)
+end
+jit.off(begin_tables)
+
+--- Let go of what a reader has in native memory; what is not read yet can still be.
+function parcel.close(R) R.unpacker, R.tries = nil, 0 end
 
 --- What the other side has to tell of it: a table.
 function parcel.tail(p)
@@ -289,7 +305,7 @@ function parcel.open(R, p)
   R.p, R.kind, R.n, R.tail, R.numbers = p, kind, n, nil, false
   if p.extra > 0 then
     R.tail = parcel.tail(p)
-    if R.tail.dict then R.values = buffer.new { dict = R.tail.dict, metatable = OPTIONS.metatable } end
+    if R.tail.dict then begin_tables(R, R.tail.dict) end
   end
   if kind == NUMBERS then
     R.numbers = ffi.cast(as_numbers, at)
@@ -298,8 +314,10 @@ function parcel.open(R, p)
   elseif kind == VALUES then
     R.values:reset():set(at, size)
     R.nulls = band(p.flags, NULLS) ~= 0
+    R.tries = R.unpacker and TRIES or 0
   elseif kind == FRAMES then
     frame, schema = require "tideway.frame", require "tideway.schema"
+    R.lent = R.lent or frame.slot()
     R.frames = ffi.cast(as_frames, at)
     R.numbers_of = ffi.cast(as_schemas, at + 8 * n)
     for number, description in pairs(R.tail and R.tail.schemas or {}) do
@@ -336,20 +354,43 @@ function parcel.item(R, i)
     R.frames[i] = nil
     return frame.receive(pointer, R.schemas[R.numbers_of[i]])
   end
-  local x = R.values:decode()
+  local values = R.values
+  if R.tries > 0 then
+    local at, size = values:ref()
+    if at[0] == packed.TABLE then
+      local x = packed.take(R.unpacker, values, at, size)
+      if x then return x end
+      R.tries = R.tries - 1
+    end
+  end
+  local x = values:decode()
   if R.nulls and type(x) == "table" then x = restore(x) end
   return x
 end
 
+--- The same for who lets go of a frame before he asks for the next element.
+function parcel.lend(R, i)
+  if R.kind ~= FRAMES then
+    local x = parcel.item(R, i)
+    return x
+  end
+  local pointer, lent = R.frames[i], R.lent.at
+  pointer.schema = R.schemas[R.numbers_of[i]]
+  C.tw_frame_release(lent[0])
+  lent[0], R.frames[i] = pointer, nil
+  return frame.lend(pointer)
+end
+
 --- The text of a batch loop over the elements of S.reader, as a descriptor's `loop`: S.at is the one at hand.
-function parcel.loop(b)
+function parcel.loop(b, node)
+  local item = graph.borrowed(node) and parcel.lend or parcel.item
   b:line "local reader = S.reader"
   b:line "local numbers = reader.numbers"
   return function()
     local x = b:name_of()
     b:line "S.at = i"
     b:line("local %s", x)
-    b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(parcel.item))
+    b:line("if numbers then %s = numbers[i] else %s = %s(reader, i) end", x, x, b:constant(item))
     return x
   end
 end

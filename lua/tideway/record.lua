@@ -175,12 +175,16 @@ local function map_constructor(tape, i, slot)
   return "{ " .. table.concat(parts, ", ") .. " }", i, slot
 end
 
+--- The expression of a record from its slots: `s` are these, `str`, `null` and `nested` what it needs.
+-- tape: its shape
 local function constructor(tape)
   if tape[0].kind == MAP then return (map_constructor(tape, 0, 0)) end
   local parts = {}
   for k = 1, tape[0].len do parts[k] = expression(tape[k].kind, k - 1) end
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
+
+record.constructor = constructor
 
 -- The constructor for keys whose values come in too many mixtures of kinds for one each:
 -- one loop over the slots, however they vary.

@@ -18,6 +18,7 @@ local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
 local from_textfile = require "tideway.source.from_textfile"
+local graph = require "tideway.graph"
 local policy = require "tideway.policy"
 local record = require "tideway.record"
 local sched = require "tideway.sched"
@@ -182,15 +183,6 @@ end
 
 -- Frames ---------------------------------------------------------------------------------------
 
---- Do only dataframes see the frames? They hold no frame longer than they say by its count,
--- so that it can be written anew in place.
-local function only_dataframes(node)
-  for _, down in ipairs(node.downs) do
-    if down.kind ~= "to_dataframe" or #down.ups > 1 then return false end
-  end
-  return #node.downs > 0
-end
-
 --- The strings of column i: those of the frames before, until most of them are of rows gone by.
 local function dict_of(S, i)
   if S.schema.types[i] ~= STRING then return nil end
@@ -226,8 +218,8 @@ local function give(S, node)
   for i = 1, frame.sends and S.schema.total or 0 do
     if S.dicts[i] then frame.follow(S.dicts[i], native.column[i - 1]) end
   end
-  if only_dataframes(node) then
-    S.item = frame.handle(native)
+  if graph.borrowed(node) then
+    S.item = frame.lend(native)
   else
     S.slot.at[0] = nil
     S.item = frame.take(native)

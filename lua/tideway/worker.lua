@@ -86,6 +86,7 @@ end
 
 --- Something as it can be sent: text, if there is no other way.
 local function sendable(x)
+  if type(x) == "cdata" and parcel.is_frame(x) then return tostring(x) end -- only elements go as frames
   local P = parcel.packer "scatter"
   P.mixed = true
   local ok = pcall(parcel.put, P, x)
@@ -310,8 +311,8 @@ local function source_of(W, plan)
       return p ~= nil and begin(W, p) or nil
     end,
     deliver = plan.later and deliver_later or deliver,
-    loop = function(b)
-      local item = parcel.loop(b)
+    loop = function(b, node)
+      local item = parcel.loop(b, node)
       b:line "local starts, packer = S.starts, S.packer"
       return function()
         b:line "starts[i] = S.base + packer.n"
@@ -323,7 +324,7 @@ end
 
 --- What the gather number `port` gets goes back.
 local function sink_of(W, plan, port)
-  local desc = { name = "gather", args = {}, sink = true, outputs = "0" }
+  local desc = { name = "gather", args = {}, sink = true, outputs = "0", borrows = not (W.many or plan.later) }
   if plan.later then
     local function take(x)
       local element, list = element_at_hand(), standin.list()

@@ -23,6 +23,7 @@ void tw_decoder_close(tw_decoder *pub) {
   for (int i = 0; i < dec->skeleton_n; i++) tw__free((void *)dec->skeleton[i].nodes);
   for (int i = 0; i < dec->shape_n; i++) tw__free(dec->shape[i].tape);
   tw__json_forget(dec->layouts);
+  tw__packed_forget(dec->packed);
   tw__free(dec->field_tape);
   tw__free(dec->column);
   tw__free(dec->side);

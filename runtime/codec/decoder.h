@@ -35,6 +35,7 @@ struct tw__shape {
 };
 
 struct tw__layouts; /* json.c */
+struct tw__packed;  /* packed.c */
 
 struct tw__decoder {
   tw_decoder pub;
@@ -55,6 +56,7 @@ struct tw__decoder {
   struct tw__shape shape[TW_SHAPES];
   int last_shape;              /* of the record before, or 0 */
   struct tw__layouts *layouts; /* json: owned; NULL until the first one */
+  struct tw__packed *packed;   /* packed: owned; NULL until the first one */
 
   bool sourced;            /* combined: source is filled in */
   int8_t source[TW_SLOTS]; /* which part of the line a field is, -1: none */
@@ -135,5 +137,8 @@ int tw__decoder_shape(struct tw__decoder *dec, int skeleton, int hint);
 
 /* Frees layouts (json.c). */
 void tw__json_forget(struct tw__layouts *layouts);
+
+/* The same of packed.c. */
+void tw__packed_forget(struct tw__packed *packed);
 
 #endif

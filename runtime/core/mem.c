@@ -34,7 +34,8 @@ __attribute__((constructor)) static void read_environment(void) {
 }
 
 int64_t tw_mem_bytes(void) {
-  return atomic_load_explicit(&in_use, memory_order_relaxed) - tw__pool_bytes();
+  return atomic_load_explicit(&in_use, memory_order_relaxed) - tw__pool_bytes() -
+         tw__pool_depot_bytes();
 }
 
 int64_t tw_mem_fail_at(int64_t n) {

@@ -39,8 +39,9 @@ static inline size_t tw__pool_size(int size_class) {
 void *tw__pool_take(int size_class);
 void tw__pool_give(int size_class, void *block);
 
-/* What the lists of this thread hold, in bytes; let go of it. */
+/* What the lists of this thread hold, and what is kept for all, in bytes; let go of both. */
 int64_t tw__pool_bytes(void);
+int64_t tw__pool_depot_bytes(void);
 void tw__pool_trim(void);
 
 #endif

@@ -605,6 +605,45 @@ describe("scatter", function()
         :map_partitions(function(f) return f end).stream:gather():map(function(f) return #f end)))
     end)
 
+    it("lends them to dataframes and gives them to everybody else", function()
+      local example = tw.frame { x = { 1.5 }, name = { "a" } }
+      local function doubled(s)
+        local df = s:to_dataframe { example = example }
+        return df:assign { y = df.x * 2 }.stream
+      end
+      local function plain(s) return s end
+      local function scattered(s) return s:scatter { workers = 2 } end
+      local function agree(build)
+        local want, got = list_of(build(plain)), list_of(build(scattered))
+        collectgarbage()
+        collectgarbage()
+        assert.same(texts(want), texts(got))
+      end
+      agree(function(part) return doubled(part(frames(50)):map(function(f) return f end):gather()) end)
+      agree(function(part)
+        return part(frames(50)):map(function(f) return f end):gather():to_dataframe { example = example }
+          :window { n = 40 }:full().stream
+      end)
+      agree(function(part) return part(doubled(frames(50))):map(function(f) return f end):gather() end)
+      local kept = {}
+      local keyed = doubled(frames(50)):scatter { workers = 2, key = function(f)
+        kept[f.x[1]] = f
+        return f.x[1]
+      end }
+      list_of(keyed:map(function(f) return #f end):gather())
+      for i = 1, 50 do assert.equal(2 * i, kept[i].y[1]) end
+    end)
+
+    it("tells dead letters of one as text", function()
+      local letters = tw.stream()
+      local got = letters:sink_to_list()
+      local s = tw.from_range(1, 6):map(function(i) return tw.frame { [i == 4 and "z" or "x"] = { i } } end)
+      local out = s:on_error(letters):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }.stream:gather()
+      assert.equal(5, #list_of(out))
+      assert.equal(1, #got)
+      assert.equal(tostring(tw.frame { z = { 4 } }), got[1].element)
+    end)
+
     it("leaves reductions and windows to who gathers", function()
       helper.misuse(function() frames(3):scatter { workers = 2 }:to_dataframe { schema = { x = "f64" } }.x:sum() end,
         "sum: cannot stand between scatter and gather; put it after gather()")

@@ -405,7 +405,34 @@ end
 
 -- elements ----------------------------------------------------------------------------------------
 
+--- A table with most of these keys, of values that change their kind now and then.
+local function record(rng)
+  local x = {}
+  for _, key in ipairs { "id", "end", "not a name", "", "ok", "deep" } do
+    local kind = rng:int(1, 20)
+    if kind <= 10 then x[key] = rng:int(0, 200) / 2
+    elseif kind <= 14 then x[key] = "v" .. rng:int(0, 20)
+    elseif kind <= 16 then x[key] = rng:chance(0.5)
+    elseif kind == 17 then x[key] = tw.null
+    elseif kind == 18 then x[key] = { y = rng:int(0, 9) }
+    end
+  end
+  return x
+end
+
+local function wide(rng)
+  local x = {}
+  for i = 1, rng:pick { 10, 60, 70, 300 } do x["key" .. i] = i end
+  return x
+end
+
 local kinds = {
+  record, record,
+  wide,
+  function(rng) return { x = rng:int(0, 99), at = { y = rng:int(0, 99) / 4, z = "z" } } end,
+  function(rng) return { [rng:int(1, 4)] = rng:int(0, 9), [-1] = 1, [0.5] = "half", [true] = tw.null } end,
+  function(rng) return { ["field" .. rng:int(1, 100)] = rng:int(0, 9) } end, -- more shapes than are learnt
+  function() return {} end,
   function(rng) return rng:int(-50, 400) end,
   function(rng) return rng:normal() end,
   function(rng) return ("x%d"):format(rng:int(0, 300)):rep(rng:int(0, 4)) end,

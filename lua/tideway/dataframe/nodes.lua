@@ -6,6 +6,7 @@
 -- whenever they change: `state.number` is the schema that `state.run` was made for.
 local expression = require "tideway.expression"
 local frame = require "tideway.frame"
+local graph = require "tideway.graph"
 local loop = require "tideway.dataframe.loop"
 local schema = require "tideway.schema"
 
@@ -24,7 +25,7 @@ function nodes.step(state, pointer)
   return state.run(pointer)
 end
 local step = nodes.step
-local keep = frame.keep
+local keep, lend = frame.keep, frame.lend
 
 --- A descriptor of nodes with one output for each frame; nil passes nothing on.
 function nodes.descriptor(name, doc, optional)
@@ -50,7 +51,10 @@ end
 nodes.leave = {
   name = "frames", args = {}, outputs = "1", of_frames = true,
   doc = "The frames of a dataframe as elements of a stream.",
-  emit = function(b, node, x) b:downstream(node, b:call(node, keep, x)) end,
+  emit = function(b, node, x)
+    local outward = graph.borrowed(node) and not node.out_region and lend or keep
+    b:downstream(node, b:call(node, outward, x))
+  end,
 }
 
 -- Columns, rows, expressions ----------------------------------------------------------------------

@@ -1,4 +1,5 @@
 local C = require "tideway.ffi"
+local hold = require "tideway.hold"
 local lanes = require "tideway.lanes"
 local section = require "tideway.section"
 
@@ -6,6 +7,13 @@ local section = require "tideway.section"
 local function step(b, node, x)
   local err = b:call(node, lanes.step, b:constant(node), x)
   b:line("if %s ~= nil then %s(%s, 0) end", err, b:constant(error), err)
+end
+
+--- What a dead letter says of an element. No frame has been lent as long as nobody has loaded their module.
+local function outward(x)
+  local frame = package.loaded["tideway.frame"]
+  if frame then return frame.outward(x) end
+  return hold.keep(x)
 end
 
 return {
@@ -38,7 +46,10 @@ source keeps a few parcels of elements under way for each worker.]],
     node.section = section.new(node, node.opts.workers and workers, key ~= nil)
     node.state = lanes.new(node, workers, key, node.section)
   end,
+  borrows = function(node) return not node.state.key end, -- which is the user's function
+  outward = outward,
   held = lanes.held,
+  load = lanes.load,
   gate = lanes.gate,
   emit = function(b, node, x)
     if node.carries or node.state.key or node.section.window then

@@ -3,7 +3,6 @@ local check = require "tideway.check"
 local errors = require "tideway.errors"
 local ffi = require "ffi"
 local frame = require "tideway.frame"
-local hold = require "tideway.hold"
 local schema = require "tideway.schema"
 
 local handle = frame.handle
@@ -140,12 +139,6 @@ local function enter(state, x)
   return pointer
 end
 
---- What a dead letter says of an element: a source may write its frames anew (tideway.tabular).
-local function outward(x)
-  if istype(handle, x) then return frame.keep(x._frame) end
-  return hold.keep(x)
-end
-
 --- The schema that the settings ask for.
 local function schema_of(opts)
   if opts.signature then return schema.of(schema.learn(opts.signature)) end
@@ -210,6 +203,6 @@ tw.from_iterable{tw.frame{x = {1, 2}}, tw.frame{x = {3}}}
   --- The settings for another thread: a frame is none.
   travels = function(node) return { signature = schema.describe(node.state.declared.number) } end,
   step = enter,
-  outward = outward,
+  borrows = true, outward = frame.outward,
   emit = function(b, node, x) b:downstream(node, b:call(node, enter, b:constant(node.state), x)) end,
 }

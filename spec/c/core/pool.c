@@ -104,6 +104,29 @@ static void who_is_only_given_keeps_nothing(void) {
   CHECK(tw_mem_bytes() == before);
 }
 
+/* What one thread is given by another, that one finds when it takes again. */
+static void *take_and_leave(void *blocks) {
+  for (int i = 0; i < 64; i++) ((void **)blocks)[i] = tw__pool_take(41);
+  return NULL;
+}
+
+static void what_others_send_they_find_again(void) {
+  void *blocks[64];
+  pthread_t thread;
+  tw__pool_trim();
+  const int64_t before = tw_mem_bytes();
+  for (int round = 0; round < 100; round++) {
+    CHECK(!pthread_create(&thread, NULL, take_and_leave, blocks));
+    CHECK(!pthread_join(thread, NULL));
+    for (int i = 0; i < 64; i++) tw__pool_give(41, blocks[i]);
+    const int64_t held = tw__pool_depot_bytes(); /* none where all comes from libc */
+    CHECK(held == 0 || held == 64 * (int64_t)tw__pool_size(41));
+  }
+  CHECK(tw_mem_bytes() == before);
+  tw__pool_trim();
+  CHECK(tw_mem_bytes() == before && tw__pool_depot_bytes() == 0);
+}
+
 int main(int argc, char **argv) {
   check_open(argc, argv);
   classes_hold_what_is_asked();
@@ -112,5 +135,6 @@ int main(int argc, char **argv) {
   an_allocation_still_fails();
   a_thread_that_ends_keeps_nothing();
   who_is_only_given_keeps_nothing();
+  what_others_send_they_find_again();
   return check_close();
 }
