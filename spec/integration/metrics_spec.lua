@@ -37,8 +37,14 @@ local function scrape(options, text)
   return status, err, out
 end
 
+--- hold() in each copy: all are ready, and have published it.
 local READY = [[
 local function hold()
+  tw.sleep(0.1)
+  io.open("FOLDER/ready" .. tw.worker.id, "w"):close()
+  for id = 1, tw.worker.count do
+    while not io.open("FOLDER/ready" .. id) do tw.sleep(0.01) end
+  end
   io.open("FOLDER/ready", "w"):close()
   while not io.open "FOLDER/go" do tw.sleep(0.01) end
 end
