@@ -155,6 +155,10 @@ end
 -- def  a function (stream, ...) -> stream, or a descriptor like the built-in operators' own
 function tw.register_operator(name, def) stream.register(name, def) end
 
+--- What the streams have done so far: { nodes = { { name =, operator =, ["in"] =, out =, ... } ... } }, from the
+-- first call on.
+function tw.metrics() return require("tideway.metrics").view() end
+
 --- Limits for untrusted scripts, from now on: {memory = "64MB", instructions = 1e8, time = "1s"}.
 function tw.limits(opts) return require("tideway.limits").set(opts) end
 

@@ -17,6 +17,7 @@ local metadata = require "tideway.metadata"
 local key = require "tideway.key"
 local region = require "tideway.region"
 local offence = require "tideway.offence"
+local tally = require "tideway.tally"
 local view = require "tideway.view"
 
 local Builder = {}
@@ -49,6 +50,7 @@ function builder.new(owner)
     owners = {},     -- node -> the node whose region inlines it
     governors = {},  -- node -> the node whose policy governs it, or false
     views = view.above(owner.node), -- the objects that may be passed as views here
+    sheet = tally.on and tally.sheet() or nil, -- where elements are counted
   }, Builder)
 end
 
@@ -102,7 +104,12 @@ function Builder:line(fmt, ...)
     local _, commas = list:gsub(",", "")
     fn.active = fn.active + commas + 1
   end
-  fn.lines[#fn.lines + 1] = { ("  "):rep(fn.depth + 1) .. text, fn.node }
+  local spared = self.spared
+  if spared and spared.fn ~= fn then spared = nil end
+  fn.lines[#fn.lines + 1] = {
+    ("  "):rep(fn.depth + 1) .. text, fn.node, passed = spared and #spared.list or nil,
+  }
+  if spared and text:find("return", 1, true) then spared.left = true end
 end
 
 --- A line that opens a block, and the end of it. `branch`: which way it goes depends on the
@@ -118,6 +125,7 @@ end
 function Builder:close()
   local fn = self.fn
   local segment = fn.segment
+  self:close_given()
   if fn[fn.depth .. "branch"] then segment.paths = segment.paths + fn[fn.depth] end
   fn[fn.depth .. "branch"] = nil
   fn.active = fn.outside[fn.depth]
@@ -130,6 +138,53 @@ function Builder:branch(fmt, ...)
   self:open(fmt, ...)
   self.fn[self.fn.depth .. "branch"] = true
 end
+
+--- Open a block for what an operator gives, y, which is seldom nil.
+function Builder:given(y)
+  self:open("if %s ~= nil then", y)
+  local spared, depth = self.spared, self.fn.depth
+  if spared and spared.fn == self.fn and #spared.blocks == depth - 1 then spared.blocks[depth] = {} end
+end
+
+-- Counts (tideway.tally) -----------------------------------------------------------------
+
+--- The text that adds to a cell.
+local function add(self, cell, n)
+  local cells = self:constant(self.sheet.cells)
+  self:line("%s[%d] = %s[%d] + %s", cells, cell, cells, cell, n or "1")
+end
+
+--- The text that counts an element: one that `giver` gives and `taker` gets (nodes; false: neither).
+-- Spared where the loop over a batch knows the number.
+local function tick(self, giver, taker)
+  local sheet, spared = self.sheet, self.spared
+  if not sheet then return end
+  if not (spared and spared.fn == self.fn and #spared.blocks == self.fn.depth) then
+    add(self, sheet:cell(giver, taker))
+    return
+  end
+  local without = {}
+  for i, block in ipairs(spared.blocks) do
+    block.cell = block.cell or sheet:cell(false, false)
+    without[i] = block.cell
+  end
+  sheet:spare(giver, taker, without)
+end
+
+--- The end of a block that `given` has opened: count what was nil, if anything was spared inside.
+function Builder:close_given()
+  local spared = self.spared
+  if not spared or spared.fn ~= self.fn or not spared.blocks[self.fn.depth] then return end
+  local block = table.remove(spared.blocks)
+  if not block.cell then return end
+  self.fn.depth = self.fn.depth - 1
+  self:line "else"
+  self.fn.depth = self.fn.depth + 1
+  add(self, block.cell)
+end
+
+--- Is what a node gives at the same moment got by its first downstream?
+local function leads_on(node, down) return node.downs[1] == down and not node.desc.each end
 
 --- The name under which a constant is known in the function being written.
 function Builder:constant(value)
@@ -355,6 +410,7 @@ end
 --- Deliver x, which comes from `from`, to one node.
 local function deliver(self, node, x, from)
   local before = self.element_name
+  if not leads_on(from, node) then tick(self, from.desc.each and from.downs[1] == node and from, node) end
   if #node.ups > 1 then
     join(self, node, x, from)
     self.element_name = before
@@ -489,11 +545,15 @@ function Builder:downstream(node, x)
         local passes_on = not node.policy and policy(self, node)
         self:line(passes_on and "if %s then return true end" or "%s", text)
         revive_views(self)
+      else
+        tick(self, node, false)
       end
       return
     end
   end
   self.entered = true
+  self.fn.node = node
+  if not node.desc.each then tick(self, node, node.downs[1]) end
   if node.policy and node.policy ~= "raise" then
     local arity = self:arity(x)
     local f = sequence(self, body(self, "x", function()
@@ -543,6 +603,35 @@ function Builder:note(node, h)
   if node.carries then self:line("%s(%s)", self:constant(hold.note), h) end
 end
 
+--- Write the function of an element once more, for a batch: what everything passes is not counted there,
+-- as the loop knows how often it went round (see tideway.tally). Returns its index, nil: that is not to be known.
+local function without_counts(self)
+  local owner = self.region
+  if not self.sheet or self.policies or owner.node.carries then return nil end
+  local spared = { fn = nil, list = self.sheet.spared, blocks = {}, left = false }
+  self.entered = false
+  local f = body(self, "x", function()
+    spared.fn, self.spared = self.fn, spared
+    self:downstream(owner.node, "x")
+  end)
+  self.spared = nil
+  if type(f) == "number" and spared.list[1] and not spared.left then
+    self.sheet:spares(f)
+    return f
+  end
+  self.sheet.spared = {}
+end
+
+--- The loop over a batch ends: elements that were completed, what it returns.
+local function leave(self, completed, value)
+  local sheet = self.sheet
+  if sheet and sheet.done then add(self, sheet.done, completed) end
+  self:line("do return %s end", value)
+end
+
+--- The same inside the loop, in place of the element at hand.
+function Builder:leave(value) leave(self, "(i - began)", value) end
+
 --- Write a source's batch function. Returns its index.
 -- With several segments the loop over the elements and the loop over the segments are one,
 -- so that LuaJIT has one loop to compile.
@@ -554,16 +643,24 @@ local function batch(self, segments)
   self.fn.node = node
   local item = node.desc.loop(self, node)
   if type(segments) == "number" then
+    local uncounted = without_counts(self)
+    if uncounted then self:line "local began = i" end -- tally looks for it, and for i
     self:open "for i = i, n - 1 do"
     local x, holes = item()
-    if holes then
-      self:line("if %s ~= nil then %s(%s) end", x, self:name(segments), x)
-    else
-      self:line("%s(%s)", self:name(segments), x)
+    if holes then self:open("if %s ~= nil then", x) end
+    self:line("%s(%s)", self:name(uncounted or segments), x)
+    if holes and uncounted then
+      self.fn.depth = self.fn.depth - 1
+      self:line "else"
+      self.fn.depth = self.fn.depth + 1
+      add(self, self.sheet:hole())
     end
-    self:line "if R.attention then return i + 1 end"
+    if holes then self:close() end
+    self:open "if R.attention then"
+    leave(self, "(i + 1 - began)", "i + 1")
     self:close()
-    self:line "return n"
+    self:close()
+    leave(self, "(n - began)", "n")
     return finish(self)
   end
   local count = #segments
@@ -627,6 +724,7 @@ function builder.write(self)
     for _, line in ipairs(fn) do
       lines[#lines + 1] = line[1]
       nodes[#lines], froms[#lines] = line[2], line[3]
+      if line.passed then self.sheet.passed[#lines] = line.passed end
     end
   end
   return table.concat(lines, "\n"), run, batched, nodes, froms

@@ -427,7 +427,7 @@ function commands.help(words)
     io.write(require("tideway.manual").usage, "\n")
     list_names()
     print "also        stdin stream emit try_emit connect destroy apply named on_error on_end start"
-    print "            explain null spawn sleep channel step metadata ref_counter testing worker"
+    print "            explain null spawn sleep channel step metadata metrics ref_counter testing worker"
     return DONE
   end
   local pages, topics = require("tideway.manual").pages, require("tideway.manual").topics

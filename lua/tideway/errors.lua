@@ -88,10 +88,13 @@ local function annotate(err)
   return table.concat(lines, "\n")
 end
 
+errors.observe = nil -- function(err), told of each error that leaves a delivery (tideway.tally)
+
 --- The message handler of every delivery (for xpcall).
 -- A table or other object is left alone. A string keeps its own text first; then come the
 -- operator in which it happened and the traceback through the user's own lines.
 function errors.handler(err)
+  if errors.observe then errors.observe(err) end
   if type(err) ~= "string" or err == last_annotated then return err end
   -- `error` itself as the user's function blames its caller, which is generated text
   err = err:gsub("^tideway:%d+:[^:]*:%d+: ", "")

@@ -329,9 +329,12 @@ function frame.send(x)
 end
 
 --- What users hold of a frame that was sent. pointer: taken; number: of its schema, here.
+-- Whoever else holds the columns, in whatever thread, answers for his share of their bytes.
 function frame.receive(pointer, number)
   pointer.schema = number
-  return frame.take(pointer)
+  local object, bytes = handle(pointer), bytes_of(pointer)
+  if pointer.columns > 0 and pointer.column[0] ~= nil then bytes = bytes / pointer.column[0].refs end
+  return note_frame(pointer, object, bytes)
 end
 
 -- The preview ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ local hold = require "tideway.hold"
 local policy = require "tideway.policy"
 local reach = require "tideway.reach"
 local region = require "tideway.region"
+local tally = require "tideway.tally"
 local ffi = require "ffi"
 
 local fuse = {}
@@ -27,6 +28,7 @@ local function load_text(self)
   if self.stale then return end -- a collection has expired it just now
   self.run = K[self.run_index]
   self.batch = self.batch_index and K[self.batch_index]
+  if self.sheet then tally.loaded(self.sheet, self, K) end
 end
 fuse.reload = load_text
 
@@ -66,6 +68,7 @@ function fuse.compile(self)
   if self.stale then return end
   self.text, self.run_index, self.batch_index = text, run_index, batch_index
   self.lines, self.froms, self.K, self.V = lines, froms, b.K, b.V
+  self.sheet = b.sheet
   load_text(self)
 end
 

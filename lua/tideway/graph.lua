@@ -331,6 +331,48 @@ function graph.component(node)
   return list
 end
 
+--- Place what can be placed: a node comes after all above it. waits: node -> how many of those are missing.
+local function place_below(list, from, waits)
+  local i = from
+  while list[i] do
+    for _, down in ipairs(list[i].downs) do
+      waits[down] = waits[down] - 1
+      if waits[down] == 0 then list[#list + 1] = down end
+    end
+    i = i + 1
+  end
+end
+
+--- Every node that is connected with a sink or with a stream that somebody holds: those without upstreams
+-- first, each after all above it, a ring at the node that was built first.
+function graph.all()
+  local seen, nodes = {}, {}
+  local function add(node)
+    if seen[node] or not (node.ups[1] or node.downs[1]) then return end
+    for _, one in ipairs((walk(node, BOTH))) do
+      seen[one] = true
+      nodes[#nodes + 1] = one
+    end
+  end
+  for node in pairs(sinks) do add(node) end
+  for node in pairs(handles) do add(node) end
+  table.sort(nodes, function(a, b) return a.id < b.id end)
+  local list, waits = {}, {}
+  for _, node in ipairs(nodes) do
+    waits[node] = #node.ups
+    if #node.ups == 0 then list[#list + 1] = node end
+  end
+  place_below(list, 1, waits)
+  for _, node in ipairs(nodes) do -- rings, and what is below them
+    if waits[node] > 0 then
+      waits[node] = 0
+      list[#list + 1] = node
+      place_below(list, #list, waits)
+    end
+  end
+  return list
+end
+
 --- Everything above a node, itself included, nearest first.
 function graph.above(node) return (walk(node, UP)) end
 

@@ -30,7 +30,7 @@ local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local DEPTH = 3          -- parcels that a worker has at once
 local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
 local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
-local TARGET = 500000    -- nanoseconds of work in one
+local TARGET = 1000000   -- nanoseconds of work in one
 local ERROR_SIZE = 512
 local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
 local as_starts = ffi.typeof "const int32_t *"
@@ -360,6 +360,8 @@ lanes.held = function(node)
   local S = node.state
   return inside(S) + S.late + (S.ending and 1 or 0)
 end
+
+function lanes.load(node) return inside(node.state), node.section.window end
 
 local function has_room(S)
   if S.dead then return true end

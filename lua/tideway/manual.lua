@@ -220,6 +220,21 @@ the same one.
 
 example
   tw.from_range(1, 1000):filter(tw.worker.owns):sink_to_textfile("out." .. tw.worker.id)]] },
+  metrics = { "tw.metrics()", [[
+What the streams have done so far. Counting begins with the first call. Returns {nodes = {...}}, a list of the streams
+that are connected with a sink or held by somebody, sources first, each after all above it:
+  name      as errors show it, "<map: parse>"; streams called alike are "<map>", "<map> #2", ...
+  operator  "map"
+  in        elements that came; nil for a source
+  out       elements that it gave; nil for a sink
+  errors    calls that failed here, whatever the policy did then; each attempt of a retry is one
+  queue     elements held or under way: buffer, delay, map_async, scatter, partition, sliding_window, collect,
+            timed_window, latest and sinks that send; nil elsewhere
+  limit     how many may be, where that is known
+An element on its way is counted where it has come to.
+
+example
+  for _, node in ipairs(tw.metrics().nodes) do print(node.name, node["in"], node.out, node.errors) end]] },
   null = { "tw.null", "The element that stands for JSON's null: x == tw.null. An ordinary element." },
   flush = { "tw.flush()", [[
 Complete what sinks have buffered. collector:flush() emits what stream:collect() holds.]] },

@@ -12,6 +12,7 @@ local check = require "tideway.check"
 local hold = require "tideway.hold"
 local metadata = require "tideway.metadata"
 local sched = require "tideway.sched"
+local tally = require "tideway.tally"
 
 local policy = {}
 
@@ -68,6 +69,7 @@ end
 -- where the policy says so.
 function policy.dispose(node, rule, err, element, fn, ...)
   if err == CANCELLED then error(err, 0) end -- nobody's failure
+  if tally.on then tally.failed(node) end
   local limits = pause(node)
   while type(rule) == "table" and not check.is_stream(rule) do
     local wait = rule.backoff
@@ -80,6 +82,7 @@ function policy.dispose(node, rule, err, element, fn, ...)
       for _, limit in ipairs(limits or {}) do limit:pause() end
       err = first
       if err == CANCELLED then error(err, 0) end
+      if tally.on then tally.failed(node) end
     end
     rule = rule.next
   end

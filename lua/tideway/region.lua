@@ -16,6 +16,7 @@ local handler = errors.handler
 local keep = require("tideway.hold").keep
 local metadata = require "tideway.metadata"
 local sched = require "tideway.sched"
+local tally = require "tideway.tally"
 
 local region = {}
 
@@ -348,7 +349,10 @@ end
 -- through; default all
 function region.emit(node, x, list, owned)
   owned = owned or list
-  if #node.downs == 0 then return metadata.release(owned) end
+  if #node.downs == 0 then
+    if tally.on then tally.gave(node, 1) end
+    return metadata.release(owned)
+  end
   if list ~= nil or sched.current.metadata ~= nil then
     return metadata.deliver(list, owned, offer, region.below(node), x)
   end

@@ -14,7 +14,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { KEPT_MAX = 32 << 20 }; /* by a thread, and by the depot */
+enum {
+  KEPT_MAX = 32 << 20, /* by a thread */
+  DEPOT_MAX = 48 << 20 /* what frames of one collection stand for (tideway.registry) */
+};
 
 struct pool {
   void *head[TW__POOL_CLASSES];
@@ -73,7 +76,7 @@ static void *take_from_depot(int size_class) {
 static int give_to_depot(int size_class, void *block) {
   const int64_t size = (int64_t)tw__pool_size(size_class);
   pthread_mutex_lock(&depot.lock);
-  const int place = depot.bytes <= KEPT_MAX - size;
+  const int place = depot.bytes <= DEPOT_MAX - size;
   if (place) {
     *(void **)block = depot.head[size_class];
     depot.head[size_class] = block;

@@ -21,7 +21,7 @@ describe("gather", function()
 
   it("gives results in the order of the elements, or as they come", function()
     local function slow_first(x)
-      if x == 1 then require("tideway").sleep "50ms" end
+      if x == 1 then require("tideway").sleep "300ms" end -- by then the other worker has begun
       return x
     end
     local want = { 1, 2, 3, 4, 5, 6, 7, 8 }

@@ -65,6 +65,7 @@ delivers them in order. An element has its place until it is through everything 
     node.state = { hold = hold.new(math.min(node.args.n, 1024)), n = node.args.n, at = 0 }
   end,
   held = function(node) return count(node.state.hold) - node.state.at end,
+  load = function(node) return count(node.state.hold) - node.state.at, node.args.n end,
   gate = function(node) return has_room(node.state) end,
   relay = true,
   -- Written out, so that what waits here leaves other buffers' loops to the compiler.

@@ -50,6 +50,7 @@ stream flushes it by other:sink(function() collector:flush() end).]],
     node.state = { hold = hold.new(node.opts.maxsize) }
     node.alone = true -- emits by itself
   end,
+  load = function(node) return count(node.state.hold), node.opts.maxsize end,
   emit = function(b, node, x)
     local h, maxsize = b:constant(node.state.hold), node.opts.maxsize
     b:note(node, h)

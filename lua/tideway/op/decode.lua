@@ -16,7 +16,7 @@ the error policy.]],
   end,
   emit = function(b, node, x)
     local y = b:call(node, node.state, x)
-    b:open("if %s ~= nil then", y)
+    b:given(y)
     b:downstream(node, y)
     b:close()
   end,

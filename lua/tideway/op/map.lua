@@ -8,7 +8,7 @@ return {
   gives = { 10, 20, 30 },
   emit = function(b, node, x)
     local y = b:user(node, node.args.fn, x)
-    b:open("if %s ~= nil then", y)
+    b:given(y)
     b:downstream(node, y)
     b:close()
   end,

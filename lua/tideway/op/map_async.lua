@@ -127,6 +127,7 @@ the elements unless ordered = false.]],
     }
   end,
   held = function(node) return node.state.last - node.state.first end,
+  load = function(node) return node.state.last - node.state.first, AHEAD * node.state.parallelism end,
   gate = function(node) return has_room(node.state) end,
   relay = true,
   emit = function(b, node, x) b:call(node, step, b:constant(node), x) end,

@@ -203,6 +203,12 @@ What is incomplete at the end of the stream is dropped, or emitted with flush = 
     if timeout then node.state.timeout = math.max(1, math.floor(timeout * 1e9 + 0.5)) end
   end,
   held = function(node) return node.state.closed and #node.state.closed or 0 end,
+  load = function(node)
+    local state, n = node.state, 0
+    if not state.parts then return state.held, node.args.n end
+    for _, part in pairs(state.parts) do n = n + part.held end
+    return n -- of all keys
+  end,
   gate = function(node) return is_open(node.state) end,
   destroyed = disarm,
   pruned = disarm,

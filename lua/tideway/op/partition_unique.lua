@@ -58,6 +58,7 @@ return {
       last = node.opts.keep == "last",
     }
   end,
+  load = function(node) return node.state.held, node.args.n end,
   emit = function(b, node, x)
     local t = b:call(node, step, b:constant(node.state), x, b:key(node, node.opts.key, x))
     b:branch("if %s ~= nil then", t)

@@ -39,14 +39,14 @@ return {
     local key = node.args.key
     if type(key) ~= "table" then
       local y = b:call(node, field, x, b:constant(key))
-      b:open("if %s ~= nil then", y)
+      b:given(y)
       b:downstream(node, y)
       b:close()
       return
     end
     if #key > MANY then
       local y = b:call(node, fields, x, b:constant(key))
-      b:open("if %s ~= nil then", y)
+      b:given(y)
       b:downstream(node, y)
       b:close()
       return

@@ -49,6 +49,7 @@ source keeps a few parcels of elements under way for each worker.]],
   borrows = function(node) return not node.state.key end, -- which is the user's function
   outward = outward,
   held = lanes.held,
+  load = lanes.load,
   gate = lanes.gate,
   emit = function(b, node, x)
     if node.carries or node.state.key or node.section.window then

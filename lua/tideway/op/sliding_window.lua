@@ -114,6 +114,9 @@ aggregate{name = tw.sum(), ...}.]],
       marks = {}, noted = 0, -- number of an element -> its metadata, of those that are held
     }
   end,
+  load = function(node)
+    if mode(node) ~= "elements" then return hold.count(node.state.hold), node.args.n end
+  end,
   emit = function(b, node, x)
     local what = mode(node)
     if node.carries then

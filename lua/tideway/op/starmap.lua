@@ -41,7 +41,7 @@ return {
     else
       y = b:user(node, node.state, x)
     end
-    b:open("if %s ~= nil then", y)
+    b:given(y)
     b:downstream(node, y)
     b:close()
   end,

@@ -35,6 +35,7 @@ delivered.]],
     return window, list
   end,
   held = ticking.held,
+  load = function(node) return hold.count(node.state.hold) end,
   gate = ticking.gate,
   relay = true,
   finish = ticking.finish,

@@ -42,7 +42,10 @@ return {
     b:line "if S.ended then return n end"
     return function()
       local x = b:let(node, "items()")
-      b:line("if %s == nil then S.ended = true do return n end end", x)
+      b:open("if %s == nil then", x)
+      b:line "S.ended = true"
+      b:leave "n"
+      b:close()
       return x
     end
   end,
