@@ -43,7 +43,8 @@ LLHTTP_LIBS   ?= $(if $(wildcard $(LLHTTP)/llhttp.c),,-lllhttp)
 SSL_LIBS      ?= -lssl -lcrypto
 LLHTTP_OBJ     = $(patsubst $(LLHTTP)/%.c,$(B)/llhttp/%.o,$(wildcard $(LLHTTP)/*.c))
 HTTP_OBJ       = $(B)/runtime/http/client.o
-HTTPD_OBJ      = $(B)/runtime/http/server.o $(LLHTTP_OBJ)
+HTTPD          = $(patsubst %,$(B)/runtime/http/%.o,server request answer)
+HTTPD_OBJ      = $(HTTPD) $(LLHTTP_OBJ)
 WS_LIBS       ?= -lwslay $(SSL_LIBS)
 WS_OBJ         = $(patsubst %.c,$(B)/%.o,$(wildcard runtime/ws/*.c)) $(LLHTTP_OBJ)
 TLS_OBJ        = $(B)/runtime/http/tls.o
@@ -126,7 +127,7 @@ $(B)/tideway/libtideway-ws.so: $(WS_OBJ) $(LIB)
 	$(call extra-library,$(WS_LIBS) $(LLHTTP_LIBS))
 $(B)/tideway/libtideway-mqtt.so: $(MQTT_OBJ) $(LIB)
 	$(call extra-library,$(SSL_LIBS))
-$(B)/runtime/http/server.o: CPPFLAGS += $(LLHTTP_CFLAGS)
+$(HTTPD): CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/runtime/ws/%.o: CPPFLAGS += $(LLHTTP_CFLAGS)
 $(B)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)

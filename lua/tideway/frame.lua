@@ -30,8 +30,13 @@ local frame = {}
 local note_frame = registry.new("tw_frame *", C.tw_frame_release_all)
 local note_column = registry.new("tw_column *", C.tw_column_release_all)
 
---- About the bytes of a frame; its strings are not counted.
-local function bytes_of(pointer) return 80 + pointer.columns * (136 + 8 * tonumber(pointer.rows)) end
+--- About the bytes of a frame; its strings are not counted. Whoever else holds its columns, in whatever
+-- thread, answers for his share of them.
+local function bytes_of(pointer)
+  local columns, holders = pointer.columns, 1
+  if columns > 0 and pointer.column[0] ~= nil then holders = pointer.column[0].refs end
+  return 80 + columns * (136 + 8 * tonumber(pointer.rows)) / holders
+end
 
 local handle -- the ctype of what users hold
 local columns_of = setmetatable({}, { __mode = "k" }) -- handle -> name -> column object
@@ -152,7 +157,7 @@ local classes = {
 local function column_object(col)
   local object = classes[col.type]()
   object._col = C.tw_column_retain(col)
-  note_column(col, object, 136 + 8 * tonumber(col.len))
+  note_column(col, object, (136 + 8 * tonumber(col.len)) / col.refs)
   object._n, object._valid, object._at = tonumber(col.len), col.valid, col.data
   if col.type == STRING then object._dict = col.dict end
   return object
@@ -329,12 +334,9 @@ function frame.send(x)
 end
 
 --- What users hold of a frame that was sent. pointer: taken; number: of its schema, here.
--- Whoever else holds the columns, in whatever thread, answers for his share of their bytes.
 function frame.receive(pointer, number)
   pointer.schema = number
-  local object, bytes = handle(pointer), bytes_of(pointer)
-  if pointer.columns > 0 and pointer.column[0] ~= nil then bytes = bytes / pointer.column[0].refs end
-  return note_frame(pointer, object, bytes)
+  return frame.take(pointer)
 end
 
 -- The preview ---------------------------------------------------------------------------------

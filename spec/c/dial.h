@@ -32,7 +32,7 @@ static int dial_port(int port) {
 }
 
 /* Send what goes at once. Returns how much. */
-static int64_t push(int fd, const char *bytes, int64_t len) {
+__attribute__((unused)) static int64_t push(int fd, const char *bytes, int64_t len) {
   const ssize_t n = send(fd, bytes, (size_t)len, MSG_NOSIGNAL);
   return n > 0 ? n : 0;
 }
