@@ -275,7 +275,10 @@ end
 local function listen(S, lane)
   if lane.heard then return end
   lane.heard = true
-  sched.watch(lane.id, function() attend(S, lane) end)
+  local known = setmetatable({ S = S, lane = lane }, { __mode = "v" }) -- a dropped graph is garbage all the same
+  sched.watch(lane.id, function()
+    if known.lane and known.S then attend(known.S, known.lane) end
+  end)
 end
 
 -- Sending -------------------------------------------------------------------------------------------

@@ -235,7 +235,7 @@ that are connected with a sink or held by somebody, sources first, each after al
   name      as errors show it, "<map: parse>"; streams called alike are "<map>", "<map> #2", ...
   operator  "map"
   in        elements that came; nil for a source
-  out       elements that it gave; nil for a sink
+  out       elements that it gave; nil for a sink, and both for what runs in the workers of a scatter
   errors    calls that failed here, whatever the policy did then; each attempt of a retry is one
   queue     elements held or under way: buffer, delay, map_async, scatter, partition, sliding_window, collect,
             timed_window, latest and sinks that send; nil elsewhere

@@ -37,18 +37,27 @@ local function unique()
   end
 end
 
+--- What is known of a node: elements in, out, calls that failed. What goes on in a scatter's workers is not
+-- counted, but for the failures that policies there have disposed of.
+local function counts_of(node, counted)
+  local S = node.section
+  if S and S.scatter ~= node then return nil, nil, node.errors end
+  local into, out = counted.into, counted.out
+  if node.gathers or not node.ups[1] and into == 0 then into = nil end
+  if S or node.desc.sink then out = nil end
+  return into, out, counted.errors
+end
+
 --- The rows of this Lua state, in graph order. place: the same in all copies of a script.
 local function rows_here()
   local total, placed = tally.now(), unique()
   local rows = {}
   for i, node in ipairs(graph.all()) do
-    local counted = total(node)
+    local into, out, errors = counts_of(node, total(node))
     local queue, limit = load_of(node)
     rows[i] = {
       name = tostring(node), operator = node.kind, place = placed(tostring(node) .. " " .. node.where),
-      ["in"] = (node.ups[1] or counted.into > 0) and counted.into or nil,
-      out = not node.desc.sink and counted.out or nil, errors = counted.errors,
-      queue = queue, limit = limit,
+      ["in"] = into, out = out, errors = errors, queue = queue, limit = limit,
     }
   end
   return rows
