@@ -2477,6 +2477,56 @@ int tw_thread_finish(tw_thread *t, int64_t timeout_ms);
 /* Frees it, taken, after tw_thread_finish; NULL is fine. */
 void tw_thread_close(tw_thread *t);
 
+/* ---- what graphs have counted (core/metrics.c) ------------------------------ */
+/* cdef: part metrics */
+
+/* The counts of several threads' graphs, which any thread may read at any time: each thread has
+ * a sheet with a row for each node, which it alone writes. */
+typedef struct tw_metrics tw_metrics;
+typedef struct tw_sheet tw_sheet;
+
+/* ORDER TW_METRIC (lua/tideway/metrics.lua) */
+enum tw_metric {
+  TW_METRIC_IN,     /* elements that came */
+  TW_METRIC_OUT,    /* elements given */
+  TW_METRIC_ERRORS, /* calls that failed */
+  TW_METRIC_QUEUE,  /* elements held */
+  TW_METRIC_LIMIT,  /* how many may be */
+  TW_METRICS
+};
+
+typedef struct tw_metrics_row {
+  const char *name;  /* of the node, as errors show it */
+  const char *kind;  /* its operator */
+  const char *place; /* in the script: the same node of another copy has the same */
+  int worker;        /* whose sheet it is on */
+  double values[5];  /* by tw_metric; NaN where a node has none */
+} tw_metrics_row;
+
+/* No sheets yet; NULL: no memory. Close it when no thread uses it or a sheet any more; NULL is
+ * fine. */
+tw_metrics *tw_metrics_open(void);
+void tw_metrics_close(tw_metrics *metrics);
+
+/* Somebody wants to know: threads that look are to begin counting. Thread: any. */
+void tw_metrics_want(tw_metrics *metrics);
+int tw_metrics_wanted(const tw_metrics *metrics);
+
+/* A sheet without rows, for the thread that calls and as long as `metrics`; NULL: no memory. */
+tw_sheet *tw_sheet_open(tw_metrics *metrics, int worker);
+
+/* The sheet has these rows from now on (copied; their worker is the sheet's).
+ * TW_OK, or TW_ENOMEM: it has those from before. Thread: the sheet's. */
+int tw_sheet_rows(tw_sheet *sheet, const tw_metrics_row *rows, int64_t n);
+
+/* Set the values, TW_METRICS of them, of a row. Thread: the sheet's. A few ns, no lock. */
+void tw_sheet_set(tw_sheet *sheet, int64_t row, const double *values);
+
+/* *rows becomes all rows of all sheets, in the order in which these were opened: new, for
+ * tw_metrics_free. Returns how many, or TW_ENOMEM. Thread: any. */
+int64_t tw_metrics_read(tw_metrics *metrics, tw_metrics_row **rows);
+void tw_metrics_free(tw_metrics_row *rows);
+
 /* ---- copies of a program (engine/crew.c) ----------------------------------- */
 /* cdef: part crew */
 
@@ -2495,6 +2545,7 @@ typedef struct tw_crew_options {
       *function; /* (from 1), count, and the words; the result is an exit status */
   const tw_slice *words; /* word_count texts */
   int word_count;
+  int counts; /* are the members to count from the start? (tw_crew_metrics) */
 } tw_crew_options;
 
 /* Start the threads. In each state io.stdout, the default output too, is a file of its own from
@@ -2514,6 +2565,9 @@ int tw_crew_running(tw_crew *crew);
 
 /* The first exit status that is not 0; 0: there is none. */
 int tw_crew_status(tw_crew *crew);
+
+/* What the members' graphs have counted: a view until the crew closes. Thread: any. */
+tw_metrics *tw_crew_metrics(tw_crew *crew);
 
 /* Have all members stop. reason: up to 15 bytes; the first one that is given counts. */
 void tw_crew_stop(tw_crew *crew, const char *reason);
@@ -2538,6 +2592,12 @@ int tw_member_claim_path(tw_member *member, const char *path);
  * Returns TW_OK or TW_ENOMEM. */
 int tw_member_agree(tw_member *member, const char *key, const char *value, int64_t len,
                     tw_slice *agreed);
+
+/* As tw_crew_metrics. A member that finds it wanted counts. */
+tw_metrics *tw_member_metrics(tw_member *member);
+
+/* Have all members count: their loops report id, as when they are to stop. Thread: any. */
+void tw_member_want(tw_member *member);
 
 /* End this member with an exit status, as exit() ends a process. Does not return. */
 void tw_member_exit(tw_member *member, int status);

@@ -100,6 +100,17 @@ describe("tw.metrics", function()
     helper.restore(clock)
   end)
 
+  it("counts what goes to a scatter's workers and comes back, not what they do", function()
+    tw.metrics()
+    tw.from_range(1, 50):scatter { workers = 2 }:map(function(x) if x % 2 == 0 then return x end end):gather()
+      :sink(function() end)
+    tw.run()
+    assert.same({ 50, nil }, { row("<scatter>")["in"], row("<scatter>").out })
+    assert.same({}, { row("<map>")["in"], row("<map>").out })
+    assert.same({ nil, 25 }, { row("<gather>")["in"], row("<gather>").out })
+    assert.equal(25, row("<sink>")["in"])
+  end)
+
   it("follows a graph that changes", function()
     tw.metrics()
     local s = tw.stream { name = "changing" }

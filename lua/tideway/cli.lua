@@ -11,7 +11,7 @@ local VERSION = "0.1.0"
 -- Words of later releases, commands and settings of `run`.
 local later = { graph = true, repl = true, bench = true, new = true }
 local later_settings = {
-  ["--state"] = true, ["--metrics"] = true, ["--dashboard"] = true, ["--progress"] = true,
+  ["--state"] = true, ["--dashboard"] = true, ["--progress"] = true,
 }
 
 -- Messages --------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ local copy -- of a script, which this state runs: { id =, count = }; nil: the on
 --- The lines of an error, on standard error in one piece. Copies that fail alike say it once.
 local function tell(lines)
   local text = table.concat(lines, "\n") .. "\n"
-  if copy then
+  if copy and copy.count > 1 then
     local owner = tostring(copy.id)
     if require "tideway.crew".agree("failed: " .. text, owner) ~= owner then return end
     text = ("worker %d: %s"):format(copy.id, text)
@@ -156,7 +156,7 @@ local function after_options(words, i, command)
     return nil, misuse("%s: %s is not there yet", command, option)
   end
   return nil, misuse("%s: unknown option %s%s (tideway help %s)", command, option,
-    did_you_mean(option, { "--help", command == "run" and "--workers" or nil }), command)
+    did_you_mean(option, command == "run" and { "--help", "--workers", "--metrics" } or { "--help" }), command)
 end
 
 --- Run a script, then the sources that it has left alone.
@@ -182,24 +182,48 @@ local function worker_count(words, i)
   return count, behind
 end
 
+--- The address that is wanted by the words from position i on: { host =, port = }, and the position behind; nil and
+-- the status on misuse.
+local function metrics_address(words, i)
+  local value = words[i]:match "^%-%-metrics=(.*)$"
+  local behind = value and i + 1 or i + 2
+  value = value or words[i + 1]
+  local host, port = (value or ""):match "^(.*):(%d+)$"
+  port = tonumber(port)
+  if not port or port > 65535 then
+    return nil, misuse("run: --metrics takes an address, [HOST]:PORT, such as :9100; got %s",
+      value and ("%q"):format(value) or "nothing")
+  end
+  host = host:match "^%[(.*)%]$" or host
+  return { host = host ~= "" and host or "127.0.0.1", port = port }, behind
+end
+
 --- Run so many copies of a script, whose path is words[i]. furnish: see tideway.copies. Returns the exit status.
-local function run_copies(count, script, words, i, furnish)
+local function run_copies(count, script, words, i, furnish, address)
   local texts = { script.path, script.text, script.name, tostring(i), words[0] or "tideway" }
   for k = 1, #words do texts[#texts + 1] = words[k] end
-  return require "tideway.copies".run(count, furnish, "tideway.cli", "copy", texts)
+  return require "tideway.copies".run(count, furnish, "tideway.cli", "copy", texts, address)
 end
 
 function commands.run(words, _, furnish)
-  local count, i = 1, 2
-  while words[i] and words[i]:find "^%-%-workers" and words[i]:match "^[^=]*" == "--workers" do
-    count, i = worker_count(words, i)
-    if not count then return i end
+  local count, i, address = 1, 2, nil
+  while true do
+    local option = words[i] and words[i]:match "^[^=]*"
+    if option == "--workers" then
+      count, i = worker_count(words, i)
+      if not count then return i end
+    elseif option == "--metrics" then
+      address, i = metrics_address(words, i)
+      if not address then return i end
+    else
+      break
+    end
   end
   local at, status = after_options(words, i, "run")
   if not at then return status end
   local chunk, script = load_script(words, at, "run")
   if not chunk then return script end
-  if count > 1 then return run_copies(count, script, words, at, furnish) end
+  if count > 1 or address then return run_copies(count, script, words, at, furnish, address) end
   return run_script(script.path, chunk, script.further)
 end
 
@@ -207,6 +231,12 @@ end
 local function exit_status(code)
   if code == nil or code == true then return DONE end
   return code == false and FAILED or tonumber(code) or FAILED
+end
+
+--- What a copy has counted to its end.
+local function publish()
+  local metrics = package.loaded["tideway.metrics"]
+  if metrics then metrics.publish() end
 end
 
 --- What a copy has of its own instead of what is the process's.
@@ -219,8 +249,10 @@ local function settle_in(crew)
   end)
   rawset(os, "exit", function(code)
     stdout:flush()
+    publish()
     crew.exit(exit_status(code))
   end)
+  if copy.count == 1 then return end
   require "tideway.host".say = function(line) io.stderr:write(("worker %d: %s\n"):format(copy.id, line)) end
 end
 
@@ -231,8 +263,10 @@ function cli.copy(member, id, count, path, text, name, i, program, ...)
   local crew = require "tideway.crew"
   crew.join(member, id, count)
   settle_in(crew)
+  if crew.counts() then require("tideway.metrics").start() end
   local words = { [0] = program, ... }
   local status = run_script(path, assert(loadstring(text, name)), set_arg(words, tonumber(i)))
+  publish()
   io.stdout:flush()
   return status
 end

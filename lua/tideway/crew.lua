@@ -58,7 +58,7 @@ end
 
 --- This state is copy `id` of `count`. native: its tw_member *.
 function crew.join(native, id, count)
-  require "tideway.declare" "crew"
+  require "tideway.declare" ("metrics", "crew")
   member = ffi.cast("tw_member *", native)
   crew.output = io.stdout
   crew.be(id, count)
@@ -113,6 +113,19 @@ function crew.attach(loop)
   return id
 end
 function crew.watch(on) C.tw_member_watch(member, on and 1 or 0) end
+
+-- Counts --------------------------------------------------------------------------------------
+
+--- What all copies have counted (tideway.metrics): native.
+function crew.metrics() return C.tw_member_metrics(member) end
+
+--- Is this copy to count?
+function crew.counts() return C.tw_metrics_wanted(C.tw_member_metrics(member)) ~= 0 end
+
+--- All copies are to count.
+function crew.count_all()
+  if not crew.counts() then C.tw_member_want(member) end
+end
 
 --- End this copy at once.
 function crew.exit(status) C.tw_member_exit(member, status) end

@@ -75,9 +75,23 @@ local function empty(lane)
   end
 end
 
-local function free_parts(group)
-  for _, p in ipairs(group.parcels) do parcel.free(ffi.gc(p, nil)) end
+--- Let go of a group's parcels; one is for the lane's next, whose memory is known to the processor.
+local function free_parts(lane, group)
+  for _, p in ipairs(group.parcels) do
+    if lane.worker and not lane.spare and parcel.reusable(p) then
+      lane.spare = p
+    else
+      parcel.free(ffi.gc(p, nil))
+    end
+  end
   group.parcels = {}
+end
+
+--- A parcel that is not needed any more, the caller's, or nil.
+local function take_spare(lane)
+  local p = lane.spare
+  lane.spare = nil
+  return p and ffi.gc(p, nil)
 end
 
 local function close_lane(lane)
@@ -89,8 +103,9 @@ local function close_lane(lane)
   if lane.reading then C.tw_loop_wake(sched.loop(), lane.id) end -- its reader leaves
   for _, p in ipairs(lane.parcels) do parcel.free(ffi.gc(p, nil)) end
   for _, group in ipairs(lane.groups) do
-    if group ~= lane.at_hand then free_parts(group) end
+    if group ~= lane.at_hand then free_parts(lane, group) end
   end
+  parcel.free(take_spare(lane))
   lane.parcels, lane.groups = {}, {}
   parcel.close(lane.reader) -- LuaJIT's traces may keep the lane for long
 end
@@ -119,6 +134,7 @@ local function new_lane(number, image)
     origins = origins.new(),          -- elements there that have metadata
     parcels = {}, groups = {},        -- answers: the parts of the next one; complete ones
     at_hand = nil,                    -- the group that is being emitted: its parcels are in use
+    spare = nil,                      -- a parcel whose elements are through
     reading = false, heard = false,   -- by the task that reads, between whiles
     ending = false, waits = false,    -- it has been told to end; something there is for its clock to say
   }
@@ -259,7 +275,10 @@ end
 local function listen(S, lane)
   if lane.heard then return end
   lane.heard = true
-  sched.watch(lane.id, function() attend(S, lane) end)
+  local known = setmetatable({ S = S, lane = lane }, { __mode = "v" }) -- a dropped graph is garbage all the same
+  sched.watch(lane.id, function()
+    if known.lane and known.S then attend(known.S, known.lane) end
+  end)
 end
 
 -- Sending -------------------------------------------------------------------------------------------
@@ -289,7 +308,7 @@ local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
   local before, meta = lane.origins.count, origins.send(lane.origins, P)
-  local p = parcel.seal(P, lane, meta and { meta = meta })
+  local p = parcel.seal(P, lane, meta and { meta = meta }, take_spare(lane))
   p.number = (S.key or meta) and 1 or 0 -- is it to say which result is whose?
   lane.last = lane.last + 1
   local sent = { count = n, hand = hand, before = before }
@@ -608,12 +627,12 @@ local function advance(S, lane, n)
   local ok, err = pcall(elements, S, lane, group, min(before + n, group.count))
   lane.at_hand = nil
   if not lane.worker then
-    free_parts(group)
+    free_parts(lane, group)
     return nil, err
   end
   S.pending = S.pending - (group.taken - before)
   if ok and group.taken == group.count then
-    free_parts(group)
+    free_parts(lane, group)
     table.remove(lane.groups, 1)
     if group.late then S.late = S.late - 1 end
     if lane.origins.kept > 0 then listen(S, lane) end

@@ -20,6 +20,7 @@ Exit status: 0 done, 1 failed, 2 misuse.
 manual.pages = {
   run = [[
 tideway run [--workers N] SCRIPT [ARGS]
+tideway run [--workers N] --metrics [HOST]:PORT SCRIPT [ARGS]
 
 Runs a Lua script. `arg` holds SCRIPT (arg[0]) and ARGS, as under luajit. When the script
 has come to its end, sources that were never started are run: tw.run() may be left out.
@@ -48,6 +49,14 @@ Lines on standard output are whole, in any order. Two copies cannot write one fi
 address to listen on: tw.worker.id makes them differ. The error of a copy says which one ("worker 2: ..."); the others
 stop in order, tw.run() returns "failure" in them, and the exit status is that of the first that failed.
 os.exit and tw.stop() are for one copy. A signal stops all.
+
+--metrics [HOST]:PORT serves what the streams have done so far (tideway help metrics) as Prometheus reads it, at
+http://HOST:PORT/metrics, while the script runs, also while it is busy or waits. HOST is 127.0.0.1 unless given;
+PORT 0 is one that is free, which standard error names. A port that is taken is an error before anything runs, exit
+status 1. Each series has the labels node, operator and worker; the numbers are those of the last time that the copy
+looked at its loop, every 20 ms at most.
+  tideway_elements_in_total  tideway_elements_out_total  tideway_errors_total
+  tideway_queue_elements     tideway_queue_limit
 ]],
   eval = [[
 tideway eval 'EXPR'
@@ -226,12 +235,14 @@ that are connected with a sink or held by somebody, sources first, each after al
   name      as errors show it, "<map: parse>"; streams called alike are "<map>", "<map> #2", ...
   operator  "map"
   in        elements that came; nil for a source
-  out       elements that it gave; nil for a sink
+  out       elements that it gave; nil for a sink, and both for what runs in the workers of a scatter
   errors    calls that failed here, whatever the policy did then; each attempt of a retry is one
   queue     elements held or under way: buffer, delay, map_async, scatter, partition, sliding_window, collect,
             timed_window, latest and sinks that send; nil elsewhere
   limit     how many may be, where that is known
-An element on its way is counted where it has come to.
+An element on its way is counted where it has come to. Among several copies (tideway run --workers) the numbers are the
+sums of all, and workers = {[1] = {...}, ...} has each copy's own; those of the others may be 20 ms old. A stream is the
+same in all copies when it was built at the same line of the script. (--metrics serves them for Prometheus.)
 
 example
   for _, node in ipairs(tw.metrics().nodes) do print(node.name, node["in"], node.out, node.errors) end]] },

@@ -16,8 +16,10 @@ jit.off(true, true)
 
 local buffer = require "string.buffer"
 local metadata = require "tideway.metadata"
+local table_new = require "table.new"
 
 local origins = {}
+local max = math.max
 
 --- The elements of a lane that are not through.
 function origins.new()
@@ -31,14 +33,21 @@ end
 
 -- There ----------------------------------------------------------------------------------------------
 
+--- What an entry itself says is to be seen of it (`__shown`, names): of a ticket, only as long as it is at hand.
+local function said(entry)
+  local names = getmetatable(entry)
+  names = names and names.__shown
+  if not names then return nil end
+  local copy = {}
+  for _, name in ipairs(names) do copy[name] = entry[name] end
+  return copy
+end
+
 --- An entry of an element's metadata as a worker sees it: without its reference and what cannot be copied,
 -- which stay here.
 local function shown(entry)
   local copy = {}
-  local names = getmetatable(entry)
-  names = names and names.__shown
-  for _, name in ipairs(names or {}) do copy[name] = entry[name] end
-  for name, x in pairs(names and {} or entry) do
+  for name, x in pairs(entry) do
     local kind = type(x)
     if kind == "number" or kind == "string" or kind == "boolean"
       or kind == "table" and name ~= "ref" and pcall(buffer.encode, x) then
@@ -51,23 +60,41 @@ end
 --- The newest element of a packer has the metadata that is at hand: retained from here on.
 function origins.note(P)
   local list = metadata.hold()
-  if not (list or P.marks) then return end
-  P.marks, P.meta = P.marks or {}, P.meta or {}
-  for i = #P.marks + 1, P.n - 1 do P.marks[i], P.meta[i] = false, false end
-  local copies = list and {} or false
-  for k, entry in ipairs(list or {}) do copies[k] = shown(entry) end
-  P.marks[P.n], P.meta[P.n] = list or false, copies
+  if not list and not P.marks then return end
+  local marks, n = P.marks, P.n
+  if not marks then
+    marks = table_new(max(n, 16), 0)
+    P.marks, P.marked = marks, 0
+  end
+  for i = P.marked + 1, n - 1 do marks[i] = false end
+  marks[n], P.marked = list or false, n
+  for i = 1, list and #list or 0 do
+    local copy = said(list[i])
+    if copy then
+      P.copies = P.copies or {}
+      P.copies[list[i]] = copy
+    end
+  end
 end
 
 --- What is in a packer goes to a lane. Returns what the worker is to see of the elements' metadata, nil: there is none.
 function origins.send(O, P)
-  local marks, meta = P.marks, P.meta
-  for i = 1, #(marks or {}) do
-    if marks[i] then O.lists[O.count + i] = marks[i] end
+  local before, marks = O.count, P.marks
+  O.count = before + P.n
+  if not marks then return nil end
+  local lists, known, n = O.lists, P.copies, P.marked
+  local meta = table_new(n, 0)
+  for i = 1, n do
+    local list, copies = marks[i], false
+    if list then
+      lists[before + i] = list
+      copies = {}
+      for k = 1, #list do copies[k] = known and known[list[k]] or shown(list[k]) end
+    end
+    meta[i] = copies
   end
-  O.traced = O.traced or meta ~= nil
-  O.count = O.count + P.n
-  P.marks, P.meta = nil, nil
+  O.traced = true
+  P.marks, P.copies = nil, nil
   return meta
 end
 

@@ -569,8 +569,13 @@ function sched.loop(uv)
   return loop
 end
 
+local before_wait -- function(timeout) -> timeout, called before each look at the outside world; nil: none
+
+function sched.before_wait(fn) before_wait = fn end
+
 --- Wake what has become ready; wait up to timeout nanoseconds (-1: for ever) for it.
 local function poll(timeout)
+  if before_wait then timeout = before_wait(timeout) end
   if timeout == 0 and parked_count == 0 and not watching then return end
   repeat
     local n = C.tw_loop_poll_ns(sched.loop(), timeout, ids, IDS)

@@ -55,6 +55,7 @@ end
 local attached, obeys = false, true -- obeys: a signal, too, not only the failure of another copy
 
 local function told()
+  if crew.counts() then require("tideway.metrics").start() end
   local reason = crew.reason()
   if reason and not stop.signal and (obeys or reason == "failure") then stop.begin(reason) end
 end
@@ -67,6 +68,7 @@ function signals.obey(all)
     sched.watch(crew.attach(sched.loop()), told)
   end
   crew.watch(true)
+  if crew.counts() then require("tideway.metrics").start() end
 end
 
 function signals.dismiss() crew.watch(false) end

@@ -56,6 +56,7 @@ struct tw_crew {
   char reason[REASON]; /* why to stop, for good once it is there; "" */
   int failed;          /* one has; that is a reason, too */
   note *notes;
+  tw_metrics *metrics;
   tw_member member[];
 };
 
@@ -188,6 +189,7 @@ static void free_crew(uv_handle_t *wake) {
     tw__free(n->value);
     tw__free(n);
   }
+  tw_metrics_close(crew->metrics);
   pthread_mutex_destroy(&crew->lock);
   pthread_cond_destroy(&crew->all_ended);
   tw__free(crew);
@@ -211,10 +213,13 @@ tw_crew *tw_crew_open(tw_loop *loop, const tw_crew_options *o) {
       tw__calloc(1, sizeof *crew + (size_t)o->count * sizeof crew->member[0]);
   if (!crew) return NULL;
   crew->options = *o;
-  if (uv_async_init(tw__loop_uv(loop), &crew->wake, ended)) {
+  crew->metrics = tw_metrics_open();
+  if (!crew->metrics || uv_async_init(tw__loop_uv(loop), &crew->wake, ended)) {
+    tw_metrics_close(crew->metrics);
     tw__free(crew);
     return NULL;
   }
+  if (o->counts) tw_metrics_want(crew->metrics);
   crew->wake.data = crew;
   pthread_mutex_init(&crew->lock, NULL);
   pthread_cond_init(&crew->all_ended, NULL);
@@ -273,6 +278,21 @@ void tw_crew_stop(tw_crew *crew, const char *reason) {
   if (!crew->reason[0]) snprintf(crew->reason, REASON, "%s", reason);
   ring(crew);
   pthread_mutex_unlock(&crew->lock);
+}
+
+tw_metrics *tw_crew_metrics(tw_crew *crew) {
+  return crew->metrics;
+}
+
+tw_metrics *tw_member_metrics(tw_member *m) {
+  return m->crew->metrics;
+}
+
+void tw_member_want(tw_member *m) {
+  tw_metrics_want(m->crew->metrics);
+  pthread_mutex_lock(&m->crew->lock);
+  ring(m->crew);
+  pthread_mutex_unlock(&m->crew->lock);
 }
 
 /* ---- what a member is told ----------------------------------------------------------------- */

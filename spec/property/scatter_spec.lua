@@ -5,6 +5,7 @@
 -- scattered stream), make(s, other) builds it. All that is random is drawn when the plan is made.
 -- Functions are copied to the workers, so they have nothing but plain upvalues and `tw`.
 local helper = require "helper"
+local ledger = require "support.ledger"
 local tw = helper.tw
 
 local ROUNDS = (tonumber(os.getenv "TIDEWAY_ROUNDS") or 1) * 20 -- 35: a million elements
@@ -499,39 +500,35 @@ function feeds.hand(list)
   end
 end
 
---- Emit an element with what `book` says. An error is noted.
+--- Which elements have metadata, and how many entries.
+local function book_of(list, rng)
+  local book, share = { marks = {}, refs = {} }, rng:pick { 0, 0.1, 0.9, 1 }
+  for i = 1, #list do book.marks[i] = rng:chance(share) and rng:int(1, rng:pick { 1, 2 }) end
+  return book
+end
+
+--- Emit an element with what its book says. An error is noted.
 local function emit_marked(s, out, book, i, x)
   local md = nil
-  if book.marks[i] then
-    md = {}
-    for k = 1, book.marks[i] do
-      local counter = tw.ref_counter { callback = function() book.fired[i] = book.fired[i] + 1 end }
-      md[k] = { tag = i + k / 10, ref = counter }
-      book.counters[#book.counters + 1] = { counter, i }
-    end
-    book.fired[i] = 0
+  for k = 1, book.marks[i] or 0 do
+    local ref = ledger.counted()
+    md = md or {}
+    md[k] = { tag = i + k / 10, ref = ref.counter }
+    book.refs[i] = book.refs[i] or {}
+    book.refs[i][k] = ref
   end
   local ok, err = pcall(s.emit, s, x, md)
   if not ok then table.insert(out.letters, { x, "raised", helper.message(err) }) end
 end
 
---- Which elements have metadata, and how many entries.
-local function book_of(list, rng)
-  local book, share = { marks = {}, counters = {}, fired = {} }, rng:pick { 0, 0.1, 0.9, 1 }
-  for i = 1, #list do book.marks[i] = rng:chance(share) and rng:int(1, rng:pick { 1, 2 }) end
-  return book
-end
-
---- What has become of the references.
-local function note_counts(out, book)
+--- What has become of the references: "done" or "held", of each, by the ledger.
+local function note_refs(out, book)
   tw.step(0)
-  out.counts = {}
-  for k, one in ipairs(book.counters) do
-    local counter, i = one[1], one[2]
-    out.counts[k] = ("%d: %s"):format(i, counter:count() > 0 and "kept" or "through") -- kept, by whomever
-  end
-  for i, fired in pairs(book.fired) do
-    if fired > book.marks[i] then out.counts[#out.counts + 1] = i .. " twice" end
+  out.refs = {}
+  for i in ipairs(book.marks) do
+    local states = {}
+    for k, ref in ipairs(book.refs[i] or {}) do states[k] = ledger.state(ref) end
+    out.refs[i] = table.concat(states, " ")
   end
 end
 
@@ -546,11 +543,7 @@ local function with_references(tasks)
         end)
       end
       tw.run()
-      table.sort(book.counters, function(a, b)
-        if a[2] ~= b[2] then return a[2] < b[2] end
-        return false
-      end)
-      note_counts(out, book)
+      note_refs(out, book)
     end
   end
 end
@@ -571,7 +564,7 @@ function feeds.flow(list, rng)
       while fed < #list do tw.sleep(0.0002) end
     end):wait()
     tw.run()
-    note_counts(out, book)
+    note_refs(out, book)
   end
 end
 
@@ -587,7 +580,7 @@ local function agree(plan, feed, list, seed)
   local got = run(plan, true, feed, list, seed)
   compare(plan, plan.ordered, feed .. ": results", want.log, got.log)
   compare(plan, plan.ordered and not plan.has.map_async, feed .. ": letters", want.letters, got.letters)
-  if want.counts then compare(plan, true, feed .. ": references", want.counts, got.counts) end
+  if want.refs then compare(plan, true, feed .. ": references", want.refs, got.refs) end
 end
 
 describe("random graphs between scatter and gather", function()

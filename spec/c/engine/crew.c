@@ -44,6 +44,8 @@ static int work(lua_State *L) {
     HOLDS(tw_member_claim_path(m, name) == by);
     HOLDS(tw_member_claim_path(m, "/dev/null") == n);
     HOLDS(tw_member_reason(m) == NULL);
+    HOLDS(tw_metrics_wanted(tw_member_metrics(m)) == 0 || n != 1);
+    if (n == 1) tw_member_want(m);
   } else {
     tw_loop *loop = tw_loop_open();
     const uint32_t id = tw_member_attach(m, loop);
