@@ -42,4 +42,20 @@ describe("registry", function()
     end
     assert.equal(9000, count)
   end)
+
+  it("calls the collector for much memory only, however many objects there are", function()
+    local note = counting()
+    local held, steps, collect = {}, 0, collectgarbage
+    for i = 1, 200000 do held[i] = note(pointer(i), {}, 0) end
+    rawset(_G, "collectgarbage", function(what) -- a heap that is smaller than what the registry has room for
+      if what == "count" then return 1000 end
+      steps = steps + 1
+    end)
+    note(pointer(1), {}, 2 ^ 26)
+    local called = steps
+    for i = 1, 100 do note(pointer(i), {}, 1000) end
+    rawset(_G, "collectgarbage", collect)
+    assert.is_true(called > 0 and #held == 200000)
+    assert.equal(called, steps)
+  end)
 end)

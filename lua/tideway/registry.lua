@@ -30,7 +30,7 @@ local PER_KB = 1024 / 24             -- of their tables: not among the memory th
 local function collect(sentinel)
   collectgarbage("step", WHOLE)
   if sentinel[1] ~= nil then collectgarbage("step", WHOLE) end
-  local kb = collectgarbage "count" - rooms / PER_KB
+  local kb = math.max(0, collectgarbage "count" - rooms / PER_KB) -- they may be larger than what is in them
   pressure, limit = 0, math.min(PRESSURE + PRESSURE_PER_KB * kb, PRESSURE_MAX)
   for i = 1, #sweeps do sweeps[i]() end
 end
