@@ -5,9 +5,20 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "source/follow.h"
+
+/* Of a directory that keeps changing: 10 ms in all, as long as the system's longest tick. */
+enum { SEARCHES = 20, REST_NS = 500000 };
+
+/* The clock of the times of files. */
+#ifdef CLOCK_REALTIME_COARSE
+enum { CLOCK_FILES = CLOCK_REALTIME_COARSE };
+#else
+enum { CLOCK_FILES = CLOCK_REALTIME };
+#endif
 
 int tw__beside_packed(const char *rest) {
   static const char *const suffix[] = {".gz", ".zst", ".xz", ".bz2", ".zip", ".lz4"};
@@ -30,18 +41,13 @@ int tw__beside_dir_len(const char *path) {
   return slash ? (int)(slash - path) + 1 : 0;
 }
 
-/* Calls fits(data, s, rest) with each file, opened, in the directory of the path whose name
- * begins as the path's; rest NULL: it is not such a name. The file is closed when that gives
- * 0; the search ends when it gives 2. */
-static void beside(const char *path,
-                   int (*fits)(void *data, tw__sibling *s, const char *rest),
-                   void *data) {
+typedef int fits_fn(void *data, tw__sibling *s, const char *rest);
+
+/* Returns whether that gave 2. */
+static int search(DIR *dir, const char *path, fits_fn *fits, void *data) {
   tw__sibling s;
   const int len = tw__beside_dir_len(path);
   const size_t base = strlen(path + len);
-  snprintf(s.path, sizeof s.path, "%.*s", len, path);
-  DIR *dir = opendir(len ? s.path : ".");
-  if (!dir) return;
   for (struct dirent *entry; (entry = readdir(dir));) {
     const char *rest =
         !strncmp(entry->d_name, path + len, base) ? entry->d_name + base : NULL;
@@ -53,7 +59,46 @@ static void beside(const char *path,
     if (s.fd < 0) continue;
     const int did = fits(data, &s, rest);
     if (did == 0) close(s.fd);
-    if (did == 2) break;
+    if (did == 2) return 1;
+  }
+  return 0;
+}
+
+/* Can the directory have been changed between two looks, the first of them begun at `then`? Its
+ * time is that of the system's last tick, so that two changes may have the same. */
+static int stirred(const struct stat *before, const struct stat *after,
+                   const struct timespec *then) {
+  const struct timespec *at = &before->st_mtim, *now = &after->st_mtim;
+  if (at->tv_sec != now->tv_sec || at->tv_nsec != now->tv_nsec) return 1;
+  return at->tv_sec > then->tv_sec ||
+         (at->tv_sec == then->tv_sec && at->tv_nsec >= then->tv_nsec);
+}
+
+/* Calls fits(data, s, rest) with each file, opened, in the directory of the path whose name
+ * begins as the path's; rest NULL: it is not such a name. The file is closed when that gives
+ * 0, else it is in *found; the search ends when it gives 2. All over again when files were
+ * renamed meanwhile: one that changes from a name not yet seen to one already passed would be
+ * missed. */
+static void beside(const char *path, fits_fn *fits, void *data, tw__sibling *found) {
+  char name[4096];
+  const int len = tw__beside_dir_len(path);
+  snprintf(name, sizeof name, "%.*s", len ? len : 1, len ? path : ".");
+  DIR *dir = opendir(name);
+  if (!dir) return;
+  for (int tries = 0; tries < SEARCHES; tries++) {
+    struct stat before, after;
+    struct timespec then;
+    if (tries > 0) {
+      const struct timespec rest = {.tv_nsec = REST_NS};
+      nanosleep(&rest, NULL);
+      if (found->fd >= 0) close(found->fd);
+      found->fd = -1;
+      rewinddir(dir);
+    }
+    clock_gettime(CLOCK_FILES, &then);
+    const int unknown = fstat(dirfd(dir), &before);
+    if (search(dir, path, fits, data)) break;
+    if (unknown || fstat(dirfd(dir), &after) || !stirred(&before, &after, &then)) break;
   }
   closedir(dir);
 }
@@ -62,9 +107,11 @@ static int is_copy(void *data, tw__sibling *s, const char *rest) {
   tw__wanted *w = data;
   if (!rest || !*rest || tw__beside_packed(rest) || s->st.st_size < w->position)
     return 0;
-  if (tw__tail_known(w->f, &s->st, s->fd) ||
-      !tw__tail_has_head(s->fd, w->head_len, w->head))
+  if (!tw__tail_has_head(s->fd, w->head_len, w->head)) return 0;
+  if (tw__tail_known(w->f, &s->st, s->fd)) {
+    w->known_ns = tw__tail_changed_ns(&s->st);
     return 0;
+  }
   if (w->found.fd >= 0) {
     if (tw__tail_changed_ns(&s->st) <= tw__tail_changed_ns(&w->found.st)) return 0;
     close(w->found.fd);
@@ -84,11 +131,11 @@ static int is_same(void *data, tw__sibling *s, const char *rest) {
 }
 
 void tw__beside_copy(const char *path, tw__wanted *w) {
-  beside(path, is_copy, w);
+  beside(path, is_copy, w, &w->found);
 }
 
 void tw__beside_same(const char *path, tw__wanted *w) {
-  beside(path, is_same, w);
+  beside(path, is_same, w, &w->found);
 }
 
 struct missed {
@@ -117,7 +164,7 @@ tw__tail *tw__beside_missed(tw_follow *f, tw__tail *old, const char *path,
   struct missed m = {.f = f, .after_ns = after_ns, .until_ns = until_ns};
   for (;;) {
     m.found.fd = -1;
-    beside(path, is_missed, &m);
+    beside(path, is_missed, &m, &m.found);
     if (m.found.fd < 0) return old;
     m.after_ns = tw__tail_changed_ns(&m.found.st);
     tw__tail *t = tw__tail_add(f, path, m.found.fd, &m.found.st, old);

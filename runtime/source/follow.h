@@ -148,6 +148,7 @@ typedef struct tw__wanted {
   dev_t dev;
   ino_t ino;
   tw__sibling found;
+  int64_t known_ns; /* the time of a copy that is read already; 0: none */
 } tw__wanted;
 
 /* How long the directory is at the beginning of a path, with its slash. */
@@ -157,7 +158,7 @@ int tw__beside_dir_len(const char *path);
 int tw__beside_packed(const char *rest);
 
 /* A copy of the file that there was at the path: of the same head and long enough. The newest, in
- * w->found, opened. */
+ * w->found, opened; one that is a tail only sets w->known_ns. */
 void tw__beside_copy(const char *path, tw__wanted *w);
 
 /* The file itself under another name, in w->found, opened. */

@@ -75,6 +75,8 @@ void tw__look_truncated(tw_follow *f, tw__tail *t) {
     note_empty(t, &st);
     tw__tail_restart(f, t);
     t->dirty = 1;
+    if (w.known_ns) /* what came after that copy may have been rotated as well */
+      t->before = tw__beside_missed(f, t->before, t->path, w.known_ns, 0);
     return;
   }
   const int fd = t->fd;

@@ -2,6 +2,9 @@
  *
  *     tideway positions 1
  *     DEVICE INODE POSITION HEAD-LENGTH HEAD-HASH PATH
+ *
+ * Of an empty file, which has no head, its time in ns stands in the place of the hash: what is
+ * younger by then has been at the path since.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -53,7 +56,8 @@ static char *text_of(tw_follow *f, int64_t *len) {
     const tw__tail *t = f->tail[i];
     if ((t->fd < 0 || (t->left && t->head_len == 0)) && t->held == 0) continue;
     to += sprintf(to, "%" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %016" PRIx64 " ",
-                  (uint64_t)t->dev, (uint64_t)t->ino, t->saved, t->head_len, t->head);
+                  (uint64_t)t->dev, (uint64_t)t->ino, t->saved, t->head_len,
+                  t->head_len ? t->head : (uint64_t)t->changed_ns);
     to = put_path(to, t->path);
     *to++ = '\n';
   }
@@ -120,16 +124,20 @@ static void resume_between(tw_follow *f) {
 }
 
 /* What has been at the paths after the files of the records, and was rotated in turn: also where
- * none of those can be found, then as far as it is younger than the position file.
- * paths  each ended by a 0, up to end. */
-static void resume_after(tw_follow *f, const char *paths, const char *end) {
-  for (; paths < end; paths += strlen(paths) + 1) {
-    tw__tail *last = tw__tail_last(f, paths);
+ * none of those can be found, then as far as it is younger than the empty file that was there, or
+ * than the position file.
+ * places  up to end: a time, 0 where the last file was not empty, and the path, ended by a 0 */
+static void resume_after(tw_follow *f, const char *places, const char *end) {
+  for (const char *path; places < end; places = path + strlen(path) + 1) {
+    int64_t empty_ns;
     struct stat st;
+    memcpy(&empty_ns, places, sizeof empty_ns);
+    path = places + sizeof empty_ns;
+    tw__tail *last = tw__tail_last(f, path);
     if (!last)
-      (void)tw__beside_missed(f, NULL, paths, f->saved_ns, 0);
+      (void)tw__beside_missed(f, NULL, path, empty_ns > 0 ? empty_ns : f->saved_ns, 0);
     else if (last->left && !fstat(last->fd, &st))
-      (void)tw__beside_missed(f, last, paths, tw__tail_changed_ns(&st), 0);
+      (void)tw__beside_missed(f, last, path, tw__tail_changed_ns(&st), 0);
   }
 }
 
@@ -143,7 +151,7 @@ int tw__resume_load(tw_follow *f, const char *name) {
   if (rc) return tw__follow_fail(f, rc, "%s: %s", name, strerror(errno));
   if (!text) return -1;
   f->saved_ns = stat(name, &st) ? 0 : tw__tail_changed_ns(&st);
-  char *path = "", *end = text; /* the last one; where the next goes */
+  char *place = NULL, *end = text; /* the last one; where the next goes */
   int good = !strncmp(text, MAGIC, sizeof MAGIC - 1);
   for (char *line = text + sizeof MAGIC - 1, *stop; good && *line; line = stop + 1) {
     tw__wanted w = {.position = 0};
@@ -162,10 +170,16 @@ int tw__resume_load(tw_follow *f, const char *name) {
     get_path(line + used);
     records++;
     resume(f, line + used, &w);
-    if (*path && !strcmp(path, line + used)) continue;
-    path = end; /* kept where there was what has been read */
-    memmove(path, line + used, strlen(line + used) + 1);
-    end += strlen(path) + 1;
+    /* < 0: the hash of nothing, which once stood there */
+    const int64_t empty_ns = w.head_len ? 0 : (int64_t)w.head;
+    if (!place || strcmp(place + sizeof empty_ns, line + used)) {
+      place =
+          end; /* kept where there was what has been read: five numbers, 10 bytes at least */
+      end += sizeof empty_ns;
+      memmove(end, line + used, strlen(line + used) + 1);
+      end += strlen(end) + 1;
+    }
+    memcpy(place, &empty_ns, sizeof empty_ns);
   }
   resume_between(f);
   resume_after(f, text, end);

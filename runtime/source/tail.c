@@ -90,6 +90,9 @@ tw__tail *tw__tail_add(tw_follow *f, const char *path, int fd, const struct stat
   t->fd = fd;
   t->dev = st->st_dev;
   t->ino = st->st_ino;
+  t->emptied = st->st_size == 0;
+  t->size = st->st_size;
+  t->changed_ns = tw__tail_changed_ns(st);
   tw__tail_restart(f, t);
   t->wd = tw__watch_file(f->watch, fd, path);
   t->dirty = f->changed = 1;

@@ -2,7 +2,9 @@
  * name, those that were missed in the order of their times; archives never. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../check.h"
@@ -68,6 +70,36 @@ static void same(tw_follow *f) {
   f->tail[0]->ino = ino;
 }
 
+/* A rotation renames all the time: the file has one name or another, and is found. */
+static void stirred(tw_follow *f) {
+  enum { FILES = 40 };
+  char name[FILES + 2][80];
+  for (int i = 0; i <= FILES + 1; i++)
+    snprintf(name[i], sizeof name[i], "%s.%d", path, i);
+  for (int i = 1; i <= FILES; i++) put(name[i] + strlen(path), "x", i);
+  struct stat st;
+  CHECK(!stat(name[FILES / 2], &st));
+  const pid_t child = fork();
+  for (; child == 0;) {
+    for (int i = FILES; i > 0; i--) (void)!rename(name[i], name[i + 1]);
+    (void)!rename(name[FILES + 1], name[1]);
+  }
+  CHECK(child > 0);
+  int found = 0;
+  for (int i = 0; i < 300; i++) {
+    tw__wanted w = {.f = f, .dev = st.st_dev, .ino = st.st_ino, .found.fd = -1};
+    w.head = 0xcbf29ce484222325ull; /* of nothing, FNV-1a's basis */
+    tw__beside_same(path, &w);
+    if (w.found.fd < 0) continue;
+    found++;
+    close(w.found.fd);
+  }
+  kill(child, SIGKILL);
+  CHECK(waitpid(child, NULL, 0) == child);
+  CHECKF(found == 300, "%d of 300", found);
+  for (int i = 1; i <= FILES + 1; i++) unlink(name[i]);
+}
+
 static void missed(tw_follow *f) {
   put(".1", "b", 20);
   put(".2", "a", 10);
@@ -99,6 +131,7 @@ int main(int argc, char **argv) {
   names();
   copies(f);
   same(f);
+  stirred(f);
   missed(f);
   tw_follow_close(f);
   tw_loop_close(loop);

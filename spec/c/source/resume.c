@@ -106,6 +106,60 @@ static void gone(void) {
   unlink(first), unlink(second), unlink(path), unlink(position);
 }
 
+static void pass(void) { /* time, by the file system's clock */
+  const struct timespec step = {.tv_nsec = 12000000};
+  nanosleep(&step, NULL);
+}
+
+/* The file was empty, then filled, copied and truncated while the position file was on its way to
+ * the disk. */
+static void empty(void) {
+  char copy[160];
+  snprintf(path, sizeof path, "%s/log", dir);
+  snprintf(copy, sizeof copy, "%s.1", path);
+  put(path, "", 0, 0);
+  tw_follow *f = follow();
+  CHECK(tw_follow_next(f) == TW_AGAIN);
+  tw_follow_close(f);
+  pass();
+  put(copy, "one\n", 4, 0);
+  pass();
+  CHECK(!utimensat(AT_FDCWD, position, NULL, 0));
+  put(path, "two\n", 4, 0);
+  f = follow();
+  CHECK(f && is_next(f, "one") && is_next(f, "two") && tw_follow_next(f) == TW_AGAIN);
+  tw_follow_close(f);
+  unlink(copy), unlink(path), unlink(position);
+}
+
+/* It was being copied when following began again, so that the copy is read; then it was truncated,
+ * filled, copied and truncated once more before anybody looked. */
+static void copied_meanwhile(void) {
+  char copy[3][160];
+  snprintf(path, sizeof path, "%s/log", dir);
+  for (int i = 0; i < 3; i++) snprintf(copy[i], sizeof copy[i], "%s.%d", path, 3 - i);
+  put(path, "a\n", 2, 0);
+  tw_follow *f = follow();
+  CHECK(is_next(f, "a"));
+  tw_follow_close(f);
+  pass();
+  put(copy[0], "a\n", 2, 0);
+  pass();
+  put(path, "b\n", 2, O_TRUNC);
+  pass();
+  put(copy[1], "b\n", 2, 0);
+  f = follow();
+  CHECK(f && is_next(f, "b"));
+  pass();
+  put(copy[2], "c\n", 2, 0);
+  pass();
+  put(path, "d\n", 2, O_TRUNC);
+  CHECK(is_next(f, "c") && is_next(f, "d") && tw_follow_next(f) == TW_AGAIN);
+  tw_follow_close(f);
+  for (int i = 0; i < 3; i++) unlink(copy[i]);
+  unlink(path), unlink(position);
+}
+
 /* The file was copied and truncated, then what came after that was rotated, and nothing is at its
  * path now. */
 static void rotated_since(void) {
@@ -162,6 +216,8 @@ int main(int argc, char **argv) {
   names();
   gone();
   rotated_since();
+  empty();
+  copied_meanwhile();
   held();
   damaged();
   tw_loop_close(loop);
