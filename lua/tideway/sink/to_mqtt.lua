@@ -264,7 +264,7 @@ error policy.]],
   probe:destroy()
   local broker = tw.from_process({"mosquitto", "-p", tostring(port)}, {check = false, stderr = "ignore"})
   local to = "mqtt://127.0.0.1:" .. port
-  tw.from_mqtt{url = to, topics = "letters/+"}:take(1):on_end(function() broker:stop() end)
+  tw.from_mqtt{url = to, topics = "letters/+"}:take(1):on_end(function() tw.spawn(function() broker:stop() end) end)
     :sink(function(x) list[#list + 1] = x end)
   return tw.from_iterable{"a"}:to_mqtt{url = to, topic = function(x) return "letters/" .. x end, retain = true}
 end)() ]],

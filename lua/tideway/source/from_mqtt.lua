@@ -227,7 +227,7 @@ that breaks is made again, without end. tw.metadata() has topic.]],
   local broker = tw.from_process({"mosquitto", "-p", tostring(port)}, {check = false, stderr = "ignore"})
   tw.from_iterable{"hello"}:to_mqtt{host = "127.0.0.1", port = port, topic = "greetings/en", retain = true}
   local greetings = tw.from_mqtt{host = "127.0.0.1", port = port, topics = "greetings/#"}:take(1)
-  greetings:on_end(function() broker:stop() end)
+  greetings:on_end(function() tw.spawn(function() broker:stop() end) end)
   return greetings
 end)() ]],
   gives = { "hello" },
