@@ -34,19 +34,21 @@ local function run(text, signals, how)
   local script = command.file(PRELUDE .. text, ".lua")
   local kills = {}
   for i, signal in ipairs(signals) do
-    kills[i] = type(signal) == "number" and ("sleep %g"):format(signal) or ("kill -%s $pid"):format(signal)
+    -- between two signals the first one has been taken: the same one is not kept twice
+    kills[i] = type(signal) == "number" and ("taken; sleep %g"):format(signal) or ("kill -%s $pid"):format(signal)
   end
   local status, out, err = command.shell(([[
     mkfifo %s/fifo
+    taken() { while grep -q '^S[hi]*[gd]*Pnd:.*[1-9a-f]' /proc/$pid/status; do sleep 0.01; done; }
     %s
     %s %s %s < %s & pid=$!
-    { sleep 20; kill -KILL $pid; } > /dev/null 2>&1 & dog=$!
+    { sleep 100; kill -KILL $pid; } > /dev/null 2>&1 & dog=$!
     i=0
-    until [ -s %s/ready ] || [ $i -ge 500 ]; do sleep 0.02; i=$((i + 1)); done
+    until [ -s %s/ready ] || [ $i -ge 3000 ]; do sleep 0.02; i=$((i + 1)); done
     %s
     wait $pid; status=$?
     kill $dog $other 2> /dev/null
-    exit $status]]):format(folder, how.stdin and "sleep 20 > " .. folder .. "/fifo & other=$!" or "",
+    exit $status]]):format(folder, how.stdin and "sleep 100 > " .. folder .. "/fifo & other=$!" or "",
     how.program or quote(command.path) .. " run", script, folder,
     how.stdin and folder .. "/fifo" or "/dev/null", folder, table.concat(kills, "\n")))
   local file = read(folder .. "/out")
@@ -202,7 +204,7 @@ describe("a signal", function()
     local function at_terminal(delay)
       local _, out = command.shell(([[
         log=$(mktemp); touch $log
-        { i=0; until grep -q ready $log || [ $i -ge 500 ]; do sleep 0.02; i=$((i + 1)); done
+        { i=0; until grep -q ready $log || [ $i -ge 3000 ]; do sleep 0.02; i=$((i + 1)); done
           printf '\003'; sleep 3; } | script -qec "%s run %s %s" /dev/null > $log 2>&1
         cat $log; rm -f $log]]):format(command.path, path, delay))
       return (out:gsub("\r", ""))

@@ -264,7 +264,7 @@ describe("to_mqtt", function()
         source:to_mqtt(settings(small))
         tw.run(function()
           source:emit "small"
-          tw.sleep "50ms"
+          while small:logged "Sending PUBACK" == 0 do tw.sleep "5ms" end -- it has said what it takes
           source:emit(text)
         end)
       end))
