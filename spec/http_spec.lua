@@ -12,10 +12,11 @@ local with_server = serving.requests
 local function with_socket(talk, client)
   local listener, port = socket.listen()
   tw.run(function()
+    local tasks = {}
     local server = tw.spawn(function()
       while true do
         local c = listener:accept()
-        tw.spawn(function()
+        tasks[#tasks + 1] = tw.spawn(function()
           talk(c)
           c:close()
         end)
@@ -23,6 +24,7 @@ local function with_socket(talk, client)
     end)
     local ok, err = pcall(client, ("http://127.0.0.1:%d"):format(port), port)
     server:cancel()
+    for _, task in ipairs(tasks) do task:cancel() end -- who wait for a further request
     listener:close()
     if not ok then error(err, 0) end
   end)
@@ -211,11 +213,19 @@ describe("tw.http", function()
     end)
     first:close()
     listener:close()
-    with_socket(function(c) -- slow, but connected
+    local slow, at = socket.listen()
+    serving.virtual(function(clock, settle) -- slow, but connected
+      local get = tw.spawn(tw.http.get, ("http://127.0.0.1:%d/"):format(at), { connect_timeout = "20ms" })
+      clock:advance(0)
+      local c = slow:accept()
       c:receive "\r\n\r\n$"
-      tw.sleep "40ms"
+      clock:advance "40ms"
       c:send "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
-    end, function(url) assert.equal("x", tw.http.get(url, { connect_timeout = "20ms" }).body) end)
+      settle(function() return get:status() ~= "waiting" end)
+      assert.equal("x", get:wait().body)
+      c:close()
+    end)
+    slow:close()
   end)
 
   it("asks a proxy when it is told to", function()
@@ -271,6 +281,7 @@ describe("tw.http", function()
       while c:receive "\r\n\r\n$" ~= "" do
         now = now + 1
         most = math.max(most, now)
+        serving.eventually(function() return most >= 5 end)
         tw.sleep "10ms"
         now = now - 1
         c:send "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
@@ -328,16 +339,17 @@ describe("tw.http", function()
   end)
 
   it("ends with its task: the connection is closed", function()
-    local ended
+    local asked, ended
     with_socket(function(c)
-      c:receive "\r\n\r\n$"
+      asked = c:receive "\r\n\r\n$"
       ended = select(2, c:receive())
     end, function(url)
       local task = tw.spawn(tw.http.get, url)
-      tw.sleep "20ms"
+      serving.eventually(function() return asked end)
+      assert.is_nil(ended)
       task:cancel()
       assert.equal("cancelled", task:status())
-      tw.sleep "20ms"
+      serving.eventually(function() return ended end)
     end)
     assert.equal("closed", ended)
   end)
@@ -356,20 +368,20 @@ describe("tw.http", function()
 
   it("obeys the virtual clock", function()
     local listener, port = socket.listen()
-    local clock = tw.testing.clock()
-    local ok, err = pcall(function()
+    serving.virtual(function(clock)
       local task = tw.spawn(tw.http.get, ("http://127.0.0.1:%d"):format(port), { timeout = "1h" })
-      for _ = 1, 20 do clock:advance(0) end
+      clock:advance(0)
+      local c = listener:accept()
+      c:receive "\r\n\r\n$"
       clock:advance "59m"
       assert.equal("waiting", task:status())
       local failed = tw.spawn(function() return pcall(task.wait, task) end)
       clock:advance "1m"
       assert.equal("failed", task:status())
       assert.matches("timeout$", select(2, failed:wait()))
+      c:close()
     end)
-    clock:restore()
     listener:close()
-    if not ok then error(err, 0) end
   end)
 
   it("speaks https, and wants a certificate that it can trust", function()

@@ -1,6 +1,10 @@
 --- tw.process.run: real programs, run to their end.
+local ffi = require "ffi"
 local helper = require "helper"
+local serving = require "support.serving"
 local tw = helper.tw
+
+ffi.cdef "int getpid(void);"
 
 local function sh(script, opts) return tw.process.run({ "sh", "-c", script }, opts) end
 
@@ -32,13 +36,15 @@ describe("process.run", function()
   it("suspends its task only", function()
     local log = {}
     tw.run(function()
+      local path = os.tmpname()
       local slow = tw.spawn(function()
-        sh "sleep 0.1"
+        sh("while [ -e " .. path .. " ]; do sleep 0.01; done")
         log[#log + 1] = "slow"
       end)
       local fast = tw.spawn(function()
         sh "true"
         log[#log + 1] = "fast"
+        os.remove(path)
       end)
       slow:wait()
       fast:wait()
@@ -61,15 +67,19 @@ describe("process.run", function()
   end)
 
   it("ends the child when its task is cancelled or times out", function()
+    local nap = "leep 54321." .. ffi.C.getpid() -- no other's
+    local function running()
+      local pipe = io.popen(("pgrep -f '[s]%s'"):format(nap))
+      local text = pipe:read "*a"
+      pipe:close()
+      return text ~= ""
+    end
     tw.run(function()
-      local task = tw.spawn(sh, "exec sleep 5432")
-      tw.sleep "20ms"
+      local task = tw.spawn(sh, "exec s" .. nap)
+      serving.eventually(running)
       task:cancel()
-      tw.sleep "20ms"
+      serving.eventually(function() return not running() end)
     end)
-    local pipe = io.popen "pgrep -f '[s]leep 5432'"
-    assert.equal("", pipe:read "*a")
-    pipe:close()
   end)
 
   it("raises for misuse at the user's line", function()

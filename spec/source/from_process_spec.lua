@@ -1,5 +1,6 @@
 --- from_process: lines of real programs.
 local command = require "support.command"
+local ffi = require "ffi"
 local helper = require "helper"
 local process = require "support.process"
 local tw = helper.tw
@@ -11,6 +12,9 @@ local function lines(argv, opts)
 end
 
 local function sh(script, opts) return lines({ "sh", "-c", script }, opts) end
+
+--- A command that no other run of this spec gives.
+local function own(command_line) return command_line .. ffi.C.getpid() end
 
 --- The processes whose command line contains `mark`.
 local function running(mark)
@@ -118,10 +122,11 @@ describe("from_process", function()
   end)
 
   it("ends the child, and what that has started, at stop", function()
-    local source = tw.from_process { "sh", "-c", "echo a; sleep 7654 & sleep 7654" }
+    local nap = own "sleep 7654."
+    local source = tw.from_process { "sh", "-c", ("echo a; %s & %s"):format(nap, nap) }
     source:sink(function() source:stop() end)
     tw.run()
-    assert.equal("", running "sleep 7654")
+    assert.equal("", running(nap))
   end)
 
   it("delivers what the child still writes when it is stopped", function()
@@ -141,26 +146,28 @@ describe("from_process", function()
   it("kills a child that ignores SIGTERM after 5 s", function()
     local clock = tw.testing.clock()
     local ok, err = pcall(function()
-      local source = tw.from_process { "sh", "-c", "trap '' TERM; echo a; while :; do sleep 0.0765; done" }
+      local nap = own "sleep 0.0765"
+      local source = tw.from_process { "sh", "-c", ("trap '' TERM; echo a; while :; do %s; done"):format(nap) }
       local seen = 0
       source:sink(function() seen = seen + 1 end)
       source:start()
       process.eventually("its line", function() clock:advance(0) return seen == 1 end)
       source:stop()
       clock:advance "4s"
-      assert.is_not.equal("", running "sleep 0.0765")
+      assert.is_not.equal("", running(nap))
       clock:advance "1s"
-      process.eventually("its end", function() clock:advance(0) return running "sleep 0.0765" == "" end)
+      process.eventually("its end", function() clock:advance(0) return running(nap) == "" end)
     end)
     clock:restore()
     if not ok then error(err, 0) end
   end)
 
   it("ends a child that nobody listens to any more", function()
-    local out = tw.from_process { "sh", "-c", "sleep 0; yes 76543" }:take(3):sink_to_list()
+    local yes = own "yes "
+    local out = tw.from_process { "sh", "-c", "sleep 0; " .. yes }:take(3):sink_to_list()
     tw.run()
     assert.equal(3, #out)
-    assert.equal("", running "yes 76543")
+    assert.equal("", running(yes))
   end)
 
   it("holds the child back while the pipeline waits", function()

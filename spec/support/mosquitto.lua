@@ -45,12 +45,10 @@ end
 -- port.
 function mosquitto.start(opts)
   opts = opts or {}
-  local listener, port = socket.listen()
-  listener:close()
+  local port = opts.port or socket.free_port()
   local dir = os.tmpname()
   os.remove(dir)
   assert(os.execute("mkdir -m 700 " .. dir) == 0)
-  port = opts.port or port
   local lines = {
     "user root", "per_listener_settings false", "log_dest stderr", "max_queued_messages 0",
     "persistence true", "persistence_location " .. dir .. "/", "autosave_interval 3600",

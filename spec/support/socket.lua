@@ -1,7 +1,7 @@
 --- spec.support.socket -- plain sockets on loopback, for clients and servers that misbehave.
 --
 -- All of it is non-blocking. What waits calls tw.sleep, so that the loop under test goes on:
--- call it in a task.
+-- call it in a task; or, outside tasks, below serving.virtual, where it turns the loop.
 local ffi = require "ffi"
 local tw = require "tideway"
 
@@ -22,7 +22,7 @@ int close(int fd);
 ]]
 
 local C = ffi.C
-local AF_INET, STREAM, DGRAM, NONBLOCK, NOSIGNAL, EAGAIN = 2, 1, 2, 2048, 16384, 11
+local AF_INET, STREAM, DGRAM, NONBLOCK, CLOEXEC, NOSIGNAL, EAGAIN = 2, 1, 2, 2048, 0x80000, 16384, 11
 local SOL_SOCKET, REUSEADDR, LINGER = 1, 2, 13
 local ROOM = 65536
 local room = ffi.new("char[?]", ROOM)
@@ -30,6 +30,9 @@ local room = ffi.new("char[?]", ROOM)
 local socket = {}
 local Socket = {}
 Socket.__index = Socket
+
+--- What is called over and over by what waits.
+function socket.wait() tw.sleep "1ms" end
 
 local function wrap(fd) return setmetatable({ fd = fd }, Socket) end
 
@@ -40,7 +43,7 @@ local function address(port)
 end
 
 local function dial(port, type)
-  local fd = C.socket(AF_INET, type, 0) -- to connect on loopback takes no waiting
+  local fd = C.socket(AF_INET, type + CLOEXEC, 0) -- to connect on loopback takes no waiting
   if C.connect(fd, address(port), 16) ~= 0 then
     C.close(fd)
     error("connect: errno " .. ffi.errno(), 3)
@@ -54,24 +57,38 @@ function socket.connect(port) return dial(port, STREAM) end
 --- What sends datagrams to a UDP port of 127.0.0.1: each push is one.
 function socket.datagrams(port) return dial(port, DGRAM) end
 
+--- A bound socket, and its port.
+local function bound(port)
+  local fd = C.socket(AF_INET, STREAM + NONBLOCK + CLOEXEC, 0)
+  local at, len = address(port), ffi.new("unsigned[1]", 16)
+  C.setsockopt(fd, SOL_SOCKET, REUSEADDR, ffi.new("int[1]", 1), 4)
+  assert(C.bind(fd, at, 16) == 0, "cannot bind a socket")
+  C.getsockname(fd, at, len)
+  return fd, bit.rshift(bit.bswap(at.port), 16)
+end
+
 --- A listening socket and its port. backlog: how many connections it takes ahead, default 16;
 -- port: default one that is free.
 function socket.listen(backlog, port)
-  local fd = C.socket(AF_INET, STREAM + NONBLOCK, 0)
-  local at, len = address(port or 0), ffi.new("unsigned[1]", 16)
-  C.setsockopt(fd, SOL_SOCKET, REUSEADDR, ffi.new("int[1]", 1), 4)
-  assert(C.bind(fd, at, 16) == 0 and C.listen(fd, backlog or 16) == 0)
-  C.getsockname(fd, at, len)
-  return wrap(fd), bit.rshift(bit.bswap(at.port), 16)
+  local fd, at = bound(port or 0)
+  assert(C.listen(fd, backlog or 16) == 0)
+  return wrap(fd), at
+end
+
+--- A port on which nobody listens, and nobody will who does not name it: it is bound here until
+-- this process ends, so that the system gives it to no one else.
+function socket.free_port()
+  local _, port = bound(0)
+  return port
 end
 
 --- The next connection, waiting for it: for a minute.
 function Socket:accept()
   local last = os.time() + 60
   repeat
-    local fd = C.accept4(self.fd, nil, nil, NONBLOCK)
+    local fd = C.accept4(self.fd, nil, nil, NONBLOCK + CLOEXEC)
     if fd >= 0 then return wrap(fd) end
-    tw.sleep "1ms"
+    socket.wait()
   until os.time() > last
   error("nobody has connected", 2)
 end
@@ -85,7 +102,7 @@ function Socket:send(text)
     if n > 0 then
       at = at + tonumber(n)
     elseif ffi.errno() == EAGAIN then
-      tw.sleep "1ms"
+      socket.wait()
     else
       break
     end
@@ -115,7 +132,7 @@ function Socket:receive(pattern)
       parts = parts .. ffi.string(room, n)
       if pattern and parts:find(pattern) then return parts end
     elseif ffi.errno() == EAGAIN then
-      tw.sleep "1ms"
+      socket.wait()
       waited = waited + 1
     else
       return parts, "reset"
