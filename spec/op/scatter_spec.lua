@@ -416,19 +416,21 @@ describe("scatter", function()
 
     it("holds what a function over there still works on, until that is through", function()
       local s, zero = tw.stream(), {}
-      local inner
+      local inner, let_go
       s:scatter { workers = 1 }:map(function(x)
         local own = require "tideway"
-        if not inner then
-          inner = own.stream()
-          inner:buffer(9):sink(function() own.sleep(0.005) end)
-        end
+        if x == "let go" then let_go = true return x end
+        inner = own.stream()
+        inner:buffer(9):sink(function()
+          while not let_go do own.sleep(0.001) end
+        end)
         inner:emit(x, own.metadata())
         return x
-      end):gather():sink(function() assert.same({}, zero) end)
+      end):gather():sink(function(x) if x ~= "let go" then assert.same({}, zero) end end)
       s:emit(1, { { ref = tw.ref_counter { callback = function() zero[#zero + 1] = 1 end } } })
       tw.step(0)
       assert.same({}, zero)
+      s:emit "let go"
       await(function() return zero[1] end)
     end)
 
