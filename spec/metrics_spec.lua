@@ -100,15 +100,55 @@ describe("tw.metrics", function()
     helper.restore(clock)
   end)
 
-  it("counts what goes to a scatter's workers and comes back, not what they do", function()
+  it("counts what goes on in a scatter's workers", function()
+    local scattered = tw.from_range(1, 5000):scatter { workers = 2 }
+    scattered:on_error "skip"
+    scattered:map(function(x) if x % 2 == 0 then return x end end):buffer(10)
+      :map(function(x) return x % 100 == 0 and error "boom" or { x, x } end):named("second")
+      :flatten():named("pieces"):gather():sink(function() end)
     tw.metrics()
-    tw.from_range(1, 50):scatter { workers = 2 }:map(function(x) if x % 2 == 0 then return x end end):gather()
-      :sink(function() end)
-    tw.run()
-    assert.same({ 50, nil }, { row("<scatter>")["in"], row("<scatter>").out })
-    assert.same({}, { row("<map>")["in"], row("<map>").out })
-    assert.same({ nil, 25 }, { row("<gather>")["in"], row("<gather>").out })
-    assert.equal(25, row("<sink>")["in"])
+    tw.run(function() tw.sleep "1ms" end)
+    local counts = {}
+    for i, one in ipairs(tw.metrics().nodes) do
+      counts[i] = ("%s %s %s %d"):format(one.operator, one["in"] or "-", one.out or "-", one.errors)
+    end
+    assert.same({
+      "from_range - 5000 0", "scatter 5000 5000 0", "map 5000 2500 0", "buffer 2500 2500 0", "map 2500 2450 50",
+      "flatten 2450 4900 0", "gather 4900 4900 0", "sink 4900 - 0",
+    }, counts)
+  end)
+
+  it("counts what workers do by themselves", function()
+    tw.metrics()
+    local s, out = tw.stream(), {}
+    s:scatter { workers = 1 }:map(function(x) return x + 1 end):partition(3, { timeout = "5ms" }):gather()
+      :sink(function(x) out[#out + 1] = #x end)
+    s:emit(1)
+    s:emit(2)
+    tw.run(function()
+      while not out[1] do tw.sleep "1ms" end
+    end)
+    assert.same({ 2 }, out)
+    assert.same({ 2, 2 }, { row("<map>")["in"], row("<map>").out })
+    assert.same({ 2, 1 }, { row("<partition>")["in"], row("<partition>").out })
+    assert.same({ 1, 1 }, { row("<gather>")["in"], row("<gather>").out })
+  end)
+
+  it("counts in workers that began before it was asked for", function()
+    local command = require "support.command"
+    local _, out, err = command.tideway("eval", [[(function()
+      local s = tw.stream()
+      local map = s:scatter{workers = 1}:map(function(x) return x end)
+      map:gather():sink(function() end)
+      s:emit(1)
+      tw.metrics()
+      s:emit(2)
+      s:emit(3)
+      for _, one in ipairs(tw.metrics().nodes) do
+        if one.operator == "map" then return one["in"] .. " " .. one.out end
+      end
+    end)()]])
+    assert.same({ "2 2\n", "" }, { out, err })
   end)
 
   it("follows a graph that changes", function()

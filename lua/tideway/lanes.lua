@@ -22,6 +22,7 @@ local relay = require "tideway.relay"
 local sched = require "tideway.sched"
 local section = require "tideway.section"
 local ship = require "tideway.ship"
+local tally = require "tideway.tally"
 local view = require "tideway.view"
 
 local lanes = {}
@@ -225,6 +226,12 @@ local function arrived(S, lane, p)
   lane.parcels = {}
   lane.groups[#lane.groups + 1] = group
   for at, count in pairs(tail.counts or {}) do S.members[at].errors = S.members[at].errors + count end
+  local row = tail.tally or NOTHING
+  for i = 1, #row, 4 do
+    local at = row[i]
+    local node = at == 0 and S.node or S.members[at] or S.gathers[-at]
+    tally.add(node, row[i + 1], row[i + 2], row[i + 3])
+  end
 end
 
 --- Take a parcel of a lane's, if there is one.
@@ -308,8 +315,10 @@ local function send(S, lane, P, hand)
   local n = P.n
   if n == 0 then return end
   local before, meta = lane.origins.count, origins.send(lane.origins, P)
-  local p = parcel.seal(P, lane, meta and { meta = meta }, take_spare(lane))
+  local tell = tally.on and not lane.counting or nil
+  local p = parcel.seal(P, lane, (meta or tell) and { meta = meta, count = tell }, take_spare(lane))
   p.number = (S.key or meta) and 1 or 0 -- is it to say which result is whose?
+  lane.counting = lane.counting or tell
   lane.last = lane.last + 1
   local sent = { count = n, hand = hand, before = before }
   lane.sent[lane.last] = sent

@@ -235,14 +235,15 @@ that are connected with a sink or held by somebody, sources first, each after al
   name      as errors show it, "<map: parse>"; streams called alike are "<map>", "<map> #2", ...
   operator  "map"
   in        elements that came; nil for a source
-  out       elements that it gave; nil for a sink, and both for what runs in the workers of a scatter
+  out       elements that it gave; nil for a sink
   errors    calls that failed here, whatever the policy did then; each attempt of a retry is one
   queue     elements held or under way: buffer, delay, map_async, scatter, partition, sliding_window, collect,
             timed_window, latest and sinks that send; nil elsewhere
   limit     how many may be, where that is known
-An element on its way is counted where it has come to. Among several copies (tideway run --workers) the numbers are the
-sums of all, and workers = {[1] = {...}, ...} has each copy's own; those of the others may be 20 ms old. A stream is the
-same in all copies when it was built at the same line of the script. (--metrics serves them for Prometheus.)
+An element on its way is counted where it has come to; in the workers of a scatter, when its answer is there.
+Among several copies (tideway run --workers) the numbers are the sums of all, and workers = {[1] = {...}, ...} has
+each copy's own; those of the others may be 20 ms old. A stream is the same in all copies when it was built at
+the same line of the script. (--metrics serves them for Prometheus.)
 
 example
   for _, node in ipairs(tw.metrics().nodes) do print(node.name, node["in"], node.out, node.errors) end]] },

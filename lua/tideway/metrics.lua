@@ -10,6 +10,7 @@ local ffi = require "ffi"
 local graph = require "tideway.graph"
 local policy = require "tideway.policy"
 local sched = require "tideway.sched"
+local section = require "tideway.section"
 local tally = require "tideway.tally"
 
 local metrics = {}
@@ -37,14 +38,20 @@ local function unique()
   end
 end
 
---- What is known of a node: elements in, out, calls that failed. What goes on in a scatter's workers is not
--- counted, but for the failures that policies there have disposed of.
-local function counts_of(node, counted)
-  local S = node.section
-  if S and S.scatter ~= node then return nil, nil, node.errors end
-  local into, out = counted.into, counted.out
-  if node.gathers or not node.ups[1] and into == 0 then into = nil end
-  if S or node.desc.sink then out = nil end
+--- What a node has given. total: of tally.now
+local function given(node, total)
+  if not section.is_window(node) then return total(node).out end
+  local n = 0 -- it is only a number in the worker's graph
+  for _, up in ipairs(node.ups) do n = n + given(up, total) end
+  return n
+end
+
+--- What is known of a node: elements in, out, calls that failed.
+local function counts_of(node, total)
+  local counted, out = total(node), given(node, total)
+  local into = section.is_window(node) and out or counted.into
+  if not node.ups[1] and into == 0 then into = nil end
+  if node.desc.sink then out = nil end
   return into, out, counted.errors
 end
 
@@ -53,7 +60,7 @@ local function rows_here()
   local total, placed = tally.now(), unique()
   local rows = {}
   for i, node in ipairs(graph.all()) do
-    local into, out, errors = counts_of(node, total(node))
+    local into, out, errors = counts_of(node, total)
     local queue, limit = load_of(node)
     rows[i] = {
       name = tostring(node), operator = node.kind, place = placed(tostring(node) .. " " .. node.where),

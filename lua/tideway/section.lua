@@ -57,6 +57,9 @@ local function survey(S)
   end
 end
 
+--- Does a node in a section only say how many elements are in flight? In the workers it is left out.
+function section.is_window(node) return node.section ~= nil and RULES[kind_of(node)] == WINDOW end
+
 --- The workers build another one, from the next element on.
 local function changed(S)
   survey(S)
@@ -244,7 +247,7 @@ function section.plan(S)
   for i, node in ipairs(list) do
     nodes[i] = {
       op = kind_of(node), kind = node.kind, ups = ups_of(node, place), where = node.where, name = node.name,
-      skip = RULES[kind_of(node)] == WINDOW or nil, policy = policy_of(node.policy, letters),
+      skip = section.is_window(node) or nil, policy = policy_of(node.policy, letters),
       args = node.args.ports and ports_of(node.args, place) or node.args,
       extra = node.extra, opts = options(node), desc = node.desc.of_frames and node.desc or nil,
     }

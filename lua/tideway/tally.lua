@@ -185,6 +185,12 @@ function tally.gave(node, n)
   r.out = r.out + n
 end
 
+--- What somebody else has counted of a node.
+function tally.add(node, into, out, failed)
+  local r = record(node)
+  r.into, r.out, r.errors = r.into + into, r.out + out, r.errors + failed
+end
+
 --- A function has failed in a node.
 function tally.failed(node)
   local r = record(node)
@@ -215,6 +221,26 @@ local function observe(err)
   for sheet, way in pairs(left) do
     sheet.cells[sheet.done] = sheet.cells[sheet.done] + way[1]
     for i = 1, way[2] do sheet.spared[i].extra = sheet.spared[i].extra + 1 end
+  end
+end
+
+--- A function that gives what has been counted of these nodes since it was called before: nil, or a row of numbers
+-- key, in, out, errors ... nodes: key -> node
+function tally.changes(nodes)
+  local told = {}
+  for key in pairs(nodes) do told[key] = { into = 0, out = 0, errors = 0 } end
+  return function()
+    local total, row = tally.now(), nil
+    for key, node in pairs(nodes) do
+      local new, old = total(node), told[key]
+      if new.into ~= old.into or new.out ~= old.out or new.errors ~= old.errors then
+        row = row or {}
+        local n = #row
+        row[n + 1], row[n + 2], row[n + 3] = key, new.into - old.into, new.out - old.out
+        row[n + 4], told[key] = new.errors - old.errors, new
+      end
+    end
+    return row
   end
 end
 

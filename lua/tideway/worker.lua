@@ -11,6 +11,8 @@
 --     letters  { { at = element, number = of the plan's letters, letter =, from = its metadata } ... }
 --     waits    an operator's timer is set here: there may be an answer that nobody asks for
 --     counts   errors that policies have disposed of, by node of the plan, when there are new ones
+--     tally    what has been counted, where that is on (tideway.tally): a row of numbers key, in, out, errors ...; the
+--              key is 0 for the scatter, a node of the plan, or a gather below 0
 -- and what of it is about which elements results were made of, and who is through (tideway.origins).
 local C = require "tideway.ffi"
 local confined = require "tideway.confined"
@@ -115,10 +117,11 @@ end
 --- The answer is complete. starts: text or nil; spent: nanoseconds that it took
 local function answer(W, starts, spent, flags)
   local counts, waits, tail = counts_of(W), has_timer(W), W.notes
-  if tail or starts or W.errors or W.letters or counts or waits then
+  local changes = W.changes and W.changes()
+  if tail or starts or W.errors or W.letters or counts or waits or changes then
     tail = tail or {}
     tail.starts, tail.errors, tail.letters = starts, W.errors, W.letters
-    tail.counts, tail.waits = counts, waits
+    tail.counts, tail.waits, tail.tally = counts, waits, changes
   end
   local p = parcel.seal(W.packer, W, tail, W.spare)
   W.spare, W.errors, W.letters, W.notes, W.base = nil, nil, nil, nil, 0
@@ -170,8 +173,17 @@ local function receive(W)
   end
 end
 
+--- From now on the answers say what has been counted.
+local function count(W)
+  local tally = require "tideway.tally"
+  tally.start { require("tideway.policy").dispose }
+  W.changes = tally.changes(W.watched)
+end
+jit.off(count)
+
 local function begin(W, p)
   parcel.open(W.reader, p)
+  if W.reader.tail and W.reader.tail.count then count(W) end
   if p.count >= W.room then
     W.room = p.count + 1
     W.starts = new_starts(W.room)
@@ -424,7 +436,11 @@ local function build(W, plan)
     govern(W, plan, node, one.policy)
     nodes[i] = node
   end
-  for i = 1, #plan.nodes do W.nodes[i] = W.nodes[i] or false end
+  for i = 1, #plan.nodes do
+    W.nodes[i] = W.nodes[i] or false
+    W.watched[i] = W.nodes[i] or nil
+  end
+  W.watched[0] = source
   for port, one in ipairs(plan.gathers) do
     local above = {}
     for _, place in ipairs(one.ups) do
@@ -433,6 +449,7 @@ local function build(W, plan)
     local sink = graph.node(sink_of(W, plan, port), nil, nil, {}, above)
     sink.where, sink.name = one.where, one.name
     sinks = sinks + 1
+    W.watched[-port] = sink
     sink.on_end = { function()
       sinks = sinks - 1
       if sinks == 0 then
@@ -456,7 +473,7 @@ function worker.run(address)
       base = 0, at = 0, starts = new_starts(parcel.MOST + 1), room = parcel.MOST + 1, began = 0,
       errors = nil, letters = nil, nodes = {}, counted = {}, anchors = {},
       batches = {}, batch = nil, first = 0, last = 0, many = false, speaking = false, ended = false,
-      timed = {},
+      timed = {}, watched = {}, changes = nil,
     }, speak)
     confined.install()
     local p = receive(W)
