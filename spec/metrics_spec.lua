@@ -118,6 +118,17 @@ describe("tw.metrics", function()
     }, counts)
   end)
 
+  it("counts what fails in a worker there, what fails in the scatter itself here", function()
+    tw.metrics()
+    local s = tw.stream()
+    s:scatter { workers = 2, key = function(x) return x ~= 5 and x or error "no key" end }
+      :map(function(x) return x ~= 3 and x or error "boom" end):gather():sink(function() end)
+    for i = 1, 6 do pcall(s.emit, s, i) end
+    assert.same({ 6, 5, 1 }, { row("<scatter>")["in"], row("<scatter>").out, row("<scatter>").errors })
+    assert.same({ 5, 4, 1 }, { row("<map>")["in"], row("<map>").out, row("<map>").errors })
+    assert.same({ 4, 4, 0 }, { row("<gather>")["in"], row("<gather>").out, row("<gather>").errors })
+  end)
+
   it("counts what workers do by themselves", function()
     tw.metrics()
     local s, out = tw.stream(), {}

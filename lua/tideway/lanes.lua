@@ -508,6 +508,10 @@ function lanes.step(node, x)
   return err
 end
 jit.on(lanes.step)
+
+--- Raise what has failed in a worker, where it has been counted.
+function lanes.raise(err) error(err, 0) end
+tally.passes(lanes.raise)
 jit.on(hash_of)
 jit.on(lane_of)
 jit.on(note_run)

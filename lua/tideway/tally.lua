@@ -203,6 +203,9 @@ local bounds = { [xpcall] = true } -- an error is told of once between two of th
 -- into another region, where the error has been counted, or protects the call for a policy, which counts.
 local passes_on = { [xpcall] = true, [metadata.deliver] = true }
 
+--- Errors that fn raises have been counted elsewhere.
+function tally.passes(fn) passes_on[fn] = true end
+
 --- The operator whose function has failed, nil: none in this text.
 local function failing()
   for level = 4, 200 do

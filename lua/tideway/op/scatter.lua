@@ -6,7 +6,7 @@ local section = require "tideway.section"
 --- The policy above disposes of what fails in here; what has failed elsewhere is for who emits.
 local function step(b, node, x)
   local err = b:call(node, lanes.step, b:constant(node), x)
-  b:line("if %s ~= nil then %s(%s, 0) end", err, b:constant(error), err)
+  b:line("if %s ~= nil then %s(%s) end", err, b:constant(lanes.raise), err)
 end
 
 --- What a dead letter says of an element. No frame has been lent as long as nobody has loaded their module.
