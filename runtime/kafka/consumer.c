@@ -964,21 +964,49 @@ static int may_leave(tw_consumer *c) {
   return c->assigned;
 }
 
+/* May a commit that has failed so succeed in a moment? */
+static int may_commit_later(rd_kafka_resp_err_t err) {
+  switch (err) {
+  case RD_KAFKA_RESP_ERR__TRANSPORT:
+  case RD_KAFKA_RESP_ERR__TIMED_OUT:
+  case RD_KAFKA_RESP_ERR__WAIT_COORD:
+  case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+  case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+  case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+  case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+  case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+/* What leaving the group does for who has one: the last commit. Returns whether it is over. */
+static int commit_at_last(tw_consumer *c) {
+  if (!c->direct || !c->commit) return 1;
+  const rd_kafka_resp_err_t err = rd_kafka_commit(c->rk, NULL, 0);
+  if (may_commit_later(err) && since_ms(c->closing_at) < CLOSE_PATIENCE * 1000) return 0;
+  note_commit(c->rk, err, NULL, c);
+  return 1;
+}
+
 int tw_consumer_closed(tw_consumer *c) {
   if (c->closed) return 1;
   store(c);
   if (!may_leave(c)) return 0;
-  if (!c->closing) {
-    c->closing = 1;
+  if (!c->closing_at) {
     c->closing_at = tw_loop_now_ns();
-    if (c->direct) { /* what leaving the group would do otherwise */
+    uv_timer_start(&c->tick, ticked, TICK_CLOSING, TICK_CLOSING);
+    c->ticking = 1;
+  }
+  if (!c->closing) {
+    if (!commit_at_last(c)) return 0;
+    c->closing = 1;
+    if (c->direct) {
       c->event = TW_REBALANCE_NONE;
-      if (c->commit) rd_kafka_commit(c->rk, NULL, 0);
       rd_kafka_assign(c->rk, NULL);
     }
     c->closer = rd_kafka_queue_new(c->rk);
-    uv_timer_start(&c->tick, ticked, TICK_CLOSING, TICK_CLOSING);
-    c->ticking = 1;
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->rk, c->closer);
     if (error) {
       rd_kafka_error_destroy(error);

@@ -264,6 +264,24 @@ describe("a copy", function()
     return out
   end
 
+  for what, codes in pairs {
+    ["loads"] = kafka.times(4, E.LOADING), ["is not there"] = kafka.times(2, E.NO_COORDINATOR),
+    ["is another one"] = kafka.times(3, E.NOT_COORDINATOR), ["hangs up"] = kafka.times(3, -195),
+  } do
+    it("has its offsets committed at the end, when the coordinator " .. what .. " for a while", function()
+      local from = kafka.topic(1, numbers(1, 20))
+      local source = tw.from_kafka {
+        topics = from, brokers = "embedded", group = from, until_end = true, commit_interval = "1h", conf = quick(),
+      }
+      local got = source:sink_to_list()
+      kafka.fail("OffsetCommit", codes)
+      tw.run()
+      kafka.mend()
+      assert.equal(20, #got)
+      assert.equal(20, kafka.committed(from, from)[1])
+    end)
+  end
+
   it("is held back in bounded memory while no broker is there, and then is complete", function()
     local from, to, room, outages = kafka.topic(1), kafka.topic(1), 500, 3
     local conf = quick { ["message.timeout.ms"] = 0, ["queue.buffering.max.messages"] = room }
