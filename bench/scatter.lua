@@ -9,18 +9,19 @@
 --     work    the same with a function that takes its time: ns an element
 --     trip    emitted by hand, so that each is there and back before the next: ns, the median
 --     hand    emitted by hand with a buffer: ns an element
+-- `limit` is for an element, which is two messages: there and back.
 -- Frames have 10,000 rows. `does`: what a dataframe does with them, "select" rows and calculate, or "partitions".
 local rows = {
-  { name = "numbers", what = "way", count = 1e7, limit = 5 },
+  { name = "numbers", what = "way", count = 1e7, limit = 2 * 5 },
   { name = "text of 25 bytes", what = "way", count = 2e6 },
-  { name = "tables of 4 fields", what = "way", count = 1e6, limit = 150 },
+  { name = "tables of 4 fields", what = "way", count = 1e6, limit = 2 * 150 },
   { name = "a function of about 10 us", what = "work", count = 5e4, steps = 5e3 },
   { name = "a function of about 100 us", what = "work", count = 5e3, steps = 5e4 },
-  { name = "frames", what = "way", count = 5e5, limit = 4000 },
+  { name = "frames", what = "way", count = 5e5, limit = 2 * 2000 },
   { name = "a dataframe: select, calculate", what = "work", does = "select", count = 2e4, times = 1.7 },
   { name = "a dataframe: map_partitions", what = "work", does = "partitions", count = 2e4, times = 1.7 },
   { name = "a table, emitted by hand", what = "trip", count = 5e3, limit = 80e3 },
-  { name = "tables, emitted by hand, buffer(1000)", what = "hand", buffer = 1000, count = 3e5, limit = 400 },
+  { name = "tables, emitted by hand, buffer(1000)", what = "hand", buffer = 1000, count = 3e5, limit = 2 * 400 },
   { name = "inc, emitted by hand, buffer(8)", what = "hand", buffer = 8, count = 1e5, peer = 300, ratio = 50 },
 }
 if ... == "list" then return rows end

@@ -111,7 +111,8 @@ return function(settings)
   return harness.markdown("Scatter and gather", ([[
 Wall time, from the tenth part of the elements on; "CPU" is that of all threads. Two workers need two processors for
 themselves, which the emitter and the gather share; two processes with the same functions were %s times as fast as one.
-Emitted by hand without a buffer, an element is there and back before the next (the median).%s
+Emitted by hand without a buffer, an element is there and back before the next (the median). Goals are for
+an element, which is two messages.%s
 Medians of %d rounds. %s.]]):format(
     number(harness.median(possible)),
     #dask > 0 and (" streamz on Dask in the last row: %s messages a second."):format(table.concat(dask, ", ")) or "",
