@@ -974,10 +974,8 @@ static int may_commit_later(rd_kafka_resp_err_t err) {
   case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
   case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
   case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-  case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-    return 1;
-  default:
-    return 0;
+  case RD_KAFKA_RESP_ERR_NOT_COORDINATOR: return 1;
+  default: return 0;
   }
 }
 
@@ -985,7 +983,8 @@ static int may_commit_later(rd_kafka_resp_err_t err) {
 static int commit_at_last(tw_consumer *c) {
   if (!c->direct || !c->commit) return 1;
   const rd_kafka_resp_err_t err = rd_kafka_commit(c->rk, NULL, 0);
-  if (may_commit_later(err) && since_ms(c->closing_at) < CLOSE_PATIENCE * 1000) return 0;
+  if (may_commit_later(err) && since_ms(c->closing_at) < CLOSE_PATIENCE * 1000)
+    return 0;
   note_commit(c->rk, err, NULL, c);
   return 1;
 }
