@@ -4,6 +4,7 @@
 -- A plan is a list of steps { name, ups, make }: ups are numbers of earlier ones (step 0 is the
 -- scattered stream), make(s, other) builds it. All that is random is drawn when the plan is made.
 -- Functions are copied to the workers, so they have nothing but plain upvalues and `tw`.
+local graph = require "tideway.graph"
 local helper = require "helper"
 local ledger = require "support.ledger"
 local tw = helper.tw
@@ -572,6 +573,7 @@ local function run(plan, scattered, feed, list, seed)
   local top, go = feeds[feed](list, helper.random(seed))
   local out = build(plan, top, scattered)
   go(out)
+  graph.destroy_all() -- also the workers, of which there would be thousands
   return out
 end
 
