@@ -142,6 +142,7 @@ describe("tw.metrics", function()
     assert.same({ 2 }, out)
     assert.same({ 2, 2 }, { row("<map>")["in"], row("<map>").out })
     assert.same({ 2, 1 }, { row("<partition>")["in"], row("<partition>").out })
+    assert.is_nil(row("<partition>").queue) -- it is over there
     assert.same({ 1, 1 }, { row("<gather>")["in"], row("<gather>").out })
   end)
 

@@ -238,7 +238,7 @@ that are connected with a sink or held by somebody, sources first, each after al
   out       elements that it gave; nil for a sink
   errors    calls that failed here, whatever the policy did then; each attempt of a retry is one
   queue     elements held or under way: buffer, delay, map_async, scatter, partition, sliding_window, collect,
-            timed_window, latest and sinks that send; nil elsewhere
+            timed_window, latest and sinks that send; nil elsewhere, and for what a scatter's workers hold
   limit     how many may be, where that is known
 An element on its way is counted where it has come to; in the workers of a scatter, when its answer is there.
 Among several copies (tideway run --workers) the numbers are the sums of all, and workers = {[1] = {...}, ...} has

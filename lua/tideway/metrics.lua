@@ -23,7 +23,8 @@ local NAN = 0 / 0
 
 --- What a node holds, and how much at most: numbers, or nil.
 local function load_of(node)
-  local desc = node.desc
+  local desc, S = node.desc, node.section
+  if S and S.scatter ~= node then return end -- the workers hold it
   if desc.load then return desc.load(node) end
   if desc.held then return desc.held(node), nil end
 end

@@ -1,22 +1,14 @@
 --- One view of the counts of all copies, and tideway run --metrics. Real processes.
 local command = require "support.command"
+local scratch = require "support.scratch"
 
 local folder
 
-before_each(function()
-  folder = os.tmpname()
-  os.remove(folder)
-  assert(os.execute("mkdir " .. folder) == 0)
-end)
-
-after_each(function() os.execute("rm -rf " .. folder) end)
+before_each(function() folder = scratch.folder() end)
+after_each(function() scratch.remove_folder(folder) end)
 
 local function script(text)
-  local path = folder .. "/script.lua"
-  local file = assert(io.open(path, "wb"))
-  file:write("local tw = require 'tideway'\n", text)
-  file:close()
-  return path
+  return scratch.write(folder .. "/script.lua", "local tw = require 'tideway'\n" .. text)
 end
 
 --- Run a script with these options, and look at its metrics once it has made the file FOLDER/ready; it goes on when

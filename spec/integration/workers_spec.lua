@@ -2,26 +2,17 @@
 local command = require "support.command"
 local helper = require "helper"
 local kafka = require "support.kafka"
+local scratch = require "support.scratch"
 local tw = helper.tw
 
 local quote = command.quote
 
 local folder
 
-before_each(function()
-  folder = os.tmpname()
-  os.remove(folder)
-  assert(os.execute("mkdir " .. folder) == 0)
-end)
+before_each(function() folder = scratch.folder() end)
+after_each(function() scratch.remove_folder(folder) end)
 
-after_each(function() os.execute("rm -rf " .. folder) end)
-
-local function write(name, text)
-  local file = assert(io.open(folder .. "/" .. name, "wb"))
-  file:write(text)
-  file:close()
-  return folder .. "/" .. name
-end
+local function write(name, text) return scratch.write(folder .. "/" .. name, text) end
 
 --- Run a script by so many workers; further words, the last may be { stdin = text }.
 -- Returns status, output, errors; the script is called script.lua in them, the folder DIR.

@@ -12,6 +12,18 @@ local function numbers(first, last)
   return list
 end
 
+--- A function that passes on what it is given; `last` is the end of the worker that gets it.
+local function deadly(last)
+  return function(x)
+    local own = require "tideway"
+    if x == last then
+      own.spawn(function() error "bad task" end)
+      own.sleep "10s"
+    end
+    return x
+  end
+end
+
 --- Native memory once what is garbage is gone.
 local function held()
   tw.step() -- handles are closed by the loop
@@ -295,14 +307,7 @@ describe("scatter", function()
 
     it("says that a worker has died, of a task of its own", function()
       local s = tw.stream()
-      local list = s:scatter { workers = 1 }:map(function(x)
-        local own = require "tideway"
-        if x == 2 then
-          own.spawn(function() error "bad task" end)
-          own.sleep "10s"
-        end
-        return x
-      end):gather():sink_to_list()
+      local list = s:scatter { workers = 1 }:map(deadly(2)):gather():sink_to_list()
       s:emit(1)
       local ok, err = pcall(s.emit, s, 2)
       assert.is_false(ok)
@@ -505,14 +510,7 @@ describe("scatter", function()
 
     it("releases nothing of what a worker had that has died, held or on its way", function()
       local s, states, new = tw.stream(), telling()
-      s:scatter { workers = 1 }:map(function(x)
-        local own = require "tideway"
-        if x == 5 then
-          own.spawn(function() error "bad task" end)
-          own.sleep "10s"
-        end
-        return x
-      end):partition(3):gather():sink(same)
+      s:scatter { workers = 1 }:map(deadly(5)):partition(3):gather():sink(same)
       for i = 1, 5 do assert.equal(i < 5, (pcall(s.emit, s, i, new(i)))) end
       tw.step(0)
       assert.same({ "released", "released", "released", "failed", "failed" }, states)

@@ -18,6 +18,16 @@ function scratch.also(path)
   return path
 end
 
+--- A new folder. Its files go with it, see scratch.remove_folder.
+function scratch.folder()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkdir " .. path) == 0)
+  return path
+end
+
+function scratch.remove_folder(path) os.execute("rm -rf " .. path) end
+
 --- A new file of this text; with a suffix behind its name when there is one.
 function scratch.file(text, suffix)
   local path = scratch.path()
