@@ -14,8 +14,8 @@ local registry = {}
 local LOOK = 2048 -- objects noted before we look whether the collector has been through
 -- A cycle of the collector costs 0.3-0.7 us a KB of Lua's memory. It is called when this many
 -- bytes have been noted: often enough that what is released is still in the cache when it is
--- used again, but the more memory Lua has, the more seldom. (Half as much, 24 MB where Lua has 1.2, made
--- frames of 10,000 rows no faster to calculate, and those that come from workers 2-4 us dearer.)
+-- used again, but the more memory Lua has, the more seldom. (24 MB where Lua has 1.2 made frames of 10,000
+-- rows no faster to calculate, and those that come from workers 2-4 us dearer than 64 MB did.)
 local PRESSURE, PRESSURE_PER_KB, PRESSURE_MAX = 8 * 2 ^ 20, 32 * 1024, 48 * 2 ^ 20
 local WHOLE = 2 ^ 20 -- KB that a step may take: as many as the cycle has left
 
