@@ -8,6 +8,8 @@ if here and not package.loaded["tideway.ffi"] then
   end
 end
 
+require "tideway.traversal" -- before any module takes `pairs` or `next`
+
 -- LuaJIT's own limits are made for small programs: a graph with many branches meets them and
 -- then runs in the interpreter (DESIGN.md D3).
 if jit then

@@ -3,6 +3,8 @@
 -- bindings/cli/main.c calls cli.main(words, mute, ...); its result is the exit status. Everything
 -- is required when it is needed, so that a filter's first output comes after 5 ms at most. With
 -- --workers the copies of a script are run by cli.copy, each in a thread and state of its own.
+require "tideway.traversal" -- before any module takes `pairs` or `next`
+
 local cli = {}
 
 local DONE, FAILED, MISUSE = 0, 1, 2

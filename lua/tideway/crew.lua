@@ -1,5 +1,7 @@
 --- tideway.crew -- the copies of a script that `tideway run --workers N` runs: which one this Lua state
 -- is, and what it shares with the others (runtime/engine/crew.c). Without --workers it is the only one.
+require "tideway.traversal" -- before any module takes `pairs` or `next`
+
 local C = require "tideway.ffi"
 local errors = require "tideway.errors"
 local ffi = require "ffi"

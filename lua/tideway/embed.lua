@@ -3,6 +3,7 @@
 -- The host steps: `step` makes one turn and says when the next one is due. Errors that nobody has
 -- caught are the result of the turn, one each; those of an input's elements end nothing.
 jit.off(true, true)
+require "tideway.traversal" -- before any module takes `pairs` or `next`
 
 local clock = require "tideway.clock"
 local errors = require "tideway.errors"

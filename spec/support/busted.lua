@@ -14,3 +14,7 @@ for _, name in ipairs { "cdef", "typeof", "metatype" } do
 end
 
 package.path = "./spec/?.lua;" .. package.path
+
+-- What a spec does with pairs is to go to its end on every LuaJIT, with tideway loaded or not yet.
+package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
+require "tideway.traversal"
