@@ -31,7 +31,7 @@ local MORE, END, LATE = parcel.MORE, parcel.END, parcel.LATE
 local DEPTH = 3          -- parcels that a worker has at once
 local BACKLOG = 16       -- answers of a worker that wait for who takes the results, without a window
 local MANY = 1000        -- the same with a window, which is the limit; a lane has room for them
-local TARGET = 1000000   -- nanoseconds of work in one
+local TARGET = 2000000   -- nanoseconds of work in one
 local ERROR_SIZE = 512
 local CODE = 'require("tideway.crew").be(%d, %d) require("tideway.worker").run(...)' -- tw.worker is the same there
 local as_starts = ffi.typeof "const int32_t *"
@@ -53,7 +53,7 @@ function lanes.new(node, workers, by, S)
     pending = 0,                   -- elements that were sent and are not through
     runs = {}, counts = {}, first = 0, last = 0, -- lanes and elements, in order
     late = 0,                      -- groups of nobody's elements, from the worker's own time
-    window = 0, waits_for = nil, flushing = false, dead = nil,
+    window = 0, waits_for = nil, flushing = false, before = 0, dead = nil,
     ending = false, concluding = false, -- the stream has ended; the workers have been told
     reader = nil, at = 0,          -- of the gathers' loops
   }
@@ -332,8 +332,24 @@ local function send(S, lane, P, hand)
   return sent
 end
 
+local flush_soon
+
+--- Who has nothing to do gets a parcel that is worth its way, or what there is when nothing more comes:
+-- a turn brings some ten thousand numbers.
+-- turn: a turn has gone by
+local function ripe(S, turn)
+  local n, before = S.packer.n, S.before
+  if 2 * n >= S.size or S.ending or turn and n == before then
+    S.before = 0
+    return true
+  end
+  if turn then S.before = n end
+  if not S.flushing then flush_soon(S) end
+  return false
+end
+
 --- What waits goes to who has nothing to do.
-function flush_idle(S)
+function flush_idle(S, turn)
   if not S.list then return end
   if S.key then
     for _, lane in ipairs(S.list) do
@@ -341,18 +357,18 @@ function flush_idle(S)
     end
   else
     local lane = least(S)
-    if lane.load == 0 or S.ending then send(S, lane, S.packer) end
+    if (lane.load == 0 or S.ending) and S.packer.n > 0 and ripe(S, turn) then send(S, lane, S.packer) end
   end
 end
 
 local function flush_task(S)
   S.flushing = false
-  flush_idle(S)
+  flush_idle(S, true)
   sched.occupied(false)
 end
 
 --- The same on the next turn; the run goes on until then.
-local function flush_soon(S)
+function flush_soon(S)
   S.flushing = true
   sched.occupied(true)
   sched.spawn(flush_task, true, S)

@@ -30,7 +30,7 @@ local EMPTY = 0
 -- was left at the end; it was not asked for.
 local NULLS = 1
 parcel.MORE, parcel.END, parcel.LATE = 2, 4, 8
-parcel.MOST = 16384 -- elements in one, of who chooses; a reader takes any number
+parcel.MOST = 65536 -- elements in one, of who chooses; a reader takes any number
 parcel.LARGE = 2 ^ 18 -- bytes after which it is worth sending
 
 local new_numbers, new_starts = ffi.typeof "double[?]", ffi.typeof "uint32_t[?]"
@@ -267,7 +267,7 @@ function parcel.free(p)
 end
 
 --- Is a parcel that has been read worth keeping for the next one?
-function parcel.reusable(p) return p.kind ~= FRAMES and p.room <= 2 * parcel.LARGE end
+function parcel.reusable(p) return p.kind ~= FRAMES and p.room <= 5 * parcel.LARGE end
 
 -- Reading -----------------------------------------------------------------------------------------
 
