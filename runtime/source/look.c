@@ -36,7 +36,10 @@ static tw__tail *take_in(tw_follow *f, const char *path, int fd,
     if (old->fd >= 0 && !fstat(old->fd, &was))
       old = tw__beside_missed(f, old, path, tw__tail_changed_ns(&was), 0);
   }
-  return tw__tail_add(f, path, fd, st, old);
+  tw__tail *t = tw__tail_find(f, st); /* it may have been rotated itself meanwhile */
+  if (!t) return tw__tail_add(f, path, fd, st, old);
+  close(fd);
+  return t;
 }
 
 /* The file has been truncated: st is what it was then, or a little after. */

@@ -133,6 +133,27 @@ static void copied_meanwhile(void) {
   clean();
 }
 
+/* The new file is rotated itself while those before it are looked for: it has both names here. */
+static void rotated_meanwhile(void) {
+  const struct timespec step = {.tv_nsec = 12000000};
+  put("log", "a\n");
+  follow("log");
+  CHECK(!strcmp(next(), "a"));
+  CHECK(!rename(at("log"), at("log.2")));
+  nanosleep(&step, NULL);
+  put("log", "b\n");
+  CHECK(!link(at("log"), at("log.1")));
+  tw_follow_look(f, 1);
+  CHECK(f->tails == 2 && !f->tail[1]->left);
+  CHECK(!strcmp(next(), "b") && !strcmp(next(), ""));
+  CHECK(!unlink(at("log")));
+  put("log", "c\n");
+  tw_follow_look(f, 2);
+  CHECK(f->tails == 3 && f->tail[1]->left && f->tail[2]->before == f->tail[1]);
+  CHECK(!strcmp(next(), "c") && !strcmp(next(), ""));
+  clean();
+}
+
 static void globbed(void) {
   put("x1", "a\n");
   follow("x*");
@@ -180,6 +201,7 @@ int main(int argc, char **argv) {
   renamed();
   copied();
   copied_meanwhile();
+  rotated_meanwhile();
   globbed();
   told();
   tw_loop_close(loop);
