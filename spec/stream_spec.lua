@@ -118,6 +118,30 @@ describe("stream", function()
       assert.same({ 1, 2, 3, 4, 5 }, got)
     end)
 
+    it("by connects and by hand into one stream keeps the order of all", function()
+      for place = 1, 3 do
+        local source, got = tw.stream(), {}
+        for i = 1, 3 do
+          local left = 3
+          local function again(x)
+            left = left - 1
+            if left >= 0 then return 10 * x + i end
+          end
+          if i == place then
+            source:sink(function(x)
+              local y = again(x)
+              if y then source:emit(y) end
+            end)
+          else
+            source:map(again):connect(source)
+          end
+        end
+        source:sink(append(got))
+        source:emit(1)
+        assert.same({ 1, 11, 12, 13, 111, 112, 113, 121, 122, 123 }, got)
+      end
+    end)
+
     it("by connect of a flatten goes breadth first", function()
       local source, got = tw.stream(), {}
       local children = { a = { "b", "c" }, b = { "d", "a" }, c = { "e" } }

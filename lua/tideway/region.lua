@@ -220,10 +220,11 @@ function region.into(node)
   return self
 end
 
---- The in region that what is emitted to a node goes through, too; false: none.
+--- The in region that what is emitted to a node goes through, too; false: none. What passes on what
+-- comes has one door, this one, which its edges lead to as well.
 local function find_front(self)
   local node = self.node
-  self.front = node.in_region or #node.ups > 1 and region.into(node)
+  self.front = not node.desc.passes and (node.in_region or #node.ups > 1 and region.into(node))
   return self.front
 end
 
