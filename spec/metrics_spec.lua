@@ -131,19 +131,22 @@ describe("tw.metrics", function()
 
   it("counts what workers do by themselves", function()
     tw.metrics()
-    local s, out = tw.stream(), {}
+    local s, out, came = tw.stream(), {}, 0
     s:scatter { workers = 1 }:map(function(x) return x + 1 end):partition(3, { timeout = "5ms" }):gather()
-      :sink(function(x) out[#out + 1] = #x end)
+      :sink(function(x)
+        out[#out + 1] = #x
+        came = came + #x
+      end)
     s:emit(1)
     s:emit(2)
     tw.run(function()
-      while not out[1] do tw.sleep "1ms" end
+      while came < 2 do tw.sleep "1ms" end
     end)
-    assert.same({ 2 }, out)
+    assert.equal(2, came) -- at once, or one after the other where the machine is slow
     assert.same({ 2, 2 }, { row("<map>")["in"], row("<map>").out })
-    assert.same({ 2, 1 }, { row("<partition>")["in"], row("<partition>").out })
+    assert.same({ 2, #out }, { row("<partition>")["in"], row("<partition>").out })
     assert.is_nil(row("<partition>").queue) -- it is over there
-    assert.same({ 1, 1 }, { row("<gather>")["in"], row("<gather>").out })
+    assert.same({ #out, #out }, { row("<gather>")["in"], row("<gather>").out })
   end)
 
   it("counts in workers that began before it was asked for", function()
