@@ -839,14 +839,15 @@ static void keep_alive(tw__ws_conn *conn, int64_t now) {
     conn->heard = now;
     conn->pinged = 0;
   }
-  if (now - conn->heard >= 2 * ping) {
+  if (conn->pinged && now - conn->heard >= 2 * ping) {
     tw__ws_trouble(conn, TW_WS_SILENT, "no answer to a ping");
     conn->ours = 1006;
     end(conn, "no answer to a ping");
-  } else if (now - conn->heard >= ping && !conn->pinged) {
+  } else if (!conn->pinged && now - conn->heard >= ping) {
     tw__ws_frame *frame = tw__ws_frame_make(TW__WS_PING, "", 0, !conn->ws->server);
     if (!frame) return;
     conn->pinged = 1;
+    conn->heard = now - ping; /* it has as long for its answer, however late we ask */
     if (!tw__ws_conn_push(conn, frame)) tw__ws_conn_flush(conn);
     tw__ws_frame_unref(frame);
   }

@@ -154,11 +154,14 @@ static int64_t least(int64_t a, int64_t b) {
   return b && b < a ? b : a;
 }
 
+/* A tick that comes late was kept by what has kept us from hearing, too: no peer is to blame. */
 static void on_tick(uv_timer_t *timer) {
   tw_ws *ws = timer->data;
-  const int64_t now = tw__ws_now(ws);
+  const int64_t now = tw__ws_now(ws), late = now - ws->ticked - ws->period;
+  ws->ticked = now;
   for (tw__ws_conn *conn = ws->first, *next; conn; conn = next) {
     next = conn->next;
+    if (late > 0) conn->heard = least(conn->heard + late, now);
     tw__ws_conn_tick(conn, now);
   }
   if (ws->server && !ws->stopping) tw__ws_server_accept(ws);
@@ -174,6 +177,8 @@ void tw__ws_tick(tw_ws *ws) {
   ms = least(least(ms, o->close_ms), o->patience_ms) / 4;
   if (ms < TICK_LEAST) ms = TICK_LEAST;
   ws->ticking = 1;
+  ws->ticked = tw__ws_now(ws);
+  ws->period = ms;
   uv_timer_start(&ws->timer, on_tick, (uint64_t)ms, (uint64_t)ms);
 }
 

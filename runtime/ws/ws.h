@@ -144,7 +144,7 @@ struct tw__ws_conn {
   int events;      /* that are polled for */
   int64_t since;   /* ms: when the state began, or last had progress */
   int64_t closing; /* ms: when it began to be closed */
-  int64_t heard;   /* ms */
+  int64_t heard;   /* ms: when it last said something, our own pauses not counted */
   int64_t slow;    /* ms: since when it has had too much to take; 0: it has not */
   int64_t left;    /* once the owner has stopped: bytes that had come by then */
   double id;       /* 1, 2, ... */
@@ -176,6 +176,7 @@ struct tw_ws {
   SSL_CTX *tls;
   uv_timer_t timer;
   uv_prepare_t flush;
+  int64_t ticked, period; /* ms: when it was last looked at the time; how often it is */
   int ticking, dirty, stopping, closing, pending;
   tw__ws_conn *first, *ready, *last_ready;
   int64_t conns, open, held, slow;

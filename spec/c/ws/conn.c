@@ -127,6 +127,24 @@ static void lets_go_of_the_silent(void) {
   over(server);
 }
 
+/* The answer is there, but who asked did not run for a while. */
+static void blames_nobody_for_its_own_pauses(void) {
+  const struct timespec pause = {.tv_nsec = 100000000};
+  tw_ws_options o = options();
+  o.ping_ms = 20;
+  o.discard = 1; /* pongs are read as they come */
+  tw_ws *server = serve(o);
+  const int fd = joined(tw_ws_port(server));
+  for (int i = 0; i < 3; i++) {
+    CHECK(hear(fd, 2) == 2 && !memcmp(heard, "\x89\x00", 2));
+    say_frame(fd, 10, "", 0);
+    nanosleep(&pause, NULL);
+  }
+  CHECK(tw_ws_count(server, TW_WS_SILENT) == 0);
+  close(fd);
+  over(server);
+}
+
 static void lets_go_of_the_slow(void) {
   static char text[1 << 20];
   tw_ws_options o = options();
@@ -181,6 +199,7 @@ int main(int argc, char **argv) {
   survives_nonsense();
   reads_those_that_break_off();
   lets_go_of_the_silent();
+  blames_nobody_for_its_own_pauses();
   lets_go_of_the_slow();
   holds_back_who_only_asks();
   CHECK(tw_mem_bytes() == before);
