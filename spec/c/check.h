@@ -8,7 +8,8 @@
  *     }
  *
  * Each spec is one program and includes this once. The seed is `--seed=N` among the
- * arguments or TW_SEED in the environment, else fresh; every failure prints it.
+ * arguments or TW_SEED in the environment, else that of the tree which .ci/run checks
+ * (TIDEWAY_SEEDS), else fresh; every failure prints it.
  * `--long` sets check_long. After 20 failures a spec gives up.
  */
 #ifndef TIDEWAY_SPEC_CHECK_H
@@ -72,6 +73,7 @@ __attribute__((unused)) static void check_open(int argc, char **argv) {
   clock_gettime(CLOCK_REALTIME, &now);
   uint64_t seed = ((uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec) % 1000000u;
   const char *text = getenv("TW_SEED");
+  if (!text) text = getenv("TIDEWAY_SEEDS");
   if (argc > 0) check_name = argv[0];
   for (int i = 1; i < argc; i++) {
     if (!strncmp(argv[i], "--seed=", 7)) text = argv[i] + 7;
