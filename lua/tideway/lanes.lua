@@ -32,6 +32,7 @@ local max, floor = math.max, math.floor
 local put = parcel.put
 local WHOLE = 2 ^ 53     -- up to here a number tells whole ones apart
 
+--- Begin: the section's plan, and the workers that build it.
 local function start(S)
   S.ordered = true
   for _, gather in ipairs(S.section.gathers) do

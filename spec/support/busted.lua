@@ -16,5 +16,4 @@ end
 package.path = "./spec/?.lua;" .. package.path
 
 -- What a spec does with pairs is to go to its end on every LuaJIT, with tideway loaded or not yet.
-package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
 require "tideway.traversal"

@@ -19,21 +19,38 @@ static uint64_t bits_of(double x) {
   return bits;
 }
 
+static int ascending(const void *a, const void *b) {
+  return *(const int *)a - *(const int *)b;
+}
+
+/* Of so many seeds. One product only: some in a hundred put whole numbers 5 to a place, and one in 250
+ * fills a bucket of words more than twice, up to 7 times (of 5,000). */
 static void spreads(void) {
+  enum { SEEDS = 9, MIDDLE = SEEDS / 2 };
   static int nums[BUCKETS], words[BUCKETS], texts[BUCKETS];
-  uint64_t seed = check_u64();
-  for (int i = 0; i < KEYS; i++) {
-    char text[16];
-    int len = snprintf(text, sizeof text, "key%d", i);
-    nums[tw__hash_num(bits_of(i), seed) >> 54]++;
-    words[tw__hash_u64((uint64_t)i, seed) >> 54]++;
-    texts[tw__hash_bytes(text, (size_t)len, seed) >> 54]++;
+  int of_nums[SEEDS], of_words[SEEDS];
+  for (int k = 0; k < SEEDS; k++) {
+    const uint64_t seed = check_u64();
+    memset(nums, 0, sizeof nums);
+    memset(words, 0, sizeof words);
+    memset(texts, 0, sizeof texts);
+    for (int i = 0; i < KEYS; i++) {
+      char text[16];
+      int len = snprintf(text, sizeof text, "key%d", i);
+      nums[tw__hash_num(bits_of(i), seed) >> 54]++;
+      words[tw__hash_u64((uint64_t)i, seed) >> 54]++;
+      texts[tw__hash_bytes(text, (size_t)len, seed) >> 54]++;
+    }
+    of_nums[k] = fullest(nums);
+    of_words[k] = fullest(words);
+    CHECKF(fullest(texts) <= 2 * PER_BUCKET, "%d", fullest(texts));
   }
-  /* one product only: some seeds in a hundred put whole numbers 5 to a place; of words one in 250
-   * fills a bucket twice, up to 7 times (of 5,000 seeds) */
-  CHECKF(fullest(nums) <= 64 * PER_BUCKET, "%d", fullest(nums));
-  CHECKF(fullest(words) <= 64 * PER_BUCKET, "%d", fullest(words));
-  CHECKF(fullest(texts) <= 2 * PER_BUCKET, "%d", fullest(texts));
+  qsort(of_nums, SEEDS, sizeof *of_nums, ascending);
+  qsort(of_words, SEEDS, sizeof *of_words, ascending);
+  CHECKF(of_nums[MIDDLE] <= 2 * PER_BUCKET, "%d", of_nums[MIDDLE]);
+  CHECKF(of_nums[SEEDS - 1] <= 64 * PER_BUCKET, "%d", of_nums[SEEDS - 1]);
+  CHECKF(of_words[MIDDLE] <= 2 * PER_BUCKET, "%d", of_words[MIDDLE]);
+  CHECKF(of_words[SEEDS - 1] <= 64 * PER_BUCKET, "%d", of_words[SEEDS - 1]);
 }
 
 /* A flipped bit changes about half of the hash, over all lengths and places. */
