@@ -28,7 +28,6 @@ enum {
   JOIN_PATIENCE = 5,   /* s for a first assignment that has to be waited for */
   LOOK_UP = 100,       /* ms that the cluster in this process may take to answer */
   AGAIN = 200,         /* ms until a partition that is stuck is assigned again */
-  ALWAYS_JOINING = 2,  /* of `unsafe` */
 };
 
 struct tw_consumer {
@@ -490,16 +489,12 @@ static int64_t read_begin(const rd_kafka_conf_t *conf) {
 }
 
 /* librdkafka before 2.3.0 cannot destroy a client with the assignor cooperative-sticky between its
- * joining a group for the first time and its first assignment (its issue 4312): assert. It has not
- * joined yet while it has no member id; static members never have one. */
-static int never_destroyed(const rd_kafka_conf_t *conf) {
-  char text[256] = "", member[256] = "";
+ * joining a group for the first time and its first assignment (its issue 4312): assert. */
+static int fears_destruction(const rd_kafka_conf_t *conf) {
+  char text[256] = "";
   size_t size = sizeof text;
   rd_kafka_conf_get(conf, "partition.assignment.strategy", text, &size);
-  if (rd_kafka_version() >= 0x020300ff || !strstr(text, "cooperative-sticky")) return 0;
-  size = sizeof member;
-  rd_kafka_conf_get(conf, "group.instance.id", member, &size);
-  return member[0] ? ALWAYS_JOINING : 1;
+  return rd_kafka_version() < 0x020300ff && strstr(text, "cooperative-sticky");
 }
 
 tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
@@ -519,7 +514,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
   c->cut_ms = o->cut_ms;
   read_intervals(c, conf);
   c->begin = read_begin(conf);
-  c->unsafe = never_destroyed(conf);
+  const int unsafe = fears_destruction(conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_error_cb(conf, note_error);
   rd_kafka_conf_set_rebalance_cb(conf, note_rebalance);
@@ -562,6 +557,7 @@ tw_consumer *tw_consumer_open(tw_loop *loop, tw_kafka_conf *given,
       end(c);
       return NULL;
     }
+    c->unsafe = unsafe;
   }
   return c;
 }
@@ -948,16 +944,23 @@ void tw_consumer_stop(tw_consumer *c) {
   tick(c);
 }
 
+/* Is a member that is not subscribed any more on its way into its group? An answer to its first
+ * request is ignored; when it has a name there, or an assignor, the way has to be gone to its end. */
+static int is_joining(tw_consumer *c) {
+  char *member = rd_kafka_memberid(c->rk);
+  const int named = member && *member;
+  if (member) rd_kafka_mem_free(c->rk, member);
+  return named || strcmp(rd_kafka_rebalance_protocol(c->rk), "NONE") != 0;
+}
+
 /* Of one that cannot be destroyed while it joins its group for the first time: has it done so, or
  * not even begun, or taken too long? */
 static int may_leave(tw_consumer *c) {
   if (!c->unsafe || c->assigned || c->closing) return 1;
   if (!c->leaving_at) c->leaving_at = tw_loop_now_ns();
-  char *member = rd_kafka_memberid(c->rk);
-  int joining = c->unsafe == ALWAYS_JOINING || (member && *member);
-  if (member) rd_kafka_mem_free(c->rk, member);
-  if (!joining) c->unsafe = 0;
-  if (!joining || since_ms(c->leaving_at) >= JOIN_PATIENCE * 1000) return 1;
+  rd_kafka_unsubscribe(c->rk); /* or it could begin as soon as it was asked */
+  c->unsafe = is_joining(c);
+  if (!c->unsafe || since_ms(c->leaving_at) >= JOIN_PATIENCE * 1000) return 1;
   serve(c);
   if (c->event) tw_consumer_rebalance(c);
   tick(c);
