@@ -119,7 +119,7 @@ describe("to_tcp", function()
   it("goes on after an element that failed, and retries by the policy", function()
     local port = free_port()
     local source = tw.from_iterable { "a", "b" }
-    source:on_error { retry = 3, backoff = "20ms", ["then"] = "skip" }
+    source:on_error { retry = 12, backoff = "20ms", ["then"] = "skip" }
     source:to_tcp(to(port), { retries = 0 })
     local out
     tw.run(function()
