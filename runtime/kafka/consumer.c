@@ -950,7 +950,8 @@ static int is_joining(tw_consumer *c) {
   char *member = rd_kafka_memberid(c->rk);
   const int named = member && *member;
   if (member) rd_kafka_mem_free(c->rk, member);
-  return named || strcmp(rd_kafka_rebalance_protocol(c->rk), "NONE") != 0;
+  const char *protocol = rd_kafka_rebalance_protocol(c->rk); /* NULL: it cannot tell */
+  return named || !protocol || strcmp(protocol, "NONE") != 0;
 }
 
 /* Of one that cannot be destroyed while it joins its group for the first time: has it done so, or
