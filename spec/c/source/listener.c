@@ -227,6 +227,7 @@ static void lets_go_of_the_silent(void) {
   o.idle_ms = 50;
   open_listener(o);
   const int fd = dial(), held = dial();
+  push(held, ".", 1); /* whenever we look, something has come of it */
   push(fd, "a\nb", 3);
   CHECK(next() == 1);
   CHECK(tw_listener_next(listener) == TW_AGAIN);
@@ -237,6 +238,24 @@ static void lets_go_of_the_silent(void) {
   CHECK(count(TW_LISTENER_OPEN) == 1 && count(TW_LISTENER_IDLE) == 1);
   close(fd);
   close(held);
+  close_listener();
+}
+
+/* What it sent is there, but who listens did not run for a while. */
+static void blames_nobody_for_its_own_pauses(void) {
+  const struct timespec pause = {.tv_nsec = 100000000};
+  tw_listener_options o = options();
+  o.idle_ms = 50;
+  open_listener(o);
+  const int fd = dial();
+  for (int i = 0; i < 3; i++) {
+    push(fd, "a\n", 2);
+    nanosleep(&pause, NULL);
+    CHECK(next() == 1 && is(0, "a"));
+    CHECK(tw_listener_next(listener) == TW_AGAIN);
+  }
+  CHECK(count(TW_LISTENER_IDLE) == 0);
+  close(fd);
   close_listener();
 }
 
@@ -431,6 +450,7 @@ int main(int argc, char **argv) {
   survives_clients_that_go();
   reads_those_that_break_off();
   lets_go_of_the_silent();
+  blames_nobody_for_its_own_pauses();
   holds_clients_back();
   takes_turns();
   hands_out_what_had_come();
