@@ -141,7 +141,7 @@ static void holds_clients_back(void) {
   while (handed < CLIENTS) {
     for (int i = 0; i < m; i++) ids[handed++] = tw_httpd_requests(server)[i].id;
     for (int i = handed - m; i < handed; i++) ok(ids[i], "z");
-    for (int k = 0; k < 1000 && handed < CLIENTS; k++) {
+    for (int k = 0; k < 60000 && handed < CLIENTS; k++) {
       for (int i = 0; i < CLIENTS; i++) {
         sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
       }
