@@ -141,9 +141,15 @@ describe("following a log that logrotate rotates", function()
         "%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
       return used + system
     end
-    local before = ticks()
-    process.sleep(1.5)
-    assert.is_true(ticks() - before <= 3)
+    -- a virtual machine may count as ours what its host has taken: the least of three times
+    local used = math.huge
+    for _ = 1, 3 do
+      local before = ticks()
+      process.sleep(1.5)
+      used = math.min(used, ticks() - before)
+      if used <= 3 then break end
+    end
+    assert.is_true(used <= 3, used)
     sh("echo end >> %s/log", dir)
     assert.equal(0, (run:wait()))
   end)
