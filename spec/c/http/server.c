@@ -102,7 +102,7 @@ static void blames_nobody_for_its_own_pauses(void) {
   say(fd, "GET / HT", 8);
   turn(0);
   nanosleep(&pause, NULL);
-  say(fd, "TP/1.1\r\nHost: a\r\n\r\n", 22);
+  say(fd, "TP/1.1\r\nHost: a\r\n\r\n", 19);
   const tw_httpd_request *r = next();
   CHECK(r != NULL);
   if (r) ok(r->id, "q");
