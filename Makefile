@@ -96,15 +96,10 @@ $(LIB): $(OBJ) $(B)/objects runtime/tideway.map
 	@ln -sf $(@F) $(@D)/$(SONAME)
 
 # For programs that want one file: linked whole, and with -rdynamic, as Lua looks for the functions.
+# What is made by `install` has a name of its own until it is whole: there may be two at once.
 $(STATIC): $(OBJ) $(B)/objects
 	@echo "ar $@"
-	@rm -f $@
-	$(Q)$(AR) rcs $@ $(OBJ)
-
-# Anew each time: PREFIX may be another one.
-$(B)/tideway/tideway.pc: bindings/c/tideway.pc.in FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
+	$(Q)$(AR) rcs $@.$$$$ $(OBJ) && mv -f $@.$$$$ $@
 
 # The core is loaded before them, and found by its soname. They stay loaded: the loop may be
 # closed after Lua has let go of them.
@@ -172,7 +167,7 @@ $(CODE): $(BIN) $(LUA) $(CDEF) bindings/cli/precompile.lua
 SHARE = $(addprefix $(B)/share/,man annotations bash zsh fish)
 $(SHARE): $(B)/share/%: bindings/cli/generate.lua $(LUA) | $(CODE) $(LIB) $(CDEF)
 	@mkdir -p $(@D)
-	@TIDEWAY_ROOT=. $(BIN) run $< $* > $@.new && mv -f $@.new $@
+	@TIDEWAY_ROOT=. $(BIN) run $< $* > $@.$$$$ && mv -f $@.$$$$ $@
 
 deps:
 	@sh .ci/deps run
@@ -207,7 +202,7 @@ bench: all
 LUA_FILES = $(filter-out bindings/%,$(LUA))
 
 SHAREDIR ?= $(PREFIX)/share
-install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
+install: all $(STATIC) $(SHARE)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 	  $(DESTDIR)$(LUADIR)/tideway $(DESTDIR)$(LUA_LIBDIR)/tideway
 	$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/tideway
@@ -216,7 +211,10 @@ install: all $(STATIC) $(SHARE) $(B)/tideway/tideway.pc
 	ln -srf $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LUA_LIBDIR)/tideway/libtideway.so
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(INSTALL) -m 644 $(B)/tideway/tideway.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' bindings/c/tideway.pc.in \
+	  > $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc
+	@chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/tideway.pc
 	$(INSTALL) -m 644 runtime/tideway.h $(DESTDIR)$(INCLUDEDIR)/tideway.h
 	@for f in $(EXTRA); do n=$${f##*/}; \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(LIBDIR)/$$n.0 && ln -sf $$n.0 $(DESTDIR)$(LIBDIR)/$$n && \

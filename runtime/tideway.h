@@ -1398,7 +1398,7 @@ uint32_t tw_mqtt_id(const tw_mqtt *mqtt);
  * TW_EINVAL: it is not down, nor refused. */
 int tw_mqtt_connect(tw_mqtt *mqtt);
 
-/* Acknowledge what is through, say goodbye and wait for the other side to close, at most 2 s:
+/* Acknowledge what is through, say goodbye and wait for the other side to close, at most 10 s:
  * then it is TW_MQTT_CLOSED. */
 void tw_mqtt_disconnect(tw_mqtt *mqtt);
 

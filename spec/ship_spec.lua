@@ -28,7 +28,7 @@ local RUNNER = [[
 --- Call fn, with all it refers to, in a Lua state of another process. Returns what it returned.
 local function elsewhere(fn)
   local image, runner = command.file(ship.pack(fn, "elsewhere")), command.file(RUNNER, ".lua")
-  local status, out, err = command.shell(("LUA_PATH=%s LUA_CPATH=%s timeout -s KILL 30 luajit %s %s"):format(
+  local status, out, err = command.shell(("LUA_PATH=%s LUA_CPATH=%s timeout -s KILL 60 luajit %s %s"):format(
     command.quote(package.path), command.quote(package.cpath), runner, image))
   local file = assert(io.open(image, "rb"))
   local results = file:read "*a"

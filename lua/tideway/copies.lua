@@ -45,14 +45,17 @@ function copies.run(count, furnish, module, fn, words, address)
     end
     o.counts = 1
   end
-  crew = C.tw_crew_open(sched.loop(), o)
-  if crew == nil then error(("tideway: %d threads cannot be started"):format(count), 0) end
-  local id = C.tw_crew_id(crew)
   local function running() return C.tw_crew_running(crew) > 0 end
-  signals.take {
+  signals.take { -- before there are copies: what they have begun is not to be cut off
     begin = function(name) C.tw_crew_stop(crew, name) end,
     under_way = running,
   }
+  crew = C.tw_crew_open(sched.loop(), o)
+  if crew == nil then
+    signals.leave()
+    error(("tideway: %d threads cannot be started"):format(count), 0)
+  end
+  local id = C.tw_crew_id(crew)
   sched.spawn(function()
     while running() do sched.wait(id) end
     if server then server:stop() end

@@ -86,7 +86,8 @@ struct tw_httpd {
   tw__httpd_stream listener;
   tw__unix place;
   uv_timer_t timer;
-  int64_t armed; /* when the timer fires, ms; 0: it does not */
+  int64_t armed;  /* when the timer fires, ms; 0: it does not */
+  int64_t judged; /* when time was up for somebody, ms; 0: it is not */
   llhttp_settings_t settings;
   tw_httpd_options options;
   tw__httpd_list list[TW__HTTPD_STATES];

@@ -472,10 +472,17 @@ static void lose_patience(tw__httpd_conn *conn) {
   tw__httpd_drop(conn);
 }
 
+/* Timers fire before descriptors are looked at, so that what has come while we did not run is not
+ * known yet: there is a look before anybody is judged, by the time it was. */
 static void sweep(uv_timer_t *timer) {
   tw_httpd *server = timer->data;
-  const int64_t now = now_ms(server);
-  server->armed = 0;
+  const int64_t now = server->judged;
+  if (!now) {
+    server->judged = now_ms(server);
+    uv_timer_start(&server->timer, sweep, 1, 0);
+    return;
+  }
+  server->armed = server->judged = 0;
   for (int state = 0; state < TW__HTTPD_STATES; state++) {
     tw__httpd_list *list = &server->list[state];
     if (!list->patience) continue;

@@ -25,8 +25,8 @@
 enum {
   HELD_BYTES = 256 << 10, /* that wait to be handed out: then nothing is read */
   HELD_MESSAGES = 16 << 10,
-  GOODBYE_MS = 2000,
-  SILENCE = 3, /* pings without an answer, one each half of a keep-alive */
+  GOODBYE_MS = 10000, /* closing with something unread takes acknowledgements along */
+  SILENCE = 3,        /* pings without an answer, one each half of a keep-alive */
   CLEAN_EXPIRY_S = 600,
   MID_SUBSCRIBE = 1, /* subscriptions are all in one packet, and there is no other */
   PACKET_EXTRA = 1 << 17 /* what a packet is longer than its message, at most */

@@ -57,6 +57,10 @@ static int search(DIR *dir, const char *path, fits_fn *fits, void *data) {
     if (stat(s.path, &s.st) || !S_ISREG(s.st.st_mode)) continue;
     s.fd = open(s.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (s.fd < 0) continue;
+    if (fstat(s.fd, &s.st) || !S_ISREG(s.st.st_mode)) { /* another has got the name */
+      close(s.fd);
+      continue;
+    }
     const int did = fits(data, &s, rest);
     if (did == 0) close(s.fd);
     if (did == 2) return 1;

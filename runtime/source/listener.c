@@ -73,6 +73,7 @@ struct tw_listener {
   uv_poll_t poll;
   uv_timer_t timer, retry;
   int armed;
+  int64_t judged; /* ms: when time was up for the oldest; 0: it is not */
   struct conn *oldest, *newest;
   struct conn *ready, *last_ready;
   int64_t conns, held;
@@ -231,10 +232,18 @@ static void listen_to(struct conn *conn) {
 
 static void arm(tw_listener *l);
 
+/* Timers fire before descriptors are looked at, so that what has come while we did not run is not
+ * known yet: who seems to be silent has until the next millisecond, and one look, to be heard. */
 static void sweep(uv_timer_t *timer) {
   tw_listener *l = timer->data;
-  const int64_t before = now_ms(l) - l->options.idle_ms;
+  if (!l->judged) {
+    l->judged = now_ms(l);
+    uv_timer_start(&l->timer, sweep, 1, 0);
+    return;
+  }
+  const int64_t before = l->judged - l->options.idle_ms;
   l->armed = 0;
+  l->judged = 0;
   while (l->oldest && l->oldest->heard <= before) {
     struct conn *conn = l->oldest;
     if (conn->queued || conn == l->current) { /* it is us who wait */

@@ -154,14 +154,19 @@ static int64_t least(int64_t a, int64_t b) {
   return b && b < a ? b : a;
 }
 
-/* A tick that comes late was kept by what has kept us from hearing, too: no peer is to blame. */
+/* A tick that comes late was kept by what has kept us from hearing and from sending, too: no peer is
+ * to blame. */
 static void on_tick(uv_timer_t *timer) {
   tw_ws *ws = timer->data;
   const int64_t now = tw__ws_now(ws), late = now - ws->ticked - ws->period;
   ws->ticked = now;
   for (tw__ws_conn *conn = ws->first, *next; conn; conn = next) {
     next = conn->next;
-    if (late > 0) conn->heard = least(conn->heard + late, now);
+    if (late > 0) {
+      conn->heard = least(conn->heard + late, now);
+      conn->since = least(conn->since + late, now);
+      if (conn->slow) conn->slow = least(conn->slow + late, now);
+    }
     tw__ws_conn_tick(conn, now);
   }
   if (ws->server && !ws->stopping) tw__ws_server_accept(ws);

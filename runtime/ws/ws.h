@@ -141,11 +141,12 @@ struct tw__ws_conn {
   tw_ws *ws;
   tw__ws_conn *prev, *next, *next_ready;
   enum tw__ws_state state;
-  int events;      /* that are polled for */
-  int64_t since;   /* ms: when the state began, or last had progress */
-  int64_t closing; /* ms: when it began to be closed */
-  int64_t heard;   /* ms: when it last said something, our own pauses not counted */
-  int64_t slow;    /* ms: since when it has had too much to take; 0: it has not */
+  int events; /* that are polled for */
+  /* ms; our own pauses are not counted, but in `closing` */
+  int64_t since;   /* when the state began, or last had progress */
+  int64_t closing; /* when it began to be closed */
+  int64_t heard;   /* when it last said something */
+  int64_t slow;    /* since when it has had too much to take; 0: it has not */
   int64_t left;    /* once the owner has stopped: bytes that had come by then */
   double id;       /* 1, 2, ... */
   tw__ws_link link;

@@ -65,7 +65,7 @@ describe("a group", function()
       members[4] = member "d"
       wrote "d"
 
-      local status, _, err = members[1]:signal("TERM"):wait(20)
+      local status, _, err = members[1]:signal("TERM"):wait()
       assert.equal(0, status, err)
       pipeline.members(group, 3)
       feed:put(500)
@@ -96,15 +96,16 @@ describe("a group", function()
     broker.produce(from, { "a1", "a2" }, { partition = 0 })
     broker.produce(from, { "b1" }, { partition = 1 })
     local slow = reader [[
+      local naps = { "8s" } -- and no machine is so busy that it does not serve it for longer than 6
       local function work(x)
         print("begin " .. x.value)
-        tw.sleep "3s"
+        tw.sleep(table.remove(naps) or 0)
         print("end " .. x.value)
       end
-    ]](group, from, "range", 2000, 2000)
+    ]](group, from, "range", 6000, 6000)
     process.eventually("the second has begun", function()
       return select(2, slow:output():gsub("begin", "")) > 1
-    end, 20)
+    end)
     pipeline.members(group, 1)
     pipeline.committed(group, from, 20)
     local count = select(2, slow:output():gsub("begin ", ""))
@@ -140,38 +141,38 @@ describe("a group", function()
 
   it("is made by --workers: each copy of the script reads its partitions", function()
     local from = broker.topic(4)
-    local group = "group-of-" .. from
-    local all = {}
-    for partition = 0, 3 do
-      local values = {}
-      for i = 1, 100 do values[i] = partition .. "-" .. i end
-      broker.produce(from, values, { partition = partition })
-      for i = 1, 100 do all[partition * 100 + i] = values[i] end
-    end
+    local group, feed = "group-of-" .. from, pipeline.feed(from)
     local two = pipeline.script([[
       local tw = require "tideway"
       local brokers, group, from = unpack(arg)
       local name = tw.worker.id .. " of " .. tw.worker.count .. " "
       tw.from_kafka{topics = from, brokers = brokers, group = group, full = true, commit_interval = "100ms"}
         :sink(function(x)
-          tw.sleep "10ms" -- the other one joins meanwhile
-          print(name .. tostring(x.value))
+          print(name .. x.partition .. " " .. tostring(x.value))
+          io.flush()
         end)
       tw.run()
     ]], 2)(group, from)
-    pipeline.members(group, 2)
-    pipeline.committed(group, from, 40)
-    assert.equal(0, (two:signal("TERM"):wait(20)))
-    local by, values, seen = {}, {}, {}
-    for who, value in two:output():gmatch "(%d of 2) ([%d-]+)\n" do
-      by[who] = true
-      if not seen[value] then values[#values + 1] = value end -- again, if they have joined one after the other
-      seen[value] = true
+    --- Who has read, and the values by partition.
+    local function read()
+      local by, lists = {}, { {}, {}, {}, {} }
+      for who, partition, value in two:output():gmatch "(%d of 2) (%d) (%d+)\n" do
+        by[who] = true
+        table.insert(lists[partition + 1], value)
+      end
+      return by, lists
     end
-    assert.same({ ["1 of 2"] = true, ["2 of 2"] = true }, by)
-    table.sort(all)
-    table.sort(values)
-    assert.same(all, values)
+    process.eventually("both have a share", function()
+      feed:put(100)
+      local by = read()
+      return by["1 of 2"] and by["2 of 2"]
+    end)
+    feed:finish()
+    pipeline.members(group, 2)
+    pipeline.committed(group, from, 60)
+    assert.equal(0, (two:signal("TERM"):wait()))
+    local _, lists = read() -- some come again, if they have joined one after the other
+    assert.is_nil(pipeline.difference(pipeline.lists(from), (pipeline.first(lists))))
     assert.equal("", two:errors())
   end)
 
@@ -182,12 +183,18 @@ describe("a group", function()
     local idle = reader [[ local function work(x) print(x.value) end ]](group, from, "range", 60000, 30000)
     process.eventually("it reads", function() return idle:output() == "x\n" end, 20)
     pipeline.committed(group, from)
-    process.sleep(0.3)
-    local used, slept = pipeline.usage(idle)
-    process.sleep(3)
-    local used_after, slept_after = pipeline.usage(idle)
-    assert.truthy(used_after - used <= 0.15, ("%g s of processor time in 3 s"):format(used_after - used))
-    assert.truthy(slept_after - slept <= 10, ("woken %d times in 3 s"):format(slept_after - slept))
-    assert.equal(0, (idle:signal("TERM"):wait(10)))
+    -- a virtual machine may count as ours what its host has taken: the least of three times
+    local used, slept = math.huge, math.huge
+    for _ = 1, 3 do
+      process.sleep(0.3)
+      local used_before, slept_before = pipeline.usage(idle)
+      process.sleep(3)
+      local used_after, slept_after = pipeline.usage(idle)
+      used, slept = math.min(used, used_after - used_before), math.min(slept, slept_after - slept_before)
+      if used <= 0.15 and slept <= 10 then break end
+    end
+    assert.truthy(used <= 0.15, ("%g s of processor time in 3 s"):format(used))
+    assert.truthy(slept <= 10, ("woken %d times in 3 s"):format(slept))
+    assert.equal(0, (idle:signal("TERM"):wait()))
   end)
 end)

@@ -54,14 +54,14 @@ local function kill(script, strategy, rng)
     local k = rng:int(1, MEMBERS)
     assert.truthy(members[k]:running(), "a member has ended: " .. members[k]:errors())
     members[k]:signal "KILL"
-    members[k]:wait(5)
+    members[k]:wait()
     start(k)
   end
   feed:put(50)
   feed:finish()
   pipeline.committed(group, from, 60)
   for _, member in ipairs(members) do
-    local status, _, err = member:signal("TERM"):wait(30)
+    local status, _, err = member:signal("TERM"):wait()
     assert.equal(0, status, err)
   end
   return from, to

@@ -21,10 +21,11 @@ local has_logrotate = os.execute "test -x /usr/sbin/logrotate || command -v logr
 
 -- A writer of numbered lines, which opens the log anew for each piece, as after a signal. With
 -- copytruncate it has the lock while it writes: what is written between logrotate's copying
--- and truncating is lost by logrotate already.
+-- and truncating is lost by logrotate already. It waits where it would be far ahead of the rotations.
 local WRITER = [[
 i=0
 while [ $i -lt %d ]; do
+  until [ -e %s/turn$((i / 6000)) ]; do sleep 0.01; done
   { flock 9; seq $i $((i + 99)) >> %s; } 9> %s/lock
   i=$((i + 100))
 done
@@ -70,12 +71,14 @@ describe("following a log that logrotate rotates", function()
   --- Write `lines` lines, rotating all the while. each: called after each rotation.
   local function load(method, lines, each)
     write(dir .. "/conf", ("%s/log {\n  rotate 1000\n  %s\n  missingok\n}\n"):format(dir, method))
-    write(dir .. "/writer.sh", WRITER:format(lines, dir .. "/log", dir))
+    write(dir .. "/writer.sh", WRITER:format(lines, dir, dir .. "/log", dir))
     local writer = process.start("sh " .. dir .. "/writer.sh")
     local rotations = 0
+    write(dir .. "/turn0", "")
     while writer:running() do
       sh("{ flock 9; PATH=$PATH:/usr/sbin logrotate -f -s %s/state %s/conf; } 9> %s/lock", dir, dir, dir)
       rotations = rotations + 1
+      write(dir .. "/turn" .. rotations, "")
       if each then each(rotations) end
       process.sleep(0.05)
     end
@@ -107,7 +110,7 @@ describe("following a log that logrotate rotates", function()
       if not has_logrotate then return pending "there is no logrotate here" end
       local run = follower()
       local rotations = load(method, 30000)
-      assert.equal(0, (run:wait(30)))
+      assert.equal(0, (run:wait()))
       assert.is_true(rotations > 3)
       check(30000)
     end)
@@ -121,7 +124,7 @@ describe("following a log that logrotate rotates", function()
         eventually("its end", function() return not run:running() end)
         run = follower()
       end)
-      assert.equal(0, (run:wait(30)))
+      assert.equal(0, (run:wait()))
       check(30000, true)
     end)
   end
@@ -131,17 +134,23 @@ describe("following a log that logrotate rotates", function()
     for i = 1, 20 do
       sh("echo %d >> %s/log", i, dir)
       eventually("line " .. i, function() return bb.has(read(dir .. "/out"), "\n" .. i .. "\n") or
-        bb.has("\n" .. read(dir .. "/out"), "\n" .. i .. "\n") end, 5)
+        bb.has("\n" .. read(dir .. "/out"), "\n" .. i .. "\n") end)
     end
     local function ticks()
       local used, system = read(("/proc/%d/stat"):format(run.pid)):match
         "%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
       return used + system
     end
-    local before = ticks()
-    process.sleep(1.5)
-    assert.is_true(ticks() - before <= 3)
+    -- a virtual machine may count as ours what its host has taken: the least of three times
+    local used = math.huge
+    for _ = 1, 3 do
+      local before = ticks()
+      process.sleep(1.5)
+      used = math.min(used, ticks() - before)
+      if used <= 3 then break end
+    end
+    assert.is_true(used <= 3, used)
     sh("echo end >> %s/log", dir)
-    assert.equal(0, (run:wait(10)))
+    assert.equal(0, (run:wait()))
   end)
 end)

@@ -17,11 +17,11 @@ local function scrape(options, text)
   local path = script(text:gsub("FOLDER", folder))
   local status, out, err = command.shell(([[
     F=%s
-    timeout -s KILL 60 %s run %s %s 2> $F/err & pid=$!
-    for _ in $(seq 500); do [ -e $F/ready ] && break; sleep 0.02; done
+    timeout -s KILL 200 %s run %s %s 2> $F/err & pid=$!
+    for _ in $(seq 3000); do [ -e $F/ready ] && break; sleep 0.02; done
     url=$(sed -n 's|^tideway: metrics at ||p' $F/err)
     sleep 0.1
-    curl -s -m 10 -D $F/head $url
+    curl -s -m 60 -D $F/head $url
     touch $F/go
     wait $pid; status=$?
     cat $F/head $F/err >&2
@@ -44,24 +44,25 @@ end
 
 describe("tw.metrics in copies of a script", function()
   it("sums over all of them, and has each one's own", function()
-    local path = script [[
+    local path = script(([[
       local late = tw.stream { name = "late" }
       late:map(function(x) return x end):sink(function() end)
       local function total() return tw.metrics().nodes[1].out end
       tw.run(function()
-        if tw.worker.id == 1 then tw.metrics() end -- and so all count
-        tw.sleep(0.3)
-        for i = 1, 10 do late:emit(i) end
-        for _ = 1, 500 do
-          if total() == 30 then break end
-          tw.sleep(0.01)
+        if tw.worker.id == 1 then
+          tw.metrics() -- and so all count
+          io.open("FOLDER/asked", "w"):close()
         end
+        while not io.open "FOLDER/asked" do tw.sleep(0.01) end
+        tw.sleep(0.1) -- they have been told
+        for i = 1, 10 do late:emit(i) end
+        while total() ~= 30 do tw.sleep(0.01) end
         if tw.worker.id == 2 then
           local m = tw.metrics()
           print(m.nodes[1].name, m.nodes[1].out, m.nodes[2].name, m.nodes[2]["in"], #m.workers, m.workers[3][2].out)
         end
         tw.sleep(0.1)
-      end)]]
+      end)]]):gsub("FOLDER", folder))
     local status, out, err = command.shell(("timeout -s KILL 60 %s run --workers 3 %s"):format(command.path, path))
     assert.same({ 0, "" }, { status, err })
     assert.equal("<stream: late>\t30\t<map>\t30\t3\t10\n", out)
@@ -126,8 +127,8 @@ describe("--metrics", function()
       echo 'local tw = require "tideway" local s = tw.from_http_server(0):start()
         s:sink(print) local f = io.open(arg[1], "w") f:write(s:port()) f:close() tw.run()' > $F/server.lua
       %s run $F/server.lua $F/port & pid=$!
-      for _ in $(seq 500); do [ -s $F/port ] && break; sleep 0.02; done
-      timeout -s KILL 20 %s run --metrics :$(cat $F/port) %s; status=$?
+      for _ in $(seq 3000); do [ -s $F/port ] && break; sleep 0.02; done
+      timeout -s KILL 60 %s run --metrics :$(cat $F/port) %s; status=$?
       kill $pid
       exit $status]]):format(folder, command.path, command.path, path))
     assert.same({ 1, "" }, { status, out })

@@ -20,7 +20,7 @@ local function run(workers, text, ...)
   local words = { ... }
   local opts = type(words[#words]) == "table" and table.remove(words) or {}
   for i, word in ipairs(words) do words[i] = quote(word) end
-  local script = write("script.lua", "local tw = require 'tideway'\n" .. text)
+  local script = write("script.lua", "local tw = require 'tideway'\n" .. text:gsub("FOLDER", folder))
   local status, out, err = command.shell(("timeout -s KILL 60 %s run --workers %s %s %s"):format(quote(command.path),
     workers, script, table.concat(words, " ")), opts.stdin)
   local here = folder:gsub("%p", "%%%0")
@@ -49,6 +49,30 @@ local function unites(text, ...)
   end
   return alone
 end
+
+-- For scripts: show(x) prints x; stop_after(n) stops the copy once all of them have shown n, and have had the time
+-- to show one more.
+local SHOWN = [[
+  local shown = "FOLDER/shown" .. tw.worker.count
+  local function show(x)
+    print(x)
+    local file = io.open(shown, "a")
+    file:write "x"
+    file:close()
+  end
+  local function come()
+    local file = io.open(shown)
+    if not file then return 0 end
+    local n = #file:read "*a"
+    file:close()
+    return n
+  end
+  local function stop_after(n)
+    while come() < n do tw.sleep(0.01) end
+    tw.sleep(0.2)
+    tw.stop()
+  end
+]]
 
 local function random_lines(rng, n)
   local list = {}
@@ -208,25 +232,23 @@ describe("files of several workers", function()
 
   it("are listed and followed by one worker each", function()
     for i = 1, 9 do write(("log-%s.txt"):format(("abcdefghi"):sub(i, i)), "first " .. i .. "\n") end
-    local names = unites([[
-      tw.filenames(arg[1]):sink(print)
-      tw.run(function() tw.sleep(0.1) tw.stop() end)]], folder .. "/log-*.txt")
-    assert.equal(9, #names)
-    local followed = unites([[
-      tw.from_textfile(arg[1], {follow = true, position = arg[2] .. tw.worker.count .. "-" .. tw.worker.id}):sink(print)
-      tw.run(function() tw.sleep(0.3) tw.stop() end)]], folder .. "/log-*.txt", folder .. "/position-")
-    assert.equal(9, #followed)
-    unites([[
-      tw.from_textfile(arg[1], {follow = true, position = arg[2] .. tw.worker.count}):sink(print)
-      tw.run(function() tw.sleep(0.2) tw.stop() end)]], folder .. "/log-a.txt", folder .. "/one-")
+    local function shown(n, source, ...)
+      os.execute("rm -f " .. folder .. "/shown*")
+      assert.equal(n, #unites(SHOWN .. source .. (":sink(show) tw.run(function() stop_after(%d) end)"):format(n), ...))
+    end
+    shown(9, "tw.filenames(arg[1])", folder .. "/log-*.txt")
+    shown(9, "tw.from_textfile(arg[1], {follow = true, position = arg[2] .. tw.worker.count .. '-' .. tw.worker.id})",
+      folder .. "/log-*.txt", folder .. "/position-")
+    shown(1, "tw.from_textfile(arg[1], {follow = true, position = arg[2] .. tw.worker.count})",
+      folder .. "/log-a.txt", folder .. "/one-")
   end)
 
   it("stay with their worker when they are rotated under names that are followed, too", function()
     for i = 1, 6 do write(("%d.log"):format(i), "first " .. i .. "\n") end
-    local _, out = run(3, [[
-      tw.from_textfile(arg[1] .. "/*.log*", {follow = true, poll_interval = "20ms"}):sink(print)
+    local _, out = run(3, SHOWN .. [[
+      tw.from_textfile(arg[1] .. "/*.log*", {follow = true, poll_interval = "20ms"}):sink(show)
       tw.run(function()
-        tw.sleep(0.5)
+        while come() < 6 do tw.sleep(0.01) end
         for i = 1, tw.worker.id == 1 and 6 or 0 do
           local path = arg[1] .. "/" .. i .. ".log"
           os.rename(path, path .. ".1")
@@ -234,8 +256,7 @@ describe("files of several workers", function()
           file:write("second ", i, "\n")
           file:close()
         end
-        tw.sleep(1)
-        tw.stop()
+        stop_after(12)
       end)]], folder)
     assert.same({ "first 1", "first 2", "first 3", "first 4", "first 5", "first 6",
       "second 1", "second 2", "second 3", "second 4", "second 5", "second 6" }, lines(out))
@@ -332,7 +353,7 @@ describe("what only one can have", function()
   it("is an address, too", function()
     local status, _, err = run(2, [[
       tw.from_tcp(tonumber(arg[1]), {host = "127.0.0.1"}):sink(print)
-      tw.run(function() tw.sleep(0.5) tw.stop() end)]], "48123")
+      tw.run(function() tw.sleep(30) tw.stop() end)]], "48123")
     assert.equal(1, status)
     assert.matches("%-%-workers each copy of the script listens", err)
   end)
@@ -343,12 +364,14 @@ describe("signals", function()
   local function signalled(text, ...)
     local script = write("script.lua", "local tw = require 'tideway'\n" .. text)
     local kills = {}
-    for i, name in ipairs { ... } do kills[i] = ("kill -%s $pid; sleep 0.3"):format(name) end
+    -- the same one is not kept twice, and at once it counts once
+    for i, name in ipairs { ... } do kills[i] = ("kill -%s $pid; taken; sleep 0.15"):format(name) end
     return command.shell(([[
+      taken() { while grep -qs '^S[hi]*[gd]*Pnd:.*[1-9a-f]' /proc/$pid/status; do sleep 0.01; done; }
       %s run --workers 3 %s %s/ready & pid=$!
-      { sleep 20; kill -KILL $pid; } > /dev/null 2>&1 & dog=$!
+      { sleep 100; kill -KILL $pid; } > /dev/null 2>&1 & dog=$!
       i=0
-      until [ "$(ls %s/ready* 2> /dev/null | wc -l)" -ge 3 ] || [ $i -ge 500 ]; do sleep 0.02; i=$((i + 1)); done
+      until [ "$(ls %s/ready* 2> /dev/null | wc -l)" -ge 3 ] || [ $i -ge 3000 ]; do sleep 0.02; i=$((i + 1)); done
       %s
       wait $pid 2> /dev/null; status=$?
       kill $dog 2> /dev/null
@@ -418,12 +441,11 @@ describe("--workers", function()
 
   it("divides the partitions of the cluster in the process", function()
     if kafka.missing then return end
-    local list = unites [[
+    local list = unites(SHOWN .. [[
       local topic = {topic = "numbers", brokers = "embedded", key = tostring}
       if tw.worker.id == 1 then tw.from_range(1, 200):map(tostring):to_kafka(topic) end
-      local n = 0
-      tw.from_kafka{topics = "numbers", brokers = "embedded", group = "readers"}:sink(function(x) print(x) end)
-      tw.run(function() tw.sleep(2) tw.stop() end)]]
+      tw.from_kafka{topics = "numbers", brokers = "embedded", group = "readers"}:sink(show)
+      tw.run(function() stop_after(200) end)]])
     assert.equal(200, #list)
   end)
 end)

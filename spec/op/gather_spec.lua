@@ -20,13 +20,28 @@ describe("gather", function()
   end)
 
   it("gives results in the order of the elements, or as they come", function()
+    local path = os.tmpname()
     local function slow_first(x)
-      if x == 1 then require("tideway").sleep "300ms" end -- by then the other worker has begun
+      local own = require "tideway"
+      if x ~= 1 then
+        io.open(path, "w"):close() -- the other worker has begun
+        return x
+      end
+      while not io.open(path) do own.sleep "1ms" end
+      own.sleep "100ms"
       return x
     end
     local want = { 1, 2, 3, 4, 5, 6, 7, 8 }
+    os.remove(path)
     assert.same(want, list_of(tw.from_range(1, 8):scatter { workers = 2 }:map(slow_first):gather()))
-    local got = list_of(tw.from_range(1, 8):scatter { workers = 2 }:map(slow_first):gather { ordered = false })
+    os.remove(path)
+    local function awaits_another(x)
+      while x == 1 and not io.open(path) do require("tideway").sleep "1ms" end
+      return x
+    end
+    local got = list_of(tw.from_range(1, 8):scatter { workers = 2 }:map(awaits_another):gather { ordered = false }
+      :tap(function() io.open(path, "w"):close() end))
+    os.remove(path)
     assert.is_true(got[1] ~= 1)
     table.sort(got)
     assert.same(want, got)

@@ -43,7 +43,7 @@ describe("to_http", function()
         done:get()
       end)
       ended:wait()
-      tw.sleep "20ms"
+      eventually(function() return #bodies == 5 end)
       assert.same({ "1;2;3;", "4;" }, { bodies[4], bodies[5] })
     end)
   end)
@@ -234,10 +234,11 @@ describe("to_http", function()
     local now, most, count = 0, 0, 0
     local listener, port = socket.listen()
     tw.run(function()
+      local tasks = {}
       local server = tw.spawn(function()
         while true do
           local c = listener:accept()
-          tw.spawn(function()
+          tasks[#tasks + 1] = tw.spawn(function()
             while c:receive "\r\n\r\n." ~= "" do
               now, count = now + 1, count + 1
               most = math.max(most, now)
@@ -262,6 +263,7 @@ describe("to_http", function()
       emitting:wait()
       eventually(function() return count == 20 and now == 0 end)
       server:cancel()
+      for _, task in ipairs(tasks) do task:cancel() end -- who wait for a further request
     end)
     listener:close()
     assert.equal(4, most)

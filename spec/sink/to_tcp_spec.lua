@@ -6,13 +6,6 @@ local tw = helper.tw
 
 local function to(port) return "127.0.0.1:" .. port end
 
---- A port on which nobody listens.
-local function free_port()
-  local listener, port = socket.listen()
-  listener:close()
-  return port
-end
-
 local function raised(fn, ...)
   local ok, err = pcall(fn, ...)
   assert.is_false(ok)
@@ -23,11 +16,11 @@ describe("to_tcp", function()
   it("does what its example says", function() helper.example("to_tcp", "sink") end)
 
   it("sends elements, and closes at the end of the stream", function()
-    local port = free_port()
+    local port = socket.free_port()
     local nc = process.start("nc -l 127.0.0.1 " .. port)
     tw.from_iterable { "a", "", 1.5, 3, ("x"):rep(100000) }:to_tcp(to(port), { delimiter = "\r\n" })
     tw.run()
-    local _, out = nc:wait(10)
+    local _, out = nc:wait()
     assert.equal("a\r\n\r\n1.5\r\n3\r\n" .. ("x"):rep(100000) .. "\r\n", out)
   end)
 
@@ -67,7 +60,7 @@ describe("to_tcp", function()
   end)
 
   it("waits for a server that is not there yet, ever longer", function()
-    local port = free_port()
+    local port = socket.free_port()
     tw.from_iterable { "a" }:to_tcp(to(port), { backoff = "20ms" })
     local source = tw.from_tcp(port)
     local out = source:take(1):sink_to_list()
@@ -100,7 +93,7 @@ describe("to_tcp", function()
   end)
 
   it("gives up in the end, and names the address", function()
-    local port = free_port()
+    local port = socket.free_port()
     tw.from_iterable { "a" }:to_tcp(to(port), { retries = 2, backoff = "1ms" })
     assert.matches(("to_tcp: 127.0.0.1:%d: Connection refused"):format(port), raised(tw.run), 1, true)
   end)
@@ -109,7 +102,7 @@ describe("to_tcp", function()
     local source, letters = tw.from_iterable { "a", {}, 1.5 }, tw.stream()
     local dead = letters:sink_to_list()
     source:on_error(letters)
-    source:to_tcp(to(free_port()), { retries = 0 })
+    source:to_tcp(to(socket.free_port()), { retries = 0 })
     tw.run()
     assert.matches("to_tcp: takes strings and numbers, got a table: encode it first", dead[1].error, 1, true)
     assert.same({ "a", 1.5 }, { dead[2].element, dead[3].element }) -- these are noticed later
@@ -117,7 +110,7 @@ describe("to_tcp", function()
   end)
 
   it("goes on after an element that failed, and retries by the policy", function()
-    local port = free_port()
+    local port = socket.free_port()
     local source = tw.from_iterable { "a", "b" }
     source:on_error { retry = 12, backoff = "20ms", ["then"] = "skip" }
     source:to_tcp(to(port), { retries = 0 })
@@ -132,7 +125,7 @@ describe("to_tcp", function()
   end)
 
   it("lets go of an element's references when the system has taken it, and not before", function()
-    local port = free_port()
+    local port = socket.free_port()
     local stream, counters = tw.stream(), {}
     stream:to_tcp(to(port), { backoff = "5ms", retries = 1000 })
     local out
@@ -157,7 +150,12 @@ describe("to_tcp", function()
     local sink = stream:to_tcp(to(port))
     stream:emit "now"
     local c = listener:accept()
-    assert.equal("now\n", c:receive_now())
+    local text
+    process.eventually("it", function() -- while the loop stands still
+      text = c:receive_now()
+      return text ~= ""
+    end)
+    assert.equal("now\n", text)
     sink:destroy()
     c:close()
     listener:close()

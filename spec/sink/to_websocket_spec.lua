@@ -35,13 +35,6 @@ local function hear(c, list, limit)
   end
 end
 
---- A port on which nobody listens.
-local function free_port()
-  local listener, port = socket.listen()
-  listener:close()
-  return port
-end
-
 local function numbers(n)
   local list = {}
   for i = 1, n do list[i] = "m" .. i end
@@ -204,12 +197,10 @@ describe("to_websocket as a client", function()
   it("releases what is confirmed, and not before", function()
     local listener, port = socket.listen()
     local source, released = tw.stream(), {}
-    source:to_websocket(url(port))
+    local sink = source:to_websocket(url(port))
     tw.run(function()
       for i = 1, 3 do
-        source:emit("m" .. i, { {
-          ref = tw.ref_counter { initial = 1, callback = function() released[#released + 1] = i end },
-        } })
+        source:emit("m" .. i, { { ref = tw.ref_counter { callback = function() released[#released + 1] = i end } } })
       end
       local c = websocket.accept(listener)
       local list, ping = {}, nil
@@ -217,19 +208,20 @@ describe("to_websocket as a client", function()
         local opcode, payload = c:receive()
         if opcode == 1 then list[#list + 1] = payload else ping = payload end
       end
+      c:send(10, "not what was asked")
       tw.sleep "20ms"
       assert.same({}, released)
-      c:send(10, "not what was asked")
       c:send(10, ping)
+      eventually(function() return #released == 3 end)
       assert.same({ "m1", "m2", "m3" }, list)
-      source:destroy()
-      hear(c, list)
+      sink:destroy()
+      assert.equal(1000, hear(c, list))
     end)
     listener:close()
   end)
 
   it("raises after so many attempts, with how many messages", function()
-    tw.from_iterable(numbers(3)):to_websocket(url(free_port()), { retries = 2, backoff = "1ms" })
+    tw.from_iterable(numbers(3)):to_websocket(url(socket.free_port()), { retries = 2, backoff = "1ms" })
     assert.matches("to_websocket: ws://127%.0%.0%.1:%d+: [Cc]onnection refused %(3 messages not confirmed%)",
       raised(tw.run))
   end)
@@ -249,7 +241,7 @@ describe("to_websocket as a client", function()
   it("tells a policy of elements that find no room, and fails in the end for those that had", function()
     local source, dead, letters = tw.from_iterable { "kept", "no room" }, tw.stream(), {}
     dead:sink(function(x) letters[#letters + 1] = x.element end)
-    source:on_error(dead):to_websocket(url(free_port()), { retries = 1, backoff = "1ms", max_behind = 1 })
+    source:on_error(dead):to_websocket(url(socket.free_port()), { retries = 1, backoff = "1ms", max_behind = 1 })
     assert.matches("refused %(1 message not confirmed%)", raised(tw.run))
     assert.same({ "no room" }, letters)
   end)
@@ -257,12 +249,12 @@ describe("to_websocket as a client", function()
   it("does not wait at tw.stop for a server that is not there", function()
     local began = os.time()
     local source = tw.from_periodic(function() return "x" end, "1ms")
-    source:to_websocket(url(free_port()), { backoff = "100s" })
+    source:to_websocket(url(socket.free_port()), { backoff = "1000s" })
     assert.matches("not confirmed", raised(tw.run, function()
       tw.sleep "30ms"
       tw.stop()
     end))
-    assert.is_true(os.time() - began < 5)
+    assert.is_true(os.time() - began < 500)
     source:destroy()
   end)
 
@@ -301,7 +293,7 @@ asyncio.run(main())
       :map(function(i) return i % 2 == 0 and { data = ("x"):rep(i), binary = true } or tostring(i) end)
       :to_websocket(url(port))
     tw.run()
-    local _, text = child:wait(20)
+    local _, text = child:wait()
     os.remove(script)
     local size = 0
     for i = 1, 5000 do size = size + (i % 2 == 0 and i or #tostring(i)) end
@@ -320,10 +312,12 @@ asyncio.run(main())
       local out = source:sink_to_list()
       local sink = tw.from_iterable { "secret", ("x"):rep(1000000) }
         :to_websocket(("wss://%s:%d"):format(address, source:port()), opts)
+      local failed
       local ok, err = pcall(tw.run, function()
-        eventually(function() return #out == 2 end)
+        eventually(function() return #out == 2 or failed end)
         source:stop()
       end)
+      failed = not ok
       if not ok then
         source:destroy()
         sink:destroy()
@@ -344,7 +338,7 @@ asyncio.run(main())
     local plain = tw.from_websocket(0):port()
     tw.from_iterable { "x" }:to_websocket("wss://127.0.0.1:" .. plain, { retries = 0, timeout = "1s" })
     assert.matches("to_websocket: wss://", raised(tw.run))
-    local port = free_port()
+    local port = socket.free_port()
     local server = process.start(("openssl s_server -quiet -accept 127.0.0.1:%d -cert %s " ..
       "-key %s -www"):format(port, cert, key))
     tw.from_iterable { "x" }
@@ -414,7 +408,7 @@ describe("to_websocket with a port", function()
     local N = 200
     local text = ("x"):rep(100000)
     local sink = tw.from_range(1, N):map(function() return text end)
-      :to_websocket(0, { min_clients = 2, patience = "100ms", max_behind = 1000000 })
+      :to_websocket(0, { min_clients = 2, patience = "500ms", max_behind = 1000000 })
     local list, code = {}, nil
     local log = quietly(function()
       tw.run(function()
@@ -439,7 +433,7 @@ describe("to_websocket with a port", function()
       tw.sleep "20ms"
       tw.stop()
     end)
-    assert.is_true(os.time() - began < 5)
+    assert.is_true(os.time() - began < 60)
   end)
 
   it("is held back by a client that is only slow", function()
@@ -524,7 +518,7 @@ asyncio.run(main())
 ]])
     local child = process.start("/usr/bin/python3 " .. script .. " " .. sink:port())
     tw.run()
-    local _, text = child:wait(20)
+    local _, text = child:wait()
     os.remove(script)
     assert.equal("4501500 1000\n", text)
   end)

@@ -202,20 +202,33 @@ describe("from_http_server", function()
 
     it("is 503 for requests that are held back too long, which are not delivered then", function()
       local out = {}
-      serve({ timeout = "50ms" }, function(s)
-        s:sink(function(x)
+      serving.virtual(function(clock)
+        local source = tw.from_http_server(0, { timeout = "50ms" })
+        source:sink(function(x)
           out[#out + 1] = x
           if x == "slow" then tw.sleep "150ms" end
         end)
-      end, function(url)
-        local slow = tw.spawn(function() return post(url, "slow") end)
-        tw.sleep "10ms"
-        local behind = post(url, "behind")
-        assert.equal(503, behind.status)
-        assert.equal("1", behind.headers["retry-after"])
-        assert.equal(503, slow:wait().status)
-        tw.sleep "120ms"
-        assert.equal(200, post(url, "next").status)
+        source:start()
+        local function posted(body)
+          local c = socket.connect(source:port())
+          c:push(("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body))
+          for _ = 1, 100 do clock:advance(0) end
+          return c
+        end
+        local slow = posted "slow"
+        clock:advance "10ms"
+        local behind = posted "behind"
+        clock:advance "50ms"
+        local answer = behind:receive "\r\n\r\n"
+        assert.equal(503, status_of(answer))
+        assert.matches("\r\nRetry%-After: 1\r\n", answer)
+        assert.equal(503, status_of((slow:receive "\r\n\r\n")))
+        clock:advance "100ms"
+        local next_one = posted "next"
+        assert.equal(200, status_of((next_one:receive "\r\n\r\n")))
+        for _, c in ipairs { slow, behind, next_one } do c:close() end
+        source:stop()
+        clock:advance "1h"
       end)
       assert.same({ "slow", "next" }, out)
     end)
@@ -308,7 +321,7 @@ describe("from_http_server", function()
       local out, log = {}, nil
       local lines = ("x\n"):rep(100000) -- several pieces
       log = quietly(function()
-        serve({ delimiter = "\n", max_record = 1000, timeout = "10s" }, function(s)
+        serve({ delimiter = "\n", max_record = 1000, timeout = "100s" }, function(s)
           s:buffer(10):sink(function(x) out[#out + 1] = x end)
           s:sink(function(x) if x == "bad" then error("a bad record", 0) end end)
         end, function(url)
@@ -555,7 +568,7 @@ describe("from_http_server", function()
       local most, done = 0, 0
       local body = ("x"):rep(2 ^ 20)
       local request = ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"):format(#body) .. body
-      serve({ max_body = 2 ^ 20, timeout = "10s" }, function(s)
+      serve({ max_body = 2 ^ 20, timeout = "100s" }, function(s)
         s:sink(function() tw.sleep "1ms" end)
       end, function(_, port)
         -- 200 MB on offer, of which the server takes up to 64
@@ -760,7 +773,7 @@ describe("from_http_server", function()
     it("is what others speak, too; noise and plain HTTP are survived", function()
       local script = command.file(([[
         local tw = require "tideway"
-        local source = tw.from_http_server(0, {full = true, cert = %q, key = %q, read_timeout = "2s"})
+        local source = tw.from_http_server(0, {full = true, cert = %q, key = %q, read_timeout = "5s"})
         source:sink(function(r)
           r:respond(r.method .. " " .. #r.body .. "\n")
           if r.path == "/stop" then source:stop() end
@@ -772,7 +785,7 @@ describe("from_http_server", function()
       local status, out, err = command.shell(([[
         log=$(mktemp)
         tideway run %s > "$log" &
-        for i in $(seq 500); do [ -s "$log" ] || sleep 0.02; done
+        for i in $(seq 3000); do [ -s "$log" ] || sleep 0.02; done
         trap 'kill %%1 2> /dev/null; rm -f "$log"' EXIT
         port=$(head -1 "$log")
         c() { curl -s --noproxy '*' -m 10 --cacert %s "$@"; }
@@ -785,7 +798,7 @@ describe("from_http_server", function()
         printf 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' |
           openssl s_client -quiet -connect "127.0.0.1:$port" 2> /dev/null | head -1 | tr -d '\r'
         head -c 3000 /dev/urandom | nc -w 1 -N 127.0.0.1 "$port" > /dev/null
-        printf '\026\003\001' | nc -w 5 127.0.0.1 "$port" | wc -c # is let go
+        printf '\026\003\001' | nc -w 60 127.0.0.1 "$port" | wc -c # is let go
         c "https://localhost:$port/stop"
         wait %%1 && echo stopped
       ]]):format(script, own.cert))
@@ -840,7 +853,7 @@ describe("from_http_server", function()
     local status, out, err = command.shell(([[
       log=$(mktemp)
       tideway run %s > "$log" &
-      for i in $(seq 500); do [ -s "$log" ] || sleep 0.02; done
+      for i in $(seq 3000); do [ -s "$log" ] || sleep 0.02; done
       trap 'kill %%1 2> /dev/null; rm -f "$log"' EXIT
       url=http://127.0.0.1:$(head -1 "$log")
       c() { curl -s --noproxy '*' -m 10 "$@"; }

@@ -241,6 +241,7 @@ void rd_kafka_group_list_destroy(const spec_groups *);
 
 local PRODUCER, CONSUMER, WAIT = 0, 1, 10000
 local NONE = { [3] = true, [-188] = true, [-190] = true } -- errors: there is no such topic, or partition
+local NOBODY = 38 -- an error: who was silent for a second is no broker until it is heard of again
 local rd
 
 local function open(kind, conf)
@@ -282,15 +283,10 @@ function broker.offsets(topic)
   end
 end
 
-local count = 0
-
---- Make a topic with this many partitions (1); conf: the topic's settings. Returns its name, which
--- no other topic of this run has.
-function broker.topic(partitions, conf)
-  count = count + 1
-  local name = ("spec-%d-%d"):format(tonumber(ffi.C.getpid()), count)
+--- Ask for a topic. Returns an error of Kafka's, or 0.
+local function create(name, partitions, conf)
   local handle, text = admin(), ffi.new "char[512]"
-  local topic = ffi.new("rd_kafka_NewTopic_t *[1]", rd.rd_kafka_NewTopic_new(name, partitions or 1, 1, text, 512))
+  local topic = ffi.new("rd_kafka_NewTopic_t *[1]", rd.rd_kafka_NewTopic_new(name, partitions, 1, text, 512))
   for key, value in pairs(conf or {}) do rd.rd_kafka_NewTopic_set_config(topic[0], key, tostring(value)) end
   local queue = rd.rd_kafka_queue_new(handle)
   rd.rd_kafka_CreateTopics(handle, topic, 1, nil, queue)
@@ -305,7 +301,22 @@ function broker.topic(partitions, conf)
     code = rd.rd_kafka_topic_result_error(results[0])
   end
   rd.rd_kafka_event_destroy(event)
-  check(code)
+  return code
+end
+
+local count = 0
+
+--- Make a topic with this many partitions (1); conf: the topic's settings. Returns its name, which
+-- no other topic of this run has.
+function broker.topic(partitions, conf)
+  count = count + 1
+  local name = ("spec-%d-%d"):format(tonumber(ffi.C.getpid()), count)
+  process.eventually("a broker for the topic", function()
+    local code = create(name, partitions or 1, conf)
+    if code == NOBODY then return false end
+    check(code)
+    return true
+  end)
   process.eventually("the topic has its partitions", function()
     local ok, list = pcall(broker.offsets, name)
     local there = ok and #list == (partitions or 1)

@@ -68,16 +68,22 @@ function mosquitto.guard(dir, rights)
   assert(os.execute((script:gsub("DIR", dir):gsub("RIGHTS", rights))) == 0)
 end
 
---- Call fn; returns what it has said on standard error, in this process.
+--- Call fn(said); returns what has been said on standard error, in this process. said() is what has been
+-- said so far.
 function mosquitto.silently(fn)
   local real, path = io.stderr, os.tmpname()
+  local function said()
+    io.stderr:flush()
+    local file = assert(io.open(path))
+    local text = file:read "*a"
+    file:close()
+    return text
+  end
   io.stderr = assert(io.open(path, "w")) -- luacheck: ignore 122
-  local ok, err = pcall(fn)
+  local ok, err = pcall(fn, said)
+  local text = said()
   io.stderr:close()
   io.stderr = real -- luacheck: ignore 122
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
   os.remove(path)
   if not ok then error(err, 0) end
   return text

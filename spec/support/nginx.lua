@@ -1,11 +1,9 @@
 --- spec.support.nginx -- a real nginx with its Lua module, in a folder of its own, on loopback.
 --
 -- Real processes and real time. `nginx.there` is false where there is none.
-local ffi = require "ffi"
 local process = require "support.process"
 local scratch = require "support.scratch"
-
-pcall(ffi.cdef, "int getpid(void);")
+local socket = require "support.socket"
 
 local nginx = {}
 local Nginx = {}
@@ -26,17 +24,6 @@ local modules = shell "ls -d /usr/lib/nginx/modules"
 local lua_module = modules .. "/ngx_http_lua_module.so"
 nginx.there = binary ~= "" and scratch.read(lua_module) ~= nil and shell "command -v wrk" ~= ""
 root = shell "pwd"
-
-local ports = 0
-
---- A port that nobody listens on.
-local function free_port()
-  ports = ports + 1
-  local taken = shell "cat /proc/net/tcp /proc/net/tcp6"
-  local port = 20000 + (ffi.C.getpid() * 7 + ports * 13) % 10000
-  while taken:find((":%04X "):format(port)) do port = port + 1 end
-  return port
-end
 
 local CONF = [[
 daemon off;
@@ -89,7 +76,7 @@ function nginx.start(o)
   local dir = os.tmpname()
   os.remove(dir)
   assert(os.execute(("mkdir -m 755 %s"):format(dir)) == 0)
-  local self = setmetatable({ dir = dir, port = free_port() }, Nginx)
+  local self = setmetatable({ dir = dir, port = socket.free_port() }, Nginx)
   local user = shell "id -u" == "0" and "user root;" or ""
   local values = {
     dir = dir, port = self.port, root = root, modules = modules, workers = o.workers or 1,
@@ -139,6 +126,18 @@ function Nginx:load(path, seconds, connections)
       return tonumber(out:match "(%d+) requests in") or error("wrk: " .. out)
     end,
   }
+end
+
+--- Wait until nobody is connected to it: what has been asked is answered and logged, by workers that
+-- are shutting down, too.
+function Nginx:quiet()
+  local open = ("^ *%%d+: %%x+:%04X %%x+:%%x+ 0([18]) "):format(self.port) -- established; closed by the other side
+  process.eventually("the end of all connections", function()
+    for line in io.lines "/proc/net/tcp" do
+      if line:find(open) then return false end
+    end
+    return true
+  end, 60)
 end
 
 --- What has been logged: lines that do not match `unless` (default: notices).

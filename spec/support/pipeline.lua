@@ -144,7 +144,7 @@ function pipeline.committed(group, topic, seconds)
     why = ("%d messages are missing"):format(missing)
     return #ranges > 0 and missing <= 0
   end
-  if not pcall(process.eventually, "", all, seconds or 30) then
+  if not pcall(process.eventually, "", all, seconds) then
     error(("%s has not committed all of %s: %s"):format(group, topic, why), 2)
   end
 end
@@ -154,7 +154,7 @@ function pipeline.members(group, n, seconds)
   process.eventually(("%s has %d members"):format(group, n), function()
     local ok, is = pcall(broker.group, group) -- the coordinator may be about to be there
     return ok and is and is.state == "Stable" and is.members == n
-  end, seconds or 20)
+  end, seconds)
 end
 
 return pipeline

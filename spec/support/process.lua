@@ -36,15 +36,17 @@ end
 --- Let some time pass.
 function process.sleep(seconds) C.poll(nil, 0, seconds * 1000) end
 
---- Call fn until it gives a true value, and return that; after `seconds` (10) raise, naming `what`.
-function process.eventually(what, fn, seconds)
-  local last = os.time() + (seconds or 10) + 1
+--- Call fn every `pause` seconds (0.02) until it gives a true value, and return that; after `seconds`
+-- (60: only what hangs takes so long on a busy machine) raise, naming `what`.
+function process.eventually(what, fn, seconds, pause)
+  seconds = seconds or 60
+  local last = os.time() + seconds + 1
   repeat
     local value = fn()
     if value then return value end
-    process.sleep(0.02)
+    process.sleep(pause or 0.02)
   until os.time() >= last
-  error(("not within %g s: %s"):format(seconds or 10, what), 2)
+  error(("not within %g s: %s"):format(seconds, what), 2)
 end
 
 --- Start a line of shell that is one command. Returns its process; `pid` is the command's own.

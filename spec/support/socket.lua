@@ -122,10 +122,10 @@ function Socket:receive_now()
   return n > 0 and ffi.string(room, n) or ""
 end
 
---- What comes until `pattern` is found in it, the other side closes, or 5 s have passed.
+--- What comes until `pattern` is found in it, or the other side closes; or all that has come in a minute.
 function Socket:receive(pattern)
-  local parts, waited = "", 0
-  while waited < 5000 do
+  local parts, last = "", os.time() + 60
+  repeat
     local n = C.recv(self.fd, room, ROOM, 64)
     if n == 0 then return parts, "closed" end
     if n > 0 then
@@ -133,11 +133,10 @@ function Socket:receive(pattern)
       if pattern and parts:find(pattern) then return parts end
     elseif ffi.errno() == EAGAIN then
       socket.wait()
-      waited = waited + 1
     else
       return parts, "reset"
     end
-  end
+  until os.time() > last
   return parts, "timeout"
 end
 

@@ -1,8 +1,8 @@
 --- spec.support.websocket -- the WebSocket protocol by hand, over plain sockets, for peers that
 -- misbehave. Call it in a task.
 local bit = require "bit"
+local serving = require "support.serving"
 local socket = require "support.socket"
-local tw = require "tideway"
 
 local websocket = {}
 local Peer = {}
@@ -153,23 +153,6 @@ function websocket.answer(key, fields)
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
 
---- Wait until cond() holds.
-function websocket.eventually(cond)
-  for _ = 1, 10000 do
-    if cond() then return end
-    tw.sleep "1ms"
-  end
-  error("not within 10 s", 2)
-end
-
---- What is written to standard error while fn runs.
-function websocket.quietly(fn)
-  local real, log = io.stderr, {}
-  rawset(io, "stderr", { write = function(_, ...) log[#log + 1] = table.concat { ... } end })
-  local ok, err = pcall(fn)
-  rawset(io, "stderr", real)
-  if not ok then error(err, 0) end
-  return table.concat(log)
-end
+websocket.eventually, websocket.quietly = serving.eventually, serving.quietly
 
 return websocket

@@ -14,7 +14,7 @@ local misuse = errors.misuse
 local CLOSED = 5 -- ORDER tw_mqtt_state
 local FOR_EVER = 2 ^ 32 - 1
 local PACKET_MAX = 268435455
-local PATIENCE = 3  -- seconds to say goodbye
+local PATIENCE = 11 -- seconds to say goodbye: a little more than native code takes for it
 local SPARE = 10000 -- tickets that are kept for others
 
 local lib

@@ -103,7 +103,7 @@ static void holds_back(void) {
   }
   CHECKF(h.count == pushed, "%ld of %ld", h.count, pushed);
   CHECK(push(in, "y") == TW_OK);
-  CHECK(tw_finish(rt, 1000) == TW_OK);
+  CHECK(tw_finish(rt, 20000) == TW_OK);
   CHECK(h.count == pushed + 1);
   CHECK(tw_close(rt) == TW_OK);
 }
@@ -327,7 +327,7 @@ static void is_polled_while_a_thread_pushes(void) {
   pthread_create(&thread, NULL, push_in_turn, &p);
   while (p.heard < TURNS && !lost) {
     const int ms = tw_next_deadline_ms(rt);
-    lost = poll(&fd, 1, ms < 0 ? 5000 : ms) == 0 && ms < 0;
+    lost = poll(&fd, 1, ms < 0 ? 20000 : ms) == 0 && ms < 0;
     CHECK(tw_step(rt, 0) == 1);
   }
   CHECKF(!lost, "after %ld", p.heard);
@@ -373,7 +373,7 @@ static void writes_before_it_closes(void) {
     tw_runtime *rt = open_code(code);
     push(tw_input_open(rt, "words"), "kept");
     if (finish)
-      CHECK(tw_finish(rt, 1000) == TW_OK);
+      CHECK(tw_finish(rt, 20000) == TW_OK);
     else
       CHECK(settle(rt) == 1);
     CHECK(tw_close(rt) == TW_OK);
@@ -385,7 +385,7 @@ static void writes_before_it_closes(void) {
   /* a sink that cannot write */
   tw_runtime *rt = open_code(TIDEWAY "tw.input 'words':sink_to_textfile '/dev/full'");
   push(tw_input_open(rt, "words"), "lost");
-  CHECK(tw_finish(rt, 1000) == TW_EFAILED);
+  CHECK(tw_finish(rt, 20000) == TW_EFAILED);
   CHECKF(strstr(tw_error(rt), "/dev/full"), "%s", tw_error(rt));
   tw_close(rt);
   /* what does not end in time */
@@ -433,7 +433,7 @@ static void leaves_signals_alone(void) {
   struct sigaction before, after;
   sigaction(SIGINT, NULL, &before);
   tw_runtime *rt = open_code(SHOUT);
-  tw_finish(rt, 1000);
+  tw_finish(rt, 20000);
   tw_close(rt);
   sigaction(SIGINT, NULL, &after);
   CHECK(before.sa_handler == after.sa_handler);

@@ -140,6 +140,7 @@ static void says_what_it_died_of(void) {
 
 static void delivers_what_it_sent_before_it_died(void) {
   tw_worker *w = start("tw.spawn(function()\n"
+                       "  while C.tw_lane_count(lane) < 100 do sched.turn() end\n"
                        "  for i = 1, 10 do send(receive()) end\n"
                        "  error 'enough'\n"
                        "end)\n");

@@ -130,7 +130,7 @@ static tw_http_options options(const char *path) {
 
 static void wait_for(tw_http_call *call) {
   uint32_t ready[8];
-  const int64_t till = tw_loop_now_ns() + 10000000000;
+  const int64_t till = tw_loop_now_ns() + 60000000000;
   int reported = 0;
   while (!reported && tw_loop_now_ns() < till) {
     const int n = tw_loop_poll(loop, 1000, ready, 8);

@@ -46,7 +46,7 @@ __attribute__((unused)) static void say(int fd, const char *text, size_t len) {
 /* What there is to read, until it ends with `end` or the connection does. */
 __attribute__((unused)) static const char *hear(int fd, const char *end) {
   size_t len = 0;
-  const int64_t till = tw_loop_now_ns() + 5000000000;
+  const int64_t till = tw_loop_now_ns() + 60000000000;
   reply[0] = '\0';
   while (tw_loop_now_ns() < till) {
     turn(0);
@@ -67,7 +67,7 @@ __attribute__((unused)) static const char *hear(int fd, const char *end) {
 
 /* The next request, waiting for it. */
 __attribute__((unused)) static const tw_httpd_request *next(void) {
-  for (int i = 0; i < 2000; i++) {
+  for (int i = 0; i < 60000; i++) {
     if (tw_httpd_next(server)) return tw_httpd_requests(server);
     turn(1);
   }

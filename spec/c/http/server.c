@@ -89,6 +89,28 @@ static void loses_patience(void) {
   tw_httpd_close(server);
 }
 
+/* What they said is there, but the server did not run for a while. */
+static void blames_nobody_for_its_own_pauses(void) {
+  const struct timespec pause = {.tv_nsec = 100000000};
+  tw_httpd_options o = options();
+  o.read_ms = 30;
+  o.idle_ms = 60;
+  open_server(o);
+  const int fd = dial();
+  while (tw_httpd_busy(server) < 1) turn(1);
+  nanosleep(&pause, NULL); /* no turn: it cannot know */
+  say(fd, "GET / HT", 8);
+  turn(0);
+  nanosleep(&pause, NULL);
+  say(fd, "TP/1.1\r\nHost: a\r\n\r\n", 19);
+  const tw_httpd_request *r = next();
+  CHECK(r != NULL);
+  if (r) ok(r->id, "q");
+  CHECK(strstr(hear(fd, "q"), "200 OK") != NULL);
+  close(fd);
+  tw_httpd_close(server);
+}
+
 /* Once so much waits, nothing is read; the clients' windows fill. */
 static void holds_clients_back(void) {
   enum { CLIENTS = 20, BODY = 90000 };
@@ -119,7 +141,7 @@ static void holds_clients_back(void) {
   while (handed < CLIENTS) {
     for (int i = 0; i < m; i++) ids[handed++] = tw_httpd_requests(server)[i].id;
     for (int i = handed - m; i < handed; i++) ok(ids[i], "z");
-    for (int k = 0; k < 1000 && handed < CLIENTS; k++) {
+    for (int k = 0; k < 60000 && handed < CLIENTS; k++) {
       for (int i = 0; i < CLIENTS; i++) {
         sent[i] += (size_t)push(fd[i], text + sent[i], (int64_t)(len - sent[i]));
       }
@@ -227,6 +249,7 @@ int main(int argc, char **argv) {
   check_open(argc, argv);
   loop = tw_loop_open();
   loses_patience();
+  blames_nobody_for_its_own_pauses();
   hands_out_pieces();
   holds_clients_back();
   keeps_to_its_connections();

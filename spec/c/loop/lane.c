@@ -133,7 +133,7 @@ static void spin(uint64_t n) {
 /* After so many looks: 0 while there is still hope. */
 static int given_up(spinner *s, int64_t looks) {
   if (looks > 2000) usleep(looks > 20000 ? 1000 : 0);
-  if (looks > 25000) atomic_store(&s->lost, 1);
+  if (looks > 40000) atomic_store(&s->lost, 1);
   return atomic_load(&s->lost);
 }
 

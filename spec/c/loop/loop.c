@@ -106,7 +106,7 @@ static void does_not_wait_for_what_timers_brought(tw_loop *loop) {
     const int64_t began = tw_loop_now_ns();
     CHECK(tw_loop_poll(loop, i == 1 ? 30000 : -1, ready, 4) == 1 &&
           ready[0] == timed.id);
-    CHECK(tw_loop_now_ns() - began < 5000000000);
+    CHECK(tw_loop_now_ns() - began < 25000000000);
   }
   uv_close((uv_handle_t *)&timer, NULL);
   uv_close((uv_handle_t *)&other, NULL);
@@ -185,7 +185,7 @@ static void tells_a_host(tw_loop *loop) {
   tw__loop_attach(loop, &pooled, close_one);
   uv_queue_work(tw__loop_uv(loop), &req, work, after_work);
   struct pollfd fd = {.fd = tw_loop_fd(loop), .events = POLLIN};
-  CHECK(poll(&fd, 1, 5000) == 1);
+  CHECK(poll(&fd, 1, 60000) == 1);
   int n = 0;
   while (n == 0) n = tw_loop_poll(loop, 1000, ready, 4);
   CHECK(n == 1 && ready[0] == pooled.id);

@@ -24,9 +24,11 @@ static int look(tw__inflow *in, int step) {
   return f->waits && f->at >= 0 && f->looks >= f->at;
 }
 
-/* One wait: whether it was spared, and otherwise ends, by an inflow or not. */
+/* One wait: whether it was spared, and otherwise ends, by an inflow or not. It was a short one, for
+ * however long this machine did not let us run; with a look in vain it was a long one. */
 static int wait_once(tw__spin *spin, int by_inflow) {
   if (tw__spin_before(spin, -1)) return 1;
+  if (!spin->looked) spin->began = tw_loop_now_ns() + 3600000000000;
   spin->woken = by_inflow;
   tw__spin_after(spin);
   return 0;

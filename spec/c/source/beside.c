@@ -85,18 +85,20 @@ static void stirred(tw_follow *f) {
     (void)!rename(name[FILES + 1], name[1]);
   }
   CHECK(child > 0);
-  int found = 0;
+  int found = 0, others = 0;
   for (int i = 0; i < 300; i++) {
     tw__wanted w = {.f = f, .dev = st.st_dev, .ino = st.st_ino, .found.fd = -1};
     w.head = 0xcbf29ce484222325ull; /* of nothing, FNV-1a's basis */
     tw__beside_same(path, &w);
     if (w.found.fd < 0) continue;
+    struct stat is;
+    others += fstat(w.found.fd, &is) || is.st_ino != st.st_ino;
     found++;
     close(w.found.fd);
   }
   kill(child, SIGKILL);
   CHECK(waitpid(child, NULL, 0) == child);
-  CHECKF(found == 300, "%d of 300", found);
+  CHECKF(found == 300 && others == 0, "%d of 300, %d others", found, others);
   for (int i = 1; i <= FILES + 1; i++) unlink(name[i]);
 }
 

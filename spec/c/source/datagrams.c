@@ -45,10 +45,10 @@ static void push(int fd, const char *bytes, int64_t len) {
   CHECK(send(fd, bytes, (size_t)len, 0) == len);
 }
 
-/* The next batch, waiting for it up to 2 s. */
+/* The next batch, waiting for it up to a minute. */
 static int next(void) {
   uint32_t ready[8];
-  for (int i = 0; i < 2000; i++) {
+  for (int i = 0; i < 60000; i++) {
     const int n = tw_datagrams_next(d);
     if (n != TW_AGAIN) return n;
     tw_loop_poll(loop, 1, ready, 8);

@@ -167,6 +167,26 @@ static void lets_go_of_the_slow(void) {
   over(server);
 }
 
+/* It takes what it is sent, but who sends did not run for a while. */
+static void has_patience_for_as_long_as_it_runs(void) {
+  const struct timespec pause = {.tv_nsec = 100000000};
+  static char text[1 << 20];
+  tw_ws_options o = options();
+  o.patience_ms = 60;
+  o.discard = 1;
+  tw_ws *server = serve(o);
+  const int fd = joined(tw_ws_port(server));
+  while (!tw_ws_full(server)) {
+    CHECK(tw_ws_send(server, text, sizeof text, 1) == TW_OK);
+    turn(0);
+  }
+  nanosleep(&pause, NULL);
+  turn(0);
+  CHECK(tw_ws_full(server) && tw_ws_count(server, TW_WS_SLOW) == 0);
+  close(fd);
+  over(server);
+}
+
 /* One that sends pings and takes no pongs is not read further. */
 static void holds_back_who_only_asks(void) {
   tw_ws_options o = options();
@@ -201,6 +221,7 @@ int main(int argc, char **argv) {
   lets_go_of_the_silent();
   blames_nobody_for_its_own_pauses();
   lets_go_of_the_slow();
+  has_patience_for_as_long_as_it_runs();
   holds_back_who_only_asks();
   CHECK(tw_mem_bytes() == before);
   tw_loop_close(loop);

@@ -42,10 +42,10 @@ __attribute__((unused)) static void turn(int64_t ms) {
   tw_loop_poll(loop, ms, ready, 64);
 }
 
-/* Waits for a condition, for up to 5 s. */
+/* Waits for a condition, for up to a minute. */
 #define AWAIT(cond)                                                                    \
   do {                                                                                 \
-    const int64_t till = tw_loop_now_ns() + 5000000000;                                \
+    const int64_t till = tw_loop_now_ns() + 60000000000;                               \
     while (!(cond) && tw_loop_now_ns() < till) turn(1);                                \
     CHECK(cond);                                                                       \
   } while (0)
@@ -96,7 +96,7 @@ static char heard[1 << 16];
 /* What comes until there are `least` bytes or the end; how many. */
 __attribute__((unused)) static int64_t hear(int fd, int64_t least) {
   int64_t len = 0;
-  const int64_t till = tw_loop_now_ns() + 5000000000;
+  const int64_t till = tw_loop_now_ns() + 60000000000;
   while (len < least && tw_loop_now_ns() < till) {
     turn(0);
     const ssize_t n = recv(fd, heard + len, sizeof heard - 1 - (size_t)len, 0);
@@ -126,7 +126,7 @@ __attribute__((unused)) static void say_frame(int fd, int opcode, const void *by
 
 /* The next messages, waiting for them. */
 __attribute__((unused)) static int next(tw_ws *ws) {
-  for (int i = 0; i < 5000; i++) {
+  for (int i = 0; i < 60000; i++) {
     const int n = tw_ws_next(ws);
     if (n != TW_AGAIN) return n;
     turn(1);
