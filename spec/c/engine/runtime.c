@@ -193,8 +193,7 @@ static void is_polled(void) {
   while (tw_step(rt, 0) > 0 && turns < 1000) {
     struct pollfd fd = {.fd = tw_backend_fd(rt), .events = POLLIN};
     const int rest = tw_next_deadline_ms(rt);
-    CHECK(rest >= 0 || h.count < 4);
-    poll(&fd, 1, rest);
+    CHECK(poll(&fd, 1, rest < 0 ? 20000 : rest) > 0 || rest >= 0);
     turns++;
   }
   CHECKF(h.count == 4, "%ld: %s", h.count, h.text);
@@ -532,12 +531,15 @@ static void survives_without_memory(void) {
   munmap(trying, sizeof *trying);
 }
 
+/* As the page tables have it: statm's count may be as wrong as what is looked for. */
 static long resident_kb(void) {
-  long pages = 0;
-  FILE *file = fopen("/proc/self/statm", "r");
-  if (file && fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+  long kb = 0;
+  char line[200];
+  FILE *file = fopen("/proc/self/smaps_rollup", "r");
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "Rss: %ld kB", &kb) == 1) break;
   if (file) fclose(file);
-  return pages * (sysconf(_SC_PAGESIZE) / 1024);
+  return kb;
 }
 
 static void leaves_nothing(void) {

@@ -78,7 +78,7 @@ static int next(tw_consumer *c) {
 
 /* The first batch, full: they come one by one when one is in a hurry. */
 static int next_full(tw_consumer *c) {
-  struct timespec nap = {.tv_nsec = 300000000};
+  struct timespec nap = {.tv_sec = 1, .tv_nsec = 500000000};
   while (tw_consumer_event(c)) tw_consumer_rebalance(c);
   nanosleep(&nap, NULL);
   return next(c);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../check.h"
+#include "../tick.h"
 #include "source/follow.h"
 
 static char dir[] = "/tmp/tideway-spec-XXXXXX", buf[2][128];
@@ -101,7 +102,6 @@ static void copied(void) {
 
 /* All between two looks: filled, copied and truncated, once more, and filled. */
 static void copied_meanwhile(void) {
-  const struct timespec step = {.tv_nsec = 12000000}; /* of the file system's clock */
   char command[300];
   put("log", "a\n");
   follow("log");
@@ -112,15 +112,15 @@ static void copied_meanwhile(void) {
                 : i == 1 ? "log.2"
                          : "log.1"));
     CHECK(!system(command));
-    nanosleep(&step, NULL);
+    tick();
     CHECK(!truncate(at("log"), 0));
     if (i == 0) {
       tw_follow_look(f, 1);
       CHECK(!strcmp(next(), "")); /* it is seen that it is empty */
     }
-    nanosleep(&step, NULL);
+    tick();
     put("log", i == 0 ? "b\n" : i == 1 ? "c\n" : "d\n");
-    nanosleep(&step, NULL);
+    tick();
   }
   if (check_below(2)) tw_follow_look(f, 2);
   const char *came = next();
@@ -135,12 +135,11 @@ static void copied_meanwhile(void) {
 
 /* The new file is rotated itself while those before it are looked for: it has both names here. */
 static void rotated_meanwhile(void) {
-  const struct timespec step = {.tv_nsec = 12000000};
   put("log", "a\n");
   follow("log");
   CHECK(!strcmp(next(), "a"));
   CHECK(!rename(at("log"), at("log.2")));
-  nanosleep(&step, NULL);
+  tick();
   put("log", "b\n");
   CHECK(!link(at("log"), at("log.1")));
   tw_follow_look(f, 1);

@@ -4,10 +4,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../check.h"
+#include "../tick.h"
 #include "source/follow.h"
 
 static char dir[] = "/tmp/tideway-spec-XXXXXX", path[128], position[64];
@@ -89,12 +89,11 @@ static void gone(void) {
   CHECK(is_next(f, "old"));
   tw_follow_close(f);
   unlink(path);
-  struct timespec step = {.tv_nsec = 12000000}; /* of the file system's clock */
-  nanosleep(&step, NULL);
+  tick();
   put(first, "one\n", 4, O_TRUNC);
-  nanosleep(&step, NULL);
+  tick();
   put(second, "two\n", 4, 0);
-  nanosleep(&step, NULL);
+  tick();
   put(path, "three\n", 6, 0);
   f = follow();
   CHECK(f && is_next(f, "one") && is_next(f, "two") && is_next(f, "three"));
@@ -104,11 +103,6 @@ static void gone(void) {
   CHECK(tw_follow_next(f) == TW_AGAIN);
   tw_follow_close(f);
   unlink(first), unlink(second), unlink(path), unlink(position);
-}
-
-static void pass(void) { /* time, by the file system's clock */
-  const struct timespec step = {.tv_nsec = 12000000};
-  nanosleep(&step, NULL);
 }
 
 /* The file was empty, then filled, copied and truncated while the position file was on its way to
@@ -121,9 +115,9 @@ static void empty(void) {
   tw_follow *f = follow();
   CHECK(tw_follow_next(f) == TW_AGAIN);
   tw_follow_close(f);
-  pass();
+  tick();
   put(copy, "one\n", 4, 0);
-  pass();
+  tick();
   CHECK(!utimensat(AT_FDCWD, position, NULL, 0));
   put(path, "two\n", 4, 0);
   f = follow();
@@ -142,17 +136,17 @@ static void copied_meanwhile(void) {
   tw_follow *f = follow();
   CHECK(is_next(f, "a"));
   tw_follow_close(f);
-  pass();
+  tick();
   put(copy[0], "a\n", 2, 0);
-  pass();
+  tick();
   put(path, "b\n", 2, O_TRUNC);
-  pass();
+  tick();
   put(copy[1], "b\n", 2, 0);
   f = follow();
   CHECK(f && is_next(f, "b"));
-  pass();
+  tick();
   put(copy[2], "c\n", 2, 0);
-  pass();
+  tick();
   put(path, "d\n", 2, O_TRUNC);
   CHECK(is_next(f, "c") && is_next(f, "d") && tw_follow_next(f) == TW_AGAIN);
   tw_follow_close(f);
@@ -171,10 +165,9 @@ static void rotated_since(void) {
   tw_follow *f = follow();
   CHECK(is_next(f, "one"));
   tw_follow_close(f);
-  struct timespec step = {.tv_nsec = 12000000};
   snprintf(command, sizeof command, "cp '%s' '%s'", path, copy);
   CHECK(!system(command));
-  nanosleep(&step, NULL);
+  tick();
   put(path, "two\n", 4, O_TRUNC);
   CHECK(!rename(path, second));
   f = follow();
