@@ -167,7 +167,7 @@ describe("from_process", function()
     local out = tw.from_process { "sh", "-c", "sleep 0; " .. yes }:take(3):sink_to_list()
     tw.run()
     assert.equal(3, #out)
-    assert.equal("", running(yes))
+    process.eventually("its end", function() return running(yes) == "" end)
   end)
 
   it("holds the child back while the pipeline waits", function()
